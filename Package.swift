@@ -1,0 +1,67 @@
+// swift-tools-version: 6.2
+
+import PackageDescription
+
+/// The rules every target is compiled under. Speed flags live in `scripts/build`, not here: a
+/// package with `unsafeFlags` could not be a dependency, and BrokerClient must be one.
+let rules: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+/// A target of the house. `uses` may name only targets of a lower level; Tests/HouseTests holds it to that.
+func room(_ name: String, uses: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: uses, swiftSettings: rules)
+}
+
+func program(_ name: String, uses: [Target.Dependency]) -> Target {
+    .executableTarget(name: name, dependencies: uses, swiftSettings: rules)
+}
+
+func tests(_ name: String, uses: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: uses, swiftSettings: rules)
+}
+
+let package = Package(
+    name: "brokerd",
+    products: [
+        .library(name: "BrokerClient", targets: ["BrokerClient"]),
+        .executable(name: "brokerd", targets: ["brokerd"]),
+        .executable(name: "brokerctl", targets: ["brokerctl"]),
+        .executable(name: "brokerbench", targets: ["brokerbench"]),
+    ],
+    targets: [
+        // Level 0
+        .target(name: "CSystem"),
+        // Level 1
+        room("Base", uses: ["CSystem"]),
+        // Level 2
+        room("STOMP", uses: ["Base"]),
+        room("BrokerCore", uses: ["Base"]),
+        // Level 3
+        room("Sessions", uses: ["STOMP", "BrokerCore", "Base"]),
+        room("Storage", uses: ["BrokerCore", "Base"]),
+        room("Net", uses: ["Base", "CSystem"]),
+        // Level 4
+        room("LogStorage", uses: ["Storage", "BrokerCore", "Base", "CSystem"]),
+        room("BrokerClient", uses: ["STOMP", "Net", "Base"]),
+        // Level 5
+        room("DaemonKit", uses: ["Sessions", "LogStorage", "Storage", "Net", "STOMP", "BrokerCore", "Base", "CSystem"]),
+        // Level 6
+        program("brokerd", uses: ["DaemonKit"]),
+        program("brokerctl", uses: ["DaemonKit", "BrokerClient", "STOMP", "Base"]),
+        program("brokerbench", uses: ["STOMP", "Net", "Base", "CSystem"]),
+
+        tests("BaseTests", uses: ["Base"]),
+        tests("STOMPTests", uses: ["STOMP", "Base"]),
+        tests("BrokerCoreTests", uses: ["BrokerCore", "Base"]),
+        tests("SessionsTests", uses: ["Sessions", "STOMP", "BrokerCore", "Base"]),
+        tests("LogStorageTests", uses: ["LogStorage", "Storage", "BrokerCore", "Base"]),
+        tests("NetTests", uses: ["Net", "Base"]),
+        tests("BrokerClientTests", uses: ["BrokerClient", "STOMP", "Base"]),
+        tests("DaemonKitTests", uses: ["DaemonKit", "Base"]),
+        tests("ProcessTests", uses: ["BrokerClient", "STOMP", "Base"]),
+        tests("HouseTests", uses: []),
+    ],
+    swiftLanguageModes: [.v6]
+)

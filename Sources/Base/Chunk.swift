@@ -1,0 +1,115 @@
+import Glibc
+import Synchronization
+
+/// Memory that holds the bytes of many messages, one behind the other, and is shared by all who
+/// still need one of them. Bytes are written once, before the `Slice` that names them exists, and
+/// never changed: that is why it may be shared between threads.
+public final class Chunk: @unchecked Sendable {
+    /// Usual size. Larger messages get a chunk of their own.
+    public static let standardCapacity = 256 << 10
+
+    public let base: UnsafeMutablePointer<UInt8>
+    public let capacity: Int
+
+    /// Memory of at least `capacity` bytes, used again from an earlier chunk where possible: fresh
+    /// pages cost more than the copy that fills them.
+    public init(capacity: Int = Chunk.standardCapacity) {
+        if capacity <= Chunk.standardCapacity {
+            self.capacity = Chunk.standardCapacity
+            base = SpareMemory.take()
+        } else {
+            self.capacity = capacity
+            base = SpareMemory.allocate(capacity)
+        }
+        SpareMemory.live.add(self.capacity, ordering: .relaxed)
+    }
+
+    deinit {
+        SpareMemory.live.subtract(capacity, ordering: .relaxed)
+        if capacity == Chunk.standardCapacity { SpareMemory.give(base) } else { free(base) }
+    }
+
+    /// Bytes of memory in all chunks that somebody still holds.
+    public static var liveBytes: Int { SpareMemory.live.load(ordering: .relaxed) }
+}
+
+/// Memory given back by chunks, kept for the next one up to a small number. Addresses are kept as
+/// integers so that the list is plainly Sendable.
+private enum SpareMemory {
+    static let most = 32
+    static let list = Mutex<[UInt]>([])
+    static let live = Atomic<Int>(0)
+
+    static func allocate(_ capacity: Int) -> UnsafeMutablePointer<UInt8> {
+        guard let memory = malloc(capacity) else { preconditionFailure("out of memory: \(capacity) bytes") }
+        return memory.assumingMemoryBound(to: UInt8.self)
+    }
+
+    static func take() -> UnsafeMutablePointer<UInt8> {
+        guard let spare = list.withLock({ $0.popLast() }), let memory = UnsafeMutablePointer<UInt8>(bitPattern: spare)
+        else { return allocate(Chunk.standardCapacity) }
+        return memory
+    }
+
+    static func give(_ memory: UnsafeMutablePointer<UInt8>) {
+        let address = UInt(bitPattern: memory)
+        let kept = list.withLock { list in
+            guard list.count < most else { return false }
+            list.append(address)
+            return true
+        }
+        if !kept { free(memory) }
+    }
+}
+
+/// Some bytes of a chunk; keeps the chunk alive.
+@frozen
+public struct Slice: Sendable {
+    public let chunk: Chunk
+    public let offset: UInt32
+    public let count: UInt32
+
+    @inlinable public init(chunk: Chunk, offset: Int, count: Int) {
+        self.chunk = chunk
+        self.offset = UInt32(offset)
+        self.count = UInt32(count)
+    }
+
+    /// Valid while this slice, or another of the same chunk, is held.
+    @inlinable public var bytes: UnsafeBufferPointer<UInt8> {
+        UnsafeBufferPointer(start: UnsafePointer(chunk.base + Int(offset)), count: Int(count))
+    }
+}
+
+/// Fills chunks from the front, for one owner.
+public struct Arena: Sendable {
+    public private(set) var chunk: Chunk?
+    /// Where the next byte goes in `chunk`.
+    public private(set) var end = 0
+
+    public init() {}
+
+    /// A copy of `bytes` that lives as long as the slice does.
+    public mutating func append(_ bytes: UnsafeBufferPointer<UInt8>) -> Slice {
+        reserve(bytes.count)
+        let chunk = self.chunk.unsafelyUnwrapped
+        if let source = bytes.baseAddress { memcpy(chunk.base + end, source, bytes.count) }
+        let slice = Slice(chunk: chunk, offset: end, count: bytes.count)
+        end += bytes.count
+        return slice
+    }
+
+    /// Makes sure that the next `count` bytes go into one chunk.
+    @inline(__always)
+    public mutating func reserve(_ count: Int) {
+        if let chunk, chunk.capacity - end >= count { return }
+        chunk = Chunk(capacity: count)
+        end = 0
+    }
+
+    /// Lets go of the chunk, so that memory with nothing alive in it can be used again.
+    public mutating func drop() {
+        chunk = nil
+        end = 0
+    }
+}

@@ -1,0 +1,160 @@
+import Base
+import BrokerCore
+
+/// What the broker asks of any storage: make batches durable in order, give messages back in
+/// pages, say when something is wrong. The embedded engine is `LogStorage`; one on top of an
+/// existing replicated log can stand beside it.
+///
+/// All calls return at once and may come from any thread.
+public protocol StorageEngine: AnyObject, Sendable {
+    /// Starts work. Before this nothing is reported and `append` may not be called.
+    func start(_ events: any StorageEvents)
+
+    /// Takes the next batch. The order of calls is the order on disk; the caller sees to that.
+    func append(_ batch: Batch)
+
+    /// Reads live, durable messages of a queue in order; `then` is called once, on a thread of the
+    /// storage, never from inside this call.
+    func read(_ request: PageRequest, then: @escaping @Sendable (Page) -> Void)
+
+    /// Makes everything durable that was appended, then `then` (after the last `durable`). Nothing
+    /// may be appended afterwards.
+    func close(then: @escaping @Sendable () -> Void)
+
+    /// For operators.
+    var statistics: StorageStatistics { get }
+}
+
+/// Called by the storage on its own threads.
+public protocol StorageEvents: Sendable {
+    /// All batches up to and with `through` are on disk. Rises; some numbers may be skipped.
+    func durable(through: UInt64)
+    /// The room on the disk changed; see `StorageRoom`.
+    func roomChanged(_ room: StorageRoom)
+    /// Nothing more will be made durable, for ever: stop confirming and end the process.
+    func failed(_ failure: StorageFailure)
+}
+
+/// How much may be written.
+public enum StorageRoom: Sendable, Equatable {
+    case enough
+    /// Below the low watermark: new messages are to be refused. Acknowledgements, deletions and
+    /// reading go on, from space set aside. The text says what is short and what to do.
+    case short(String)
+}
+
+public struct StorageFailure: Error, Sendable, CustomStringConvertible {
+    /// One sentence: what failed, on which file, with the system's error.
+    public let description: String
+    public init(_ description: String) { self.description = description }
+}
+
+public struct PageRequest: Sendable {
+    public var queue: QueueID
+    /// First sequence wanted.
+    public var from: UInt64
+    /// The page ends after this many messages or bytes, but holds at least one message if there is one.
+    public var maxCount: Int
+    public var maxBytes: Int
+
+    public init(queue: QueueID, from: UInt64, maxCount: Int, maxBytes: Int) {
+        self.queue = queue
+        self.from = from
+        self.maxCount = maxCount
+        self.maxBytes = maxBytes
+    }
+}
+
+public struct StoredMessage: Sendable {
+    public var sequence: UInt64
+    public var flags: UInt8
+    public var headerBytes: UInt32
+    /// Header block and body, as appended.
+    public var content: Slice
+
+    public init(sequence: UInt64, flags: UInt8, headerBytes: UInt32, content: Slice) {
+        self.sequence = sequence
+        self.flags = flags
+        self.headerBytes = headerBytes
+        self.content = content
+    }
+}
+
+/// Every live durable message with `request.from <= sequence < resumeAt`, in order.
+public struct Page: Sendable {
+    public var request: PageRequest
+    public var messages: [StoredMessage]
+    /// Where to go on. Equal to `request.from` when nothing durable lies there (yet).
+    public var resumeAt: UInt64
+    /// Set when the bytes could not be read or were damaged: one sentence with file and offset.
+    public var failure: String?
+
+    public init(request: PageRequest, messages: [StoredMessage], resumeAt: UInt64, failure: String? = nil) {
+        self.request = request
+        self.messages = messages
+        self.resumeAt = resumeAt
+        self.failure = failure
+    }
+}
+
+/// What a storage found when it was opened.
+public struct Recovery: Sendable {
+    public struct Queue: Sendable {
+        public var id: QueueID
+        public var name: [UInt8]
+        /// All messages below are done with.
+        public var head: UInt64
+        /// The sequence that the next message gets. Never goes back. A queue's first is 1.
+        public var next: UInt64
+        /// Messages alive, and their stored bytes.
+        public var messages: UInt64
+        public var bytes: UInt64
+        /// Delivery counts above 0 of live messages.
+        public var attempts: [UInt64: UInt32]
+
+        public init(id: QueueID, name: [UInt8], head: UInt64, next: UInt64, messages: UInt64, bytes: UInt64, attempts: [UInt64: UInt32]) {
+            self.id = id
+            self.name = name
+            self.head = head
+            self.next = next
+            self.messages = messages
+            self.bytes = bytes
+            self.attempts = attempts
+        }
+    }
+
+    public var queues: [Queue]
+    /// The id that the next queue gets. Never goes back.
+    public var nextQueueID: UInt32
+    /// Random, made with the data directory; part of every message id.
+    public var storeID: UInt64
+    /// Sentences for the log: what was found, what was cut.
+    public var report: [String]
+
+    public init(queues: [Queue] = [], nextQueueID: UInt32 = 1, storeID: UInt64, report: [String] = []) {
+        self.queues = queues
+        self.nextQueueID = nextQueueID
+        self.storeID = storeID
+        self.report = report
+    }
+}
+
+public struct StorageStatistics: Sendable, Equatable {
+    public var batches: UInt64 = 0
+    public var syncs: UInt64 = 0
+    public var writtenBytes: UInt64 = 0
+    /// Longest of the recent syncs and the usual one, in microseconds.
+    public var syncMicrosecondsMax: UInt64 = 0
+    public var syncMicrosecondsMean: UInt64 = 0
+    public var journalSegments: Int = 0
+    public var journalBytes: UInt64 = 0
+    public var queueFiles: Int = 0
+    public var queueFileBytes: UInt64 = 0
+    public var checkpoints: UInt64 = 0
+    /// Bytes free on the file system, for us.
+    public var freeBytes: UInt64 = 0
+    /// Memory of the index, in bytes, about.
+    public var indexBytes: UInt64 = 0
+
+    public init() {}
+}
