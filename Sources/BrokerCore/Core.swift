@@ -223,7 +223,13 @@ public struct Core: Sendable {
         queues[index].failure = nil
         attachReturned(messages, to: index)
         extendWindow(messages, from: wanted.from, resumeAt: resumeAt, of: index)
-        if resumeAt <= wanted.from { nothingYet(index, into: &effects) }
+        if resumeAt <= wanted.from {
+            nothingYet(index, into: &effects)
+        } else if let back = queues[index].returned.last, back.content == nil,
+            (wanted.from..<resumeAt).contains(back.sequence)
+        {
+            missing(back.sequence, in: index, into: &effects)
+        }
         dispatch(index, into: &effects)
         seal(into: &effects)
     }
@@ -261,10 +267,15 @@ public struct Core: Sendable {
             queues[index].waitsForDurable = true
             awaiting.append(Awaiting(batch: awaited, queue: Int32(index), generation: queues[index].generation))
         } else if queues[index].pageAskedAt == durableThrough {
-            let reason = "storage gave no message at or after \(queues[index].coldFrom) although some are counted"
-            queues[index].failure = reason
-            effects.reports.append(.queueUnreadable(name: queues[index].name, reason: reason))
+            missing(queues[index].coldFrom, in: index, into: &effects)
         }
+    }
+
+    /// Storage does not have what it was given: the queue stands still rather than skip a message.
+    private mutating func missing(_ sequence: UInt64, in index: Int, into effects: inout Effects) {
+        let reason = "storage does not give back message \(sequence)"
+        queues[index].failure = reason
+        effects.reports.append(.queueUnreadable(name: queues[index].name, reason: reason))
     }
 
     /// Time passes; called about once a second.
