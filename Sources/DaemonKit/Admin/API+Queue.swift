@@ -172,10 +172,19 @@ extension API {
         /// How many bytes at the end begin a character that goes on behind them: 0 to 3.
         static func cutCharacter(of bytes: UnsafeBufferPointer<UInt8>) -> Int {
             for (index, byte) in bytes.suffix(3).reversed().enumerated() where byte & 0xC0 != 0x80 {
-                let length = byte < 0xC0 ? 1 : byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : 4
-                return length > index + 1 ? index + 1 : 0
+                return characterBytes(from: byte) > index + 1 ? index + 1 : 0
             }
             return 0
+        }
+
+        /// Length of the character that begins with `byte`; 1 for what begins none of several bytes.
+        private static func characterBytes(from byte: UInt8) -> Int {
+            switch byte {
+            case 0xC2...0xDF: 2
+            case 0xE0...0xEF: 3
+            case 0xF0...0xF4: 4
+            default: 1
+            }
         }
     }
 
