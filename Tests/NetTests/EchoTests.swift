@@ -62,7 +62,7 @@ import Testing
                     }
                     calls.change { $0 += 1 }
                     if bytes.count < frame.count { return 0 }
-                    let isSame = bytes.prefix(frame.count).elementsEqual(frame)
+                    let isSame = frame.withUnsafeBytes { memcmp($0.baseAddress!, bytes.baseAddress!, frame.count) == 0 }
                     connection.outbox.withTail { $0.append(isSame ? 1 : 0) }
                     connection.markDirty()
                     return frame.count
