@@ -10,7 +10,7 @@ import Testing
     /// second connection is served meanwhile; then the first one reads everything.
     @Test func aPeerThatNeverReadsIsBoundedByItsOwner() throws {
         let block = 10_000
-        let blocks = 3_000
+        let blocks = 1_000
         let highest = Watched(0)
         let house = try House { _ in
             var next = 0

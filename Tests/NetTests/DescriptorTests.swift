@@ -36,7 +36,7 @@ import Testing
                     script.onEnded = { _, _ in ended.change { $0 += 1 } }
                 }
             }
-            let rounds = 750
+            let rounds = 600
             func cycle() throws {
                 for way in UInt8(0)..<4 {
                     let peer = try Peer(house.address)
@@ -78,12 +78,10 @@ import Testing
             var peers: [Peer] = []
             var old = rlimit()
             getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &old)
-            let hold = DispatchSemaphore(value: 0)
             for _ in 0..<8 { peers.append(try Peer(listener.boundAddress)) }
             for peer in peers { try echo(peer) }
             let waiting = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
             close(waiting)
-            _ = hold
             var low = old
             low.rlim_cur = rlim_t(waiting) + 1
             setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &low)

@@ -67,15 +67,23 @@ final class House: Sendable {
     }
 }
 
-/// Bytes that show any loss, repetition or exchange.
+/// Bytes that show any loss, repetition or exchange: one cycle has a prime length, so that no block or
+/// buffer size divides it.
+private let patternCycle: [UInt8] = (0..<65_521).map { index in
+    let value = UInt64(index) &* 0x9E37_79B9_7F4A_7C15
+    return UInt8(truncatingIfNeeded: value ^ value >> 29)
+}
+
 func pattern(_ count: Int, from start: Int = 0) -> [UInt8] {
     [UInt8](unsafeUninitializedCapacity: count) { room, filled in
-        for index in 0..<count {
-            var value = UInt64(start + index) &* 0x9E37_79B9_7F4A_7C15
-            value ^= value >> 29
-            room[index] = UInt8(truncatingIfNeeded: value)
+        patternCycle.withUnsafeBytes { cycle in
+            while filled < count {
+                let from = (start + filled) % cycle.count
+                let length = min(count - filled, cycle.count - from)
+                memcpy(room.baseAddress! + filled, cycle.baseAddress! + from, length)
+                filled += length
+            }
         }
-        filled = count
     }
 }
 

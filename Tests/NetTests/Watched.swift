@@ -22,13 +22,15 @@ final class Watched<Value>: @unchecked Sendable {  // Sendable: `value` is touch
         condition.unlock()
     }
 
-    /// True as soon as `isReached`; false if that did not happen in time.
+    /// True as soon as `isReached`; false if that did not happen in time. Looks at every change and every
+    /// few milliseconds, for conditions that do not depend on the value alone.
     func wait(seconds: Double = 20, until isReached: (Value) -> Bool) -> Bool {
         let limit = Date(timeIntervalSinceNow: seconds)
         condition.lock()
         defer { condition.unlock() }
         while !isReached(value) {
-            if !condition.wait(until: limit) { return isReached(value) }
+            if Date() >= limit { return false }
+            _ = condition.wait(until: Date(timeIntervalSinceNow: 0.005))
         }
         return true
     }
