@@ -38,7 +38,7 @@ extension API {
         public static let notes = [
             "name": "as in the configuration file",
             "value": "as it would be written there",
-            "source": "where it comes from: `default`, `file` or `command line`",
+            "source": "where it comes from: `default`, `FILE:LINE`, or an option of the command line",
             "live": "whether a reload changes it; otherwise it needs a restart",
             "pending": "the value that the next start will use, when it differs from the one in effect",
         ]
