@@ -1,6 +1,6 @@
 #define _GNU_SOURCE
 
-#include "signals.h"
+#include "csystem_signals.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -23,8 +23,8 @@ import Testing
             "--data", "/d", "--listen", "127.0.0.1:1", "--listen=[::1]:2", "--admin", "unix:/a", "--log-level", "debug",
             "--log-format=json", "--set", "limits.body_bytes=1 MiB", "--set", "stomp.hosts=a, b", "--set=stomp.strict_host=true")
         #expect(configuration.data == "/d")
-        #expect(configuration.listen == ["127.0.0.1:1", "[::1]:2"])
-        #expect(configuration.adminAddresses == ["unix:/a"])
+        #expect(configuration.listen.map { "\($0)" } == ["127.0.0.1:1", "[::1]:2"])
+        #expect(configuration.adminAddresses.map { "\($0)" } == ["unix:/a"])
         #expect(configuration.log.level == .debug)
         #expect(configuration.log.format == .json)
         #expect(configuration.limits.bodyBytes == 1 << 20)
@@ -33,8 +33,8 @@ import Testing
     }
 
     @Test func theAdminSocketLiesInTheDataDirectoryUnlessSaidOtherwise() throws {
-        #expect(try configuration("--data", "/d").adminAddresses == ["unix:/d/admin.sock"])
-        #expect(try configuration("--data", "/d/").adminAddresses == ["unix:/d/admin.sock"])
+        #expect(try configuration("--data", "/d").adminAddresses.map { "\($0)" } == ["unix:/d/admin.sock"])
+        #expect(try configuration("--data", "/d/").adminAddresses.map { "\($0)" } == ["unix:/d/admin.sock"])
     }
 
     @Test(arguments: [
