@@ -1,4 +1,4 @@
-#include "process.h"
+#include "csystem_process.h"
 
 #include <sys/prctl.h>
 #include <sys/resource.h>

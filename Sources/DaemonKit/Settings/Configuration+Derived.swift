@@ -1,5 +1,6 @@
 import BrokerCore
 import Glibc
+import Net
 
 /// What follows from the settings.
 extension Configuration {
@@ -9,9 +10,14 @@ extension Configuration {
     }
 
     /// Where to listen for administrators: the setting, or the socket in the data directory.
-    public var adminAddresses: [String] {
-        admin.isEmpty ? ["unix:" + (data.hasSuffix("/") ? data : data + "/") + "admin.sock"] : admin
+    public var adminAddresses: [SocketAddress] {
+        admin.isEmpty ? [SocketAddress(.unix(path: standardSocket))] : admin
     }
+
+    private var standardSocket: String { (data.hasSuffix("/") ? data : data + "/") + "admin.sock" }
+
+    /// The system's own limit for the path of a socket, without its end mark.
+    private static let socketPathBytes = MemoryLayout.size(ofValue: sockaddr_un().sun_path) - 1
 
     /// Bytes of one message, head and body, that can come in at most.
     public var messageBytesMax: Int { limits.headBytes + limits.bodyBytes }
@@ -61,18 +67,9 @@ extension Configuration {
             heartBeat.serverMilliseconds == 0 || heartBeat.serverMilliseconds >= heartBeat.minimumMilliseconds,
             "heart_beat.server_milliseconds is less than heart_beat.minimum_milliseconds")
         require(
-            ListenAddress.isPathShortEnough(adminAddresses),
-            "data is too long for the socket admin.sock in it (\(ListenAddress.pathLimit) bytes); "
+            !admin.isEmpty || standardSocket.utf8.count <= Self.socketPathBytes,
+            "data is too long for the socket admin.sock in it (\(Self.socketPathBytes) bytes in all); "
                 + "set admin to a shorter unix:PATH")
         return found
-    }
-}
-
-extension ListenAddress {
-    fileprivate static func isPathShortEnough(_ addresses: [String]) -> Bool {
-        addresses.allSatisfy { address in
-            if case .failure = parse(address) { return false }
-            return true
-        }
     }
 }

@@ -1,12 +1,14 @@
+import Net
+
 /// Everything that can be set, with the values it has when nobody sets it.
 ///
 /// The ranges, the reasons and the names that people write are in the table `Settings`; a property
 /// without a line in that table cannot be set, and a test refuses it. Units are part of each name.
 public struct Configuration: Equatable, Sendable {
-    /// Where STOMP clients connect: `HOST:PORT`, with a literal address or `localhost`.
-    public var listen = ["127.0.0.1:61613"]
-    /// Where administrators connect: `unix:PATH` or `HOST:PORT`. Empty means `adminAddresses`' own choice.
-    public var admin: [String] = []
+    /// Where STOMP clients connect.
+    public var listen = [SocketAddress(.ipv4("127.0.0.1", port: 61613))]
+    /// Where administrators connect. When empty, `adminAddresses` chooses.
+    public var admin: [SocketAddress] = []
     /// The directory that holds everything durable.
     public var data = "./data"
     public var io = IO()

@@ -64,9 +64,7 @@ public struct EffectiveConfiguration: Equatable, Sendable {
     ) {
         let place = origin.description
         guard let setting = Settings.named(name) else {
-            // An empty section says nothing and does no harm.
-            if value == .other("an object"), Settings.all.contains(where: { $0.name.hasPrefix(name + ".") }) { return }
-            problems.append(.init(place: place, text: Self.unknown(name)))
+            if let wrong = Self.unknown(name, value) { problems.append(.init(place: place, text: wrong)) }
             return
         }
         if let earlier = origins[name] {
@@ -81,7 +79,13 @@ public struct EffectiveConfiguration: Equatable, Sendable {
         }
     }
 
-    private static func unknown(_ name: String) -> String {
+    /// What is wrong with a name that is no setting's; nil for an empty section, which says nothing
+    /// and does no harm.
+    private static func unknown(_ name: String, _ value: SettingValue) -> String? {
+        if Settings.all.contains(where: { $0.name.hasPrefix(name + ".") }) {
+            if value == .other("an object") { return nil }
+            return "\(name) is \(value.described), but it is a section and must be an object, \(name): { … }"
+        }
         let shown = quoted(String(name.prefix(100)))
         guard let near = Settings.nearest(to: name) else {
             return "there is no setting \(shown); brokerd --print-config lists them"

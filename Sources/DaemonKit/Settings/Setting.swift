@@ -1,3 +1,5 @@
+import Net
+
 /// One line of the table `Settings`: what people call it, what it may be, and why it exists.
 public struct Setting: Sendable {
     /// What a value may be. It decides how it is written, read and explained.
@@ -120,6 +122,37 @@ extension Setting {
             })
     }
 
+    static func addresses(
+        _ name: String, _ path: Path<[SocketAddress]>, of item: String, _ effect: Effect, _ why: String,
+        check: @escaping @Sendable (SocketAddress) -> String?
+    ) -> Setting {
+        Setting(
+            name: name, kind: .list(of: item), effect: effect, why: why,
+            read: { .list($0[keyPath: path].map(\.description)) },
+            write: { (value, configuration) throws(Refusal) in
+                guard case .list(let texts) = value else { throw Refusal(text: "is \(value.described)") }
+                var addresses: [SocketAddress] = []
+                for text in texts { addresses.append(try address(text, check)) }
+                configuration[keyPath: path] = addresses
+            })
+    }
+
+    private static func address(
+        _ text: String, _ check: (SocketAddress) -> String?
+    ) throws(Refusal) -> SocketAddress {
+        let address: SocketAddress
+        do { address = try SocketAddress(parsing: text) } catch {
+            guard case .invalidAddress(_, let why) = error else { throw Refusal(text: "holds an address: \(error)") }
+            throw holding(text, why)
+        }
+        if let wrong = check(address) { throw holding(text, wrong) }
+        return address
+    }
+
+    private static func holding(_ text: String, _ wrong: String) -> Refusal {
+        Refusal(text: "holds \(SettingValue.text(text).described): \(wrong)")
+    }
+
     static func list(
         _ name: String, _ path: Path<[String]>, of item: String, _ effect: Effect, _ why: String,
         check: @escaping @Sendable (String) -> String?
@@ -130,9 +163,7 @@ extension Setting {
             write: { (value, configuration) throws(Refusal) in
                 guard case .list(let texts) = value else { throw Refusal(text: "is \(value.described)") }
                 for text in texts {
-                    if let wrong = check(text) {
-                        throw Refusal(text: "holds \(SettingValue.text(text).described): \(wrong)")
-                    }
+                    if let wrong = check(text) { throw holding(text, wrong) }
                 }
                 configuration[keyPath: path] = texts
             })

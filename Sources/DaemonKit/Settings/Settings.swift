@@ -16,14 +16,14 @@ public enum Settings {
     // MARK: The table
 
     private static let places: [Setting] = [
-        .list(
+        .addresses(
             "listen", \.listen, of: "HOST:PORT", .restart,
             "Where STOMP clients connect. Only addresses of this machine are taken as long as nobody has to log in.",
             check: ListenRule.refusal(ofClientAddress:)),
-        .list(
+        .addresses(
             "admin", \.admin, of: "unix:PATH or HOST:PORT", .restart,
             "Where brokerctl connects. An empty list means the socket admin.sock in the data directory.",
-            check: ListenRule.refusal(ofAdminAddress:)),
+            check: ListenRule.mayListen(on:)),
         .text(
             "data", \.data, .restart,
             "The directory that holds everything durable. Only one broker at a time can have it.",
