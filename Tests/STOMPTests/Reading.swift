@@ -1,0 +1,113 @@
+import Base
+
+@testable import STOMP
+
+/// What a parser makes of some bytes: the steps that it took, and the error that ended them.
+struct Reading: Equatable, CustomStringConvertible {
+    enum Event: Equatable {
+        case heartBeat(bytes: Int)
+        case frame(Frame, layout: [Header], isPlain: Bool, contentLength: Int?, bytes: Int)
+    }
+
+    var events: [Event] = []
+    var error: FrameError?
+    /// The receipt that the parser knew of when it failed.
+    var failedReceipt: String?
+    /// Bytes that were left over.
+    var rest = 0
+
+    var frames: [Frame] {
+        events.compactMap { if case .frame(let frame, _, _, _, _) = $0 { frame } else { nil } }
+    }
+
+    var description: String { "\(events) \(error.map { "\($0)" } ?? "no error") rest \(rest)" }
+}
+
+struct Reader {
+    var role = FrameParser.Role.server
+    var version: Version?
+    var limits = FrameLimits()
+
+    func read(_ text: String, cuts: [Int] = []) -> Reading { read(Array(text.utf8), cuts: cuts) }
+
+    /// Offers `bytes` in pieces that end at `cuts`, and the whole of it at the end.
+    func read(_ bytes: [UInt8], cuts: [Int] = []) -> Reading {
+        var parser = FrameParser(role: role, limits: limits)
+        parser.version = version
+        var reading = Reading()
+        var start = 0
+        for end in cuts + [bytes.count] {
+            read(bytes, &start, end, &parser, &reading)
+            if reading.error != nil { break }
+        }
+        reading.rest = bytes.count - start
+        return reading
+    }
+
+    private func read(
+        _ bytes: [UInt8], _ start: inout Int, _ end: Int, _ parser: inout FrameParser, _ reading: inout Reading
+    ) {
+        bytes.withUnsafeBufferPointer { bytes in
+            do throws(FrameError) {
+                while start < end {
+                    let piece = UnsafeBufferPointer(rebasing: bytes[start..<end])
+                    switch try parser.next(in: piece) {
+                    case .incomplete: return
+                    case .heartBeat: reading.events.append(.heartBeat(bytes: parser.consumed))
+                    case .frame: reading.events.append(try frame(parser, piece))
+                    }
+                    start += parser.consumed
+                }
+            } catch {
+                reading.error = error
+                if let receipt = parser.layout.value(.receipt, in: bytes[from: start]) {
+                    reading.failedReceipt = String(decoding: receipt, as: UTF8.self)
+                }
+            }
+        }
+    }
+
+    private func frame(
+        _ parser: FrameParser, _ piece: UnsafeBufferPointer<UInt8>
+    ) throws(FrameError) -> Reading.Event {
+        let frame = try Frame.decode(layout: parser.layout, bytes: piece, version: version ?? .v10)
+        return .frame(
+            frame, layout: parser.layout.headers, isPlain: parser.layout.isPlain,
+            contentLength: parser.layout.contentLength, bytes: parser.consumed)
+    }
+}
+
+extension UnsafeBufferPointer<UInt8> {
+    subscript(from start: Int) -> UnsafeBufferPointer<UInt8> { UnsafeBufferPointer(rebasing: self[start...]) }
+}
+
+extension String {
+    /// `body` with the bytes of this text.
+    func withBytes<Result, Failure: Error>(
+        _ body: (UnsafeBufferPointer<UInt8>) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        try Array(utf8).withUnsafeBufferPointer(body)
+    }
+}
+
+/// The text that `write` puts into a buffer.
+func written<Failure: Error>(_ write: (inout Buffer) throws(Failure) -> Void) throws(Failure) -> String {
+    var buffer = Buffer()
+    try write(&buffer)
+    return String(decoding: buffer.readable, as: UTF8.self)
+}
+
+/// Numbers that are the same in every run (SplitMix64, G. Steele et al.).
+struct SeededNumbers: RandomNumberGenerator {
+    var state: UInt64
+
+    init(seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
+}
