@@ -7,6 +7,8 @@ struct Reading: Equatable, CustomStringConvertible {
     enum Event: Equatable {
         case heartBeat(bytes: Int)
         case frame(Frame, layout: [Header], isPlain: Bool, contentLength: Int?, bytes: Int)
+        /// The parser took a frame that cannot be read: never right.
+        case undecodable(FrameError)
     }
 
     var events: [Event] = []
@@ -47,38 +49,39 @@ struct Reader {
     private func read(
         _ bytes: [UInt8], _ start: inout Int, _ end: Int, _ parser: inout FrameParser, _ reading: inout Reading
     ) {
-        bytes.withUnsafeBufferPointer { bytes in
+        while start < end {
+            // Memory of exactly this size, so that a sanitizer sees a read beyond it.
+            let piece = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: end - start)
+            defer { piece.deallocate() }
+            _ = piece.initialize(fromContentsOf: bytes[start..<end])
+            let readable = UnsafeBufferPointer(piece)
             do throws(FrameError) {
-                while start < end {
-                    let piece = UnsafeBufferPointer(rebasing: bytes[start..<end])
-                    switch try parser.next(in: piece) {
-                    case .incomplete: return
-                    case .heartBeat: reading.events.append(.heartBeat(bytes: parser.consumed))
-                    case .frame: reading.events.append(try frame(parser, piece))
-                    }
-                    start += parser.consumed
+                switch try parser.next(in: readable) {
+                case .incomplete: return
+                case .heartBeat: reading.events.append(.heartBeat(bytes: parser.consumed))
+                case .frame: reading.events.append(event(parser, readable))
                 }
+                start += parser.consumed
             } catch {
                 reading.error = error
-                if let receipt = parser.layout.value(.receipt, in: bytes[from: start]) {
-                    reading.failedReceipt = String(decoding: receipt, as: UTF8.self)
-                }
+                let receipt = parser.layout.value(.receipt, in: readable)
+                reading.failedReceipt = receipt.map { String(decoding: $0, as: UTF8.self) }
+                return
             }
         }
     }
 
-    private func frame(
-        _ parser: FrameParser, _ piece: UnsafeBufferPointer<UInt8>
-    ) throws(FrameError) -> Reading.Event {
-        let frame = try Frame.decode(layout: parser.layout, bytes: piece, version: version ?? .v10)
-        return .frame(
-            frame, layout: parser.layout.headers, isPlain: parser.layout.isPlain,
-            contentLength: parser.layout.contentLength, bytes: parser.consumed)
+    private func event(_ parser: FrameParser, _ piece: UnsafeBufferPointer<UInt8>) -> Reading.Event {
+        let layout = parser.layout
+        do throws(FrameError) {
+            let frame = try Frame.decode(layout: layout, bytes: piece, version: version ?? .v10)
+            return .frame(
+                frame, layout: layout.headers, isPlain: layout.isPlain, contentLength: layout.contentLength,
+                bytes: parser.consumed)
+        } catch {
+            return .undecodable(error)
+        }
     }
-}
-
-extension UnsafeBufferPointer<UInt8> {
-    subscript(from start: Int) -> UnsafeBufferPointer<UInt8> { UnsafeBufferPointer(rebasing: self[start...]) }
 }
 
 extension String {
