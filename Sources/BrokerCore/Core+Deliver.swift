@@ -143,7 +143,7 @@ extension Core {
         subscriptions[consumer].dropSettledFront()
         let queue = Int(subscriptions[consumer].queue)
         if !back.isEmpty { queues[queue].takeBack(back) }
-        if queues[queue].hasReady { dispatch(queue, into: &effects) }
+        dispatch(queue, into: &effects)
     }
 
     /// A delivery is decided in a transaction; that gives its credit back.

@@ -97,8 +97,25 @@ extension Core {
 
     public var queueCount: Int { queueByID.count }
     public var topicCount: Int { topics.count }
-    public var readyMessages: UInt64 { queues.reduce(0) { $0 + $1.ready } }
-    public var unacknowledgedMessages: UInt64 { queues.reduce(0) { $0 + $1.inFlight } }
+    public var subscriptionCount: Int { subscriptions.count - freeSubscriptions.count }
+    public var unreadableQueues: [[UInt8]] { queues.filter { $0.failure != nil }.map(\.name) }
+
+    public struct QueueTotals: Sendable {
+        public var messages: UInt64 = 0
+        public var bytes: UInt64 = 0
+        public var inFlight: UInt64 = 0
+    }
+
+    /// Over all stored queues.
+    public var queueTotals: QueueTotals {
+        var totals = QueueTotals()
+        for index in queues.indices where queues[index].isStored {
+            totals.messages += queues[index].messages
+            totals.bytes += queues[index].bytes
+            totals.inFlight += queues[index].inFlight
+        }
+        return totals
+    }
 
     private func canonicalQueue(_ name: [UInt8]) -> [UInt8]? {
         let destination = name.withUnsafeBufferPointer { try? Destination($0) }
@@ -257,5 +274,25 @@ extension Core {
         dispatch(index, into: &effects)
         seal(into: &effects)
         return moved
+    }
+}
+
+extension Core {
+    /// Of the messages of a queue with these sequences: how often each was delivered, and which a
+    /// consumer holds now.
+    public func deliveries(in queue: QueueID, of sequences: ClosedRange<UInt64>) -> (counts: [UInt64: UInt32], held: Set<UInt64>) {
+        guard let index = queueByID[queue] else { return ([:], []) }
+        var counts = queues[Int(index)].attempts.filter { sequences.contains($0.key) }
+        for back in queues[Int(index)].returned where sequences.contains(back.sequence) { counts[back.sequence] = back.count }
+        var held: Set<UInt64> = []
+        for subscription in subscriptions where subscription.queue == index && !subscription.isFree {
+            for position in 0..<subscription.deliveries.count {
+                let delivery = subscription.deliveries[position]
+                guard delivery.state != .settled, sequences.contains(delivery.sequence) else { continue }
+                held.insert(delivery.sequence)
+                counts[delivery.sequence] = delivery.count
+            }
+        }
+        return (counts, held)
     }
 }

@@ -64,6 +64,7 @@ public struct Core: Sendable {
         public var repliesDropped: UInt64 = 0
         public var transactionsCommitted: UInt64 = 0
         public var evictions: UInt64 = 0
+        public init() {}
     }
 
     public init(limits: CoreLimits = CoreLimits(), nextQueueID: UInt32 = 1) {

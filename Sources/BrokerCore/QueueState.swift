@@ -38,6 +38,8 @@ struct QueueState: Sendable {
     let id: QueueID
     let name: [UInt8]
     let kind: Kind
+    /// `kind == .stored`, kept: to compute it would copy the whole state, with a retain for each reference.
+    let isStored: Bool
     /// Who may subscribe, for a reply channel.
     var owner: SessionID?
     /// Which use of this place in the table this is.
@@ -81,13 +83,13 @@ struct QueueState: Sendable {
         self.id = id
         self.name = name
         self.kind = kind
+        isStored = kind == .stored
         self.generation = generation
     }
 
-    var isStored: Bool { kind == .stored }
     var ready: UInt64 { UInt64(window.count) + coldCount + UInt64(returned.count) }
     var messages: UInt64 { ready + inFlight }
-    var hasReady: Bool { !window.isEmpty || !returned.isEmpty || coldCount > 0 }
+    @inline(__always) var hasReady: Bool { !window.isEmpty || !returned.isEmpty || coldCount > 0 }
 
     /// Where the next message to deliver is.
     enum Head {
@@ -99,7 +101,7 @@ struct QueueState: Sendable {
         case none
     }
 
-    func head(durable: UInt64) -> Head {
+    @inline(__always) func head(durable: UInt64) -> Head {
         if let back = returned.last, window.isEmpty || back.sequence < window[0].sequence {
             return back.content == nil ? .page(from: back.sequence) : .returned
         }

@@ -39,19 +39,20 @@ struct Subscription: Sendable {
     var isFree = false
     var deliveredTotal: UInt64 = 0
 
-    var nextTag: UInt64 { firstTag &+ UInt64(deliveries.count) }
+    // Inlined: a call would copy the whole state.
+    @inline(__always) var nextTag: UInt64 { firstTag &+ UInt64(deliveries.count) }
 
-    var hasCredit: Bool {
+    @inline(__always) var hasCredit: Bool {
         mode == .auto || (heldCount < prefetchCount && (heldBytes < prefetchBytes || heldCount == 0))
     }
 
     /// Where delivery `tag` is in `deliveries`, if it was made and is not yet gone.
-    func index(ofTag tag: UInt64) -> Int? {
+    @inline(__always) func index(ofTag tag: UInt64) -> Int? {
         guard tag >= firstTag, tag &- firstTag < UInt64(deliveries.count) else { return nil }
         return Int(tag &- firstTag)
     }
 
-    mutating func dropSettledFront() {
+    @inline(__always) mutating func dropSettledFront() {
         while !deliveries.isEmpty, deliveries[0].state == .settled {
             deliveries.popFirst()
             firstTag &+= 1

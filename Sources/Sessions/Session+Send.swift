@@ -15,6 +15,7 @@ extension Session {
         let replyTo = try replyChannel(frame, batch: &batch)
         let flags: UInt8 = isFalse(.persistent, frame) ? 0 : MessageFlags.durable
         stageReceipt(frame)
+        sends &+= 1
         let name = UnsafeBufferPointer(rebasing: UnsafeBufferPointer(frame)[destination.value])
         if version != .v10, parser.layout.isPlain, parser.layout.contentLength != nil, replyTo == nil, !destination.hasEscape,
             name.first != UInt8(ascii: "/") || !name.starts(with: Self.temporaryPrefix.utf8)

@@ -27,6 +27,8 @@ public struct Session: ~Copyable {
     public internal(set) var endCode: String?
     /// The session ends because of the client's mistake; the sentence for the log.
     public internal(set) var failure: SessionError?
+    /// SEND frames taken.
+    public internal(set) var sends: UInt64 = 0
     public internal(set) var heartBeats = HeartBeat.Intervals(outgoing: 0, incoming: 0)
 
     var answers = Answers()

@@ -30,6 +30,9 @@ public struct EffectiveConfiguration: Equatable, Sendable {
     /// Where the value of the setting comes from.
     public func origin(of name: String) -> Origin { origins[name] ?? .standard }
 
+    /// What a reload has changed; where values come from is read again with them.
+    mutating func replaceConfiguration(with configuration: Configuration) { self.configuration = configuration }
+
     /// Reads and judges everything. Nothing is half taken: with one problem there is no configuration.
     static func load(file: String?, overrides: [Override]) throws(ConfigurationError) -> EffectiveConfiguration {
         guard let file else { return try judge(text: nil, file: "", overrides: overrides) }
