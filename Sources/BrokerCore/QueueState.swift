@@ -89,7 +89,7 @@ struct QueueState: Sendable {
 
     var ready: UInt64 { UInt64(window.count) + coldCount + UInt64(returned.count) }
     var messages: UInt64 { ready + inFlight }
-    @inline(__always) var hasReady: Bool { !window.isEmpty || !returned.isEmpty || coldCount > 0 }
+
 
     /// Where the next message to deliver is.
     enum Head {

@@ -1,3 +1,4 @@
+import CSystem
 import Glibc
 
 /// State that threads share and wait on: a lock and a bell.
