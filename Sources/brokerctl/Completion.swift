@@ -18,21 +18,31 @@ enum Completion {
                 --file) compopt -o default; return ;;
 
             """
-        for option in choices { script += "    \(option.name)) COMPREPLY=($(compgen -W '\(option.choices.joined(separator: " "))' -- \"$word\")); return ;;\n" }
+        for option in choices {
+            script +=
+                "    \(option.name)) \(reply(with: option.choices)); return ;;\n"
+        }
         script += "    \(free.joined(separator: "|"))) return ;;\n    esac\n    case $verb in\n"
         script += line("''", words: firstWords + common)
         for family in families {
-            script += line("'\(family)'", words: Verb.all.filter { $0.words.first == family && $0.words.count == 2 }.map { $0.words[1] })
+            script += line(
+                "'\(family)'",
+                words: Verb.all.filter { $0.words.first == family && $0.words.count == 2 }.map { $0.words[1] })
         }
         for verb in Verb.all {
             let pattern = verb.words.count == 2 ? "'\(verb.name)'*" : "'\(verb.name)'|'\(verb.name) '*"
-            script += line(pattern, words: (verb.words == ["help"] ? firstWords : []) + verb.options.map(\.name) + common)
+            script += line(
+                pattern, words: (verb.words == ["help"] ? firstWords : []) + verb.options.map(\.name) + common)
         }
         return script + "    esac\n}\ncomplete -F _brokerctl brokerctl\n"
     }
 
     private static func line(_ pattern: String, words: [String]) -> String {
-        "    \(pattern)) COMPREPLY=($(compgen -W '\(words.joined(separator: " "))' -- \"$word\")) ;;\n"
+        "    \(pattern)) \(reply(with: words)) ;;\n"
+    }
+
+    private static func reply(with words: [String]) -> String {
+        "COMPREPLY=($(compgen -W '\(words.joined(separator: " "))' -- \"$word\"))"
     }
 
     private static var common: [String] { Verb.common.map(\.name) }

@@ -10,7 +10,8 @@ enum HelpVerbs {
         if call.arguments.isEmpty { return try console.print(Help.overview) }
         let found = Verb.all.filter { $0.words.starts(with: call.arguments) || call.arguments.starts(with: $0.words) }
         guard !found.isEmpty else {
-            throw CtlFailure(.usage, "There is no verb `\(call.arguments.joined(separator: " "))`; `brokerctl help` lists them")
+            throw CtlFailure(
+                .usage, "There is no verb `\(call.arguments.joined(separator: " "))`; `brokerctl help` lists them")
         }
         try console.print(found.map { Help.text(of: $0) }.joined(separator: "\n\n"))
     }
@@ -26,9 +27,12 @@ enum Help {
         var text = "brokerctl looks after a brokerd.\n\nUsage: brokerctl VERB [ARGUMENT...] [OPTION...]\n\nVerbs:\n"
         text += columns(Verb.all.map { ($0.name, $0.summary) })
         text += "\nWith every verb:\n" + columns(Verb.common.map { (words(of: $0), $0.summary) })
-        text += "\nThe broker is looked for at --admin, else in --data, else at BROKERD_ADMIN, else at\n"
+        text +=
+            "\nThe broker is looked for at --admin, else in --data, else at BROKERD_ADMIN, else at\n"
             + "data/admin.sock here, else at /run/brokerd/admin.sock.\n"
-        text += "\nExit codes:\n" + columns([("0", "done")] + CtlFailure.Kind.allCases.map { ("\($0.rawValue)", $0.meaning) })
+        text +=
+            "\nExit codes:\n"
+            + columns([("0", "done")] + CtlFailure.Kind.allCases.map { ("\($0.rawValue)", $0.meaning) })
         return text + "\n`brokerctl help VERB` explains a verb and shows an example."
     }
 

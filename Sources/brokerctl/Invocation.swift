@@ -36,7 +36,8 @@ struct Invocation {
     func number(_ name: String, in range: ClosedRange<UInt64>) throws(CtlFailure) -> UInt64? {
         guard let text = value(name) else { return nil }
         guard let number = UInt64(text), range.contains(number) else {
-            let most = range.upperBound == .max ? "\(range.lowerBound) or more" : "\(range.lowerBound) to \(range.upperBound)"
+            let most =
+                range.upperBound == .max ? "\(range.lowerBound) or more" : "\(range.lowerBound) to \(range.upperBound)"
             throw usage("\(name) must be a whole number, \(most)")
         }
         return number

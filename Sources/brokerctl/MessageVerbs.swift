@@ -10,10 +10,11 @@ enum MessageVerbs {
         let given = call.value("--stomp")
         let text = if let given { given } else { try addressFromStatus(call, console) }
         let address = try SocketAddress.parsed(text)
-        let host: String = switch address.place {
-        case .ipv4(let host, _), .ipv6(let host, _), .name(let host, _): host
-        case .any, .unix: "localhost"
-        }
+        let host: String =
+            switch address.place {
+            case .ipv4(let host, _), .ipv6(let host, _), .name(let host, _): host
+            case .any, .unix: "localhost"
+            }
         return try StompConnection(to: address, host: host)
     }
 
@@ -135,7 +136,8 @@ enum MessageVerbs {
         if got < wanted, !follows || given != nil {
             let limit = seconds ?? 0
             throw CtlFailure(
-                .timedOut, got == 0 && wanted == 1
+                .timedOut,
+                got == 0 && wanted == 1
                     ? "No message came within \(counted(limit, "second"))"
                     : "\(got) of \(counted(wanted, "message")) came; then none for \(counted(limit, "second"))")
         }

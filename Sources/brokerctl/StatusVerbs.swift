@@ -25,20 +25,30 @@ enum StatusVerbs {
             facts.add(index == 0 ? "Addresses" : "", "\(address.service) \(address.address)")
         }
         facts.add("Data", status.dataDirectory)
-        facts.add("Connections", "\(status.connections.current) now, \(status.connections.acceptedTotal) accepted, "
-            + "\(status.connections.refusedTotal) refused")
-        facts.add("Destinations", "\(counted(UInt64(clamping: status.queues), "queue")), "
-            + "\(counted(UInt64(clamping: status.topics), "topic")), "
-            + "\(counted(UInt64(clamping: status.subscriptions), "subscription"))")
+        facts.add(
+            "Connections",
+            "\(status.connections.current) now, \(status.connections.acceptedTotal) accepted, "
+                + "\(status.connections.refusedTotal) refused")
+        facts.add(
+            "Destinations",
+            "\(counted(UInt64(clamping: status.queues), "queue")), "
+                + "\(counted(UInt64(clamping: status.topics), "topic")), "
+                + "\(counted(UInt64(clamping: status.subscriptions), "subscription"))")
         let messages = status.messages
         facts.add("Messages in", "\(messages.inTotal), \(humanRate(messages.inPerSecond))/s")
-        facts.add("Messages out", "\(messages.outTotal), \(humanRate(messages.outPerSecond))/s, "
-            + "\(messages.redeliveredTotal) redelivered")
+        facts.add(
+            "Messages out",
+            "\(messages.outTotal), \(humanRate(messages.outPerSecond))/s, "
+                + "\(messages.redeliveredTotal) redelivered")
         facts.add("Acknowledged", "\(messages.acknowledgedTotal), \(messages.deadLetteredTotal) dead-lettered")
-        facts.add("Stored", "\(counted(messages.stored, "message")), \(humanBytes(messages.storedBytes)), "
-            + "\(messages.unacked) unacknowledged")
-        facts.add("Memory", "\(humanBytes(status.memory.residentBytes)) in all, "
-            + "\(humanBytes(status.memory.messageBytes)) of messages")
+        facts.add(
+            "Stored",
+            "\(counted(messages.stored, "message")), \(humanBytes(messages.storedBytes)), "
+                + "\(messages.unacked) unacknowledged")
+        facts.add(
+            "Memory",
+            "\(humanBytes(status.memory.residentBytes)) in all, "
+                + "\(humanBytes(status.memory.messageBytes)) of messages")
         facts.add("Disk", disk(status.disk))
         facts.add("Journal", journal(status.journal))
         return facts.text
@@ -62,11 +72,15 @@ enum StatusVerbs {
         facts.add("Store", "\(store.storeID), format \(store.formatVersion)")
         facts.add("Recovery", "\(store.recoveryMilliseconds) ms")
         for sentence in store.recovery { facts.add("", sentence) }
-        facts.add("Disk", "\(disk(store.disk)); messages are refused below \(humanBytes(store.disk.lowBytes)), "
-            + "taken again above \(humanBytes(store.disk.highBytes))")
+        facts.add(
+            "Disk",
+            "\(disk(store.disk)); messages are refused below \(humanBytes(store.disk.lowBytes)), "
+                + "taken again above \(humanBytes(store.disk.highBytes))")
         facts.add("Journal", self.journal(journal))
-        facts.add("", "\(counted(UInt64(clamping: journal.segments), "segment")), \(humanBytes(journal.segmentBytes)), "
-            + "\(humanBytes(journal.backlogBytes)) waiting")
+        facts.add(
+            "",
+            "\(counted(UInt64(clamping: journal.segments), "segment")), \(humanBytes(journal.segmentBytes)), "
+                + "\(humanBytes(journal.backlogBytes)) waiting")
         facts.add("Batches", "\(journal.batchesTotal)")
         facts.add("Queue files", "\(journal.queueFiles), \(humanBytes(journal.queueFileBytes))")
         facts.add("Checkpoints", "\(journal.checkpointsTotal)")

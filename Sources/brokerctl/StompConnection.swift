@@ -57,7 +57,9 @@ final class StompConnection {
             output.clear()
         } catch {
             // An ERROR that came before the broker closed says more than "broken pipe".
-            if case .broken = error, let frame = try? receive(until: StompConnection.deadline()), frame.command == .error {
+            if case .broken = error, let frame = try? receive(until: StompConnection.deadline()),
+                frame.command == .error
+            {
                 throw StompConnection.refusal(frame)
             }
             throw StompConnection.explained(error, address)
@@ -140,7 +142,8 @@ final class StompConnection {
     private static func explained(_ failure: BlockingSocket.Failure, _ address: SocketAddress) -> CtlFailure {
         switch failure {
         case .cannotConnect(let why):
-            CtlFailure(.unreachable, "No broker answers at \(address): \(why); start brokerd, or say where it is with --stomp")
+            CtlFailure(
+                .unreachable, "No broker answers at \(address): \(why); start brokerd, or say where it is with --stomp")
         case .broken(let why): CtlFailure(.unreachable, "The connection to \(address) broke: \(why)")
         case .timedOut: CtlFailure(.timedOut, "\(address) did not answer in time")
         }

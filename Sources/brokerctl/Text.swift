@@ -51,7 +51,8 @@ func humanDuration(seconds: UInt64) -> String {
         (seconds / 86_400, "d"), (seconds / 3600 % 24, "h"), (seconds / 60 % 60, "min"), (seconds % 60, "s"),
     ]
     let first = parts.firstIndex { $0.0 > 0 } ?? parts.count - 1
-    return parts[first...].prefix(2).filter { $0.0 > 0 || seconds == 0 }.map { "\($0.0) \($0.1)" }.joined(separator: " ")
+    return parts[first...].prefix(2).filter { $0.0 > 0 || seconds == 0 }.map { "\($0.0) \($0.1)" }.joined(
+        separator: " ")
 }
 
 /// One digit behind the point below 100, none from there on.

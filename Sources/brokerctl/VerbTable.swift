@@ -39,7 +39,8 @@ extension Verb {
         Verb(
             "queue delete", "Deletes a queue.", arguments: [queueName],
             options: [Option(name: "--force", value: nil, summary: "also when it has consumers or messages")],
-            examples: ["brokerctl queue delete orders", "brokerctl queue delete orders --force"], run: QueueVerbs.delete),
+            examples: ["brokerctl queue delete orders", "brokerctl queue delete orders --force"], run: QueueVerbs.delete
+        ),
         Verb(
             "queue purge", "Throws away all messages of a queue that no consumer holds.", arguments: [queueName],
             examples: ["brokerctl queue purge orders.dead"], run: QueueVerbs.purge),
@@ -80,7 +81,8 @@ extension Verb {
             "subscription list", "Lists subscriptions of clients.",
             options: [
                 Option(name: "--connection", value: "ID", summary: "only those of this connection"),
-                Option(name: "--destination", value: "PATTERN", summary: "only destinations that fit, `/queue/orders*`"),
+                Option(
+                    name: "--destination", value: "PATTERN", summary: "only destinations that fit, `/queue/orders*`"),
             ],
             examples: ["brokerctl subscription list --destination /queue/orders"], run: ClientVerbs.subscriptions),
     ]
@@ -90,7 +92,8 @@ extension Verb {
             "publish", "Sends a message, or the same one many times.",
             arguments: [
                 Argument(name: "DESTINATION", summary: "`/queue/orders`, `/topic/news`; a bare name is a queue"),
-                Argument(name: "BODY", summary: "text; standard input if neither it nor --file is given", isOptional: true),
+                Argument(
+                    name: "BODY", summary: "text; standard input if neither it nor --file is given", isOptional: true),
             ],
             options: [
                 Option(name: "--file", value: "PATH", summary: "a file whose bytes are the body"),
@@ -98,9 +101,13 @@ extension Verb {
                 Option(name: "--content-type", value: "TYPE", summary: "what the body is"),
                 Option(name: "--reply-to", value: "DESTINATION", summary: "where an answer is wanted"),
                 Option(name: "--count", value: "N", summary: "how many times (1)"),
-                Option(name: "--persistent", value: nil, summary: "the message is to outlive the broker's process (so it is anyway)"),
-                Option(name: "--no-persistent", value: nil, summary: "the message may be lost with the broker's process"),
-                Option(name: "--receipt", value: nil, summary: "wait until the broker has confirmed (so it does anyway)"),
+                Option(
+                    name: "--persistent", value: nil,
+                    summary: "the message is to outlive the broker's process (so it is anyway)"),
+                Option(
+                    name: "--no-persistent", value: nil, summary: "the message may be lost with the broker's process"),
+                Option(
+                    name: "--receipt", value: nil, summary: "wait until the broker has confirmed (so it does anyway)"),
                 Option(name: "--no-receipt", value: nil, summary: "do not wait for a confirmation"),
                 stomp,
             ],
@@ -112,19 +119,26 @@ extension Verb {
             ], run: MessageVerbs.publish),
         Verb(
             "consume", "Takes messages from a destination and prints them.",
-            arguments: [Argument(name: "DESTINATION", summary: "`/queue/orders`, `/topic/news`; a bare name is a queue")],
+            arguments: [
+                Argument(name: "DESTINATION", summary: "`/queue/orders`, `/topic/news`; a bare name is a queue")
+            ],
             options: [
                 Option(name: "--count", value: "N", summary: "stop after so many (1; no end with --follow)"),
                 Option(name: "--follow", value: nil, summary: "go on until interrupted"),
-                Option(name: "--timeout", value: "SECONDS", summary: "stop when no message comes for so long (10; never with --follow)"),
+                Option(
+                    name: "--timeout", value: "SECONDS",
+                    summary: "stop when no message comes for so long (10; never with --follow)"),
                 Option(
                     name: "--ack", value: "MODE", summary: "when a message is gone from the queue (client-individual)",
                     choices: ["auto", "client", "client-individual"]),
                 Option(name: "--body-only", value: nil, summary: "print bodies and nothing else, each with a line end"),
-                Option(name: "--header", value: "NAME:VALUE", summary: "a header of the SUBSCRIBE frame", isRepeatable: true),
+                Option(
+                    name: "--header", value: "NAME:VALUE", summary: "a header of the SUBSCRIBE frame",
+                    isRepeatable: true),
                 stomp,
             ],
-            detail: "A message is acknowledged after it is printed, so an interrupted run loses none; with `--ack auto` "
+            detail:
+                "A message is acknowledged after it is printed, so an interrupted run loses none; with `--ack auto` "
                 + "those on their way are lost. Exit code 5 when fewer messages came than --count asks for.",
             examples: ["brokerctl consume /queue/orders", "brokerctl consume /topic/news --follow --json"],
             run: MessageVerbs.consume),

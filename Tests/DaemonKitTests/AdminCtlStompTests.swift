@@ -20,7 +20,9 @@ final class ScriptedBroker: Sendable {
         var length = socklen_t(MemoryLayout<sockaddr_in>.size)
         let bound = withUnsafeMutableBytes(of: &address) { bytes in
             let name = bytes.assumingMemoryBound(to: sockaddr.self).baseAddress
-            return name.map { bind(listener, $0, length) == 0 && listen(listener, 1) == 0 && getsockname(listener, $0, &length) == 0 } ?? false
+            return name.map {
+                bind(listener, $0, length) == 0 && listen(listener, 1) == 0 && getsockname(listener, $0, &length) == 0
+            } ?? false
         }
         guard bound else { throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO) }
         port = UInt16(bigEndian: address.sin_port)
@@ -39,9 +41,14 @@ final class ScriptedBroker: Sendable {
             let count = recv(client, input.room.baseAddress, input.room.count, 0)
             guard count > 0 else { return }
             input.written(count)
-            while !input.isEmpty, let step = try? parser.next(in: UnsafeBufferPointer(input.readable)), step != .incomplete {
-                if step == .frame, let frame = try? Frame.decode(
-                    layout: parser.layout, bytes: UnsafeBufferPointer(input.readable), version: parser.version ?? .v10) {
+            while !input.isEmpty, let step = try? parser.next(in: UnsafeBufferPointer(input.readable)),
+                step != .incomplete
+            {
+                if step == .frame,
+                    let frame = try? Frame.decode(
+                        layout: parser.layout, bytes: UnsafeBufferPointer(input.readable),
+                        version: parser.version ?? .v10)
+                {
                     frames.withLock { $0.append(frame) }
                     var answers = answer(frame)
                     if frame.command == .connect, answers.isEmpty {
@@ -68,7 +75,10 @@ final class ScriptedBroker: Sendable {
     static func message(_ number: Int, _ body: String) -> Frame {
         Frame(
             .message,
-            ["destination": "/queue/a", "message-id": "m\(number)", "subscription": "1", "ack": "a\(number)", "x": "1:2"],
+            [
+                "destination": "/queue/a", "message-id": "m\(number)", "subscription": "1", "ack": "a\(number)",
+                "x": "1:2",
+            ],
             text: body)
     }
 
@@ -84,12 +94,14 @@ final class ScriptedBroker: Sendable {
     @Test func aMessageCarriesWhatWasAskedFor() async throws {
         let broker = try ScriptedBroker { _ in [] }
         let run = await broker.run(
-            "publish", "/queue/a", "hällo", "--header", "colour: red:blue\n", "--reply-to", "/queue/b", "--content-type",
+            "publish", "/queue/a", "hällo", "--header", "colour: red:blue\n", "--reply-to", "/queue/b",
+            "--content-type",
             "text/plain", "--no-persistent")
         #expect(run.code == 0 && run.output == "1 message confirmed.\n", "\(run.complaint)")
         let frame = try #require(broker.sent(.send).first)
         #expect(frame.text == "hällo" && frame["destination"] == "/queue/a" && frame["persistent"] == "false")
-        #expect(frame["colour"] == "red:blue" && frame["reply-to"] == "/queue/b" && frame["content-type"] == "text/plain")
+        #expect(
+            frame["colour"] == "red:blue" && frame["reply-to"] == "/queue/b" && frame["content-type"] == "text/plain")
         #expect(broker.sent(.disconnect).count == 1)
     }
 
@@ -122,7 +134,8 @@ final class ScriptedBroker: Sendable {
     @Test func anERRORIsToldAndExitCode1() async throws {
         for receipt in ["--receipt", "--no-receipt"] {
             let broker = try ScriptedBroker { frame in
-                frame.command == .send ? [Frame(.error, ["message": "queue is full\u{1B}"], text: "limits.queue\n")] : []
+                frame.command == .send
+                    ? [Frame(.error, ["message": "queue is full\u{1B}"], text: "limits.queue\n")] : []
             }
             let run = await broker.run("publish", "/queue/a", "x", receipt)
             #expect(run.code == 1 && run.output == "")
@@ -137,7 +150,8 @@ final class ScriptedBroker: Sendable {
     }
 
     @Test(arguments: [
-        (["--header", "novalue"], "NAME:VALUE"), (["--header", ":x"], "NAME:VALUE"), (["--file", "f"], "BODY or --file"),
+        (["--header", "novalue"], "NAME:VALUE"), (["--header", ":x"], "NAME:VALUE"),
+        (["--file", "f"], "BODY or --file"),
         (["--receipt", "--no-receipt"], "Give --receipt or"), (["--count", "0"], "1 or more"),
     ])
     func wrongOptionsAreFoundBeforeAnythingIsSent(options: [String], words: String) async {

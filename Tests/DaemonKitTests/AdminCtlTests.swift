@@ -95,17 +95,22 @@ import Testing
         #expect(facts.text == "A       1\n        2\nLonger  x\\ny")
     }
 
-    @Test(arguments: [
-        (0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"), (10_239, "9.9 KiB"), (102_400, "100 KiB"),
-        (1_048_575, "1023 KiB"), (1_048_576, "1.0 MiB"), (UInt64.max, "15.9 EiB"),
-    ] as [(UInt64, String)])
+    @Test(
+        arguments: [
+            (0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"), (10_239, "9.9 KiB"),
+            (102_400, "100 KiB"),
+            (1_048_575, "1023 KiB"), (1_048_576, "1.0 MiB"), (UInt64.max, "15.9 EiB"),
+        ] as [(UInt64, String)])
     func sizesAreWrittenForPeople(bytes: UInt64, text: String) { #expect(humanBytes(bytes) == text) }
 
-    @Test(arguments: [
-        (0, "0 s"), (59, "59 s"), (60, "1 min"), (3661, "1 h 1 min"), (86_400, "1 d"), (90_000, "1 d 1 h"),
-        (UInt64.max, "213503982334601 d 7 h"),
-    ] as [(UInt64, String)])
-    func durationsAreWrittenForPeople(seconds: UInt64, text: String) { #expect(humanDuration(seconds: seconds) == text) }
+    @Test(
+        arguments: [
+            (0, "0 s"), (59, "59 s"), (60, "1 min"), (3661, "1 h 1 min"), (86_400, "1 d"), (90_000, "1 d 1 h"),
+            (UInt64.max, "213503982334601 d 7 h"),
+        ] as [(UInt64, String)])
+    func durationsAreWrittenForPeople(seconds: UInt64, text: String) {
+        #expect(humanDuration(seconds: seconds) == text)
+    }
 
     @Test(arguments: [
         (0, "0.0"), (0.04, "0.0"), (9.96, "10.0"), (99.94, "99.9"), (99.96, "100"), (1234.5, "1235"),
@@ -208,7 +213,9 @@ import Testing
         if line.hasSuffix(" ") { words.append("") }
         let array = words.map { "'\($0)'" }.joined(separator: " ")
         let (status, output) = try Self.bash(
-            "\(Completion.bash)\nCOMP_WORDS=(\(array)); COMP_CWORD=\(words.count - 1); _brokerctl; printf '%s\\n' \"${COMPREPLY[@]}\"")
+            "\(Completion.bash)\nCOMP_WORDS=(\(array)); COMP_CWORD=\(words.count - 1); _brokerctl; "
+                + "printf '%s\\n' \"${COMPREPLY[@]}\""
+        )
         #expect(status == 0, "\(output)")
         let replies = Set(output.split(separator: "\n").map(String.init))
         #expect(replies.isSuperset(of: offered), "\(replies)")

@@ -71,7 +71,8 @@ struct CtlRun: Sendable {
 
     @Test(arguments: [
         ["status"], ["store", "info"], ["config", "show"], ["queue", "list"], ["queue", "show", "orders"],
-        ["queue", "create", "x"], ["queue", "delete", "mail"], ["queue", "purge", "orders"], ["queue", "browse", "orders"],
+        ["queue", "create", "x"], ["queue", "delete", "mail"], ["queue", "purge", "orders"],
+        ["queue", "browse", "orders"],
         ["queue", "move", "orders", "mail"], ["topic", "list"], ["connection", "list"], ["connection", "close", "2"],
         ["subscription", "list"], ["reload"],
     ])
@@ -85,12 +86,15 @@ struct CtlRun: Sendable {
         #expect(programs.code == 0 && object is [String: Any])
     }
 
-    @Test(arguments: [
-        (["queue", "show", "none"], 4, "There is no queue none"), (["connection", "close", "9"], 4, "connection 9"),
-        (["queue", "delete", "orders"], 1, "has messages"), (["connection", "close", "x"], 2, "ID is a number"),
-        (["queue", "move", "orders", "/queue/orders"], 1, "another queue"), (["queue", "list", "--json=1"], 2, "takes no value"),
-        (["queue", "show", "\u{1B}[2J"], 4, "There is no queue \\u{1b}[2J"),
-    ] as [([String], Int32, String)])
+    @Test(
+        arguments: [
+            (["queue", "show", "none"], 4, "There is no queue none"),
+            (["connection", "close", "9"], 4, "connection 9"),
+            (["queue", "delete", "orders"], 1, "has messages"), (["connection", "close", "x"], 2, "ID is a number"),
+            (["queue", "move", "orders", "/queue/orders"], 1, "another queue"),
+            (["queue", "list", "--json=1"], 2, "takes no value"),
+            (["queue", "show", "\u{1B}[2J"], 4, "There is no queue \\u{1b}[2J"),
+        ] as [([String], Int32, String)])
     func failuresHaveTheirExitCodeAndASentence(words: [String], code: Int32, sentence: String) async {
         let run = await CtlRun.of(["--admin", "unix:\(server.path)"] + words)
         #expect(run.code == code)
@@ -145,7 +149,9 @@ struct CtlRun: Sendable {
     }
 
     @Test func helpNeedsNoBroker() async {
-        for words in [[], ["help"], ["help", "queue"], ["queue", "move", "--help"], ["-h"], ["--version"], ["version"]] {
+        for words in [
+            [], ["help"], ["help", "queue"], ["queue", "move", "--help"], ["-h"], ["--version"], ["version"],
+        ] {
             let run = await CtlRun.of(words)
             #expect(run.code == 0 && !run.output.isEmpty, "\(words)")
         }

@@ -73,7 +73,9 @@ extension String {
     }
 
     @Test func aSilentConnectionIsClosedWithoutAWord() async throws {
-        let (text, closed) = try await AdminServer(AdminHandlerSettings(requestMilliseconds: 50)).talk { $0.receiveAll() }
+        let (text, closed) = try await AdminServer(AdminHandlerSettings(requestMilliseconds: 50)).talk {
+            $0.receiveAll()
+        }
         #expect(text == "" && closed)
     }
 
@@ -85,7 +87,7 @@ extension String {
         #expect(text.count(of: "HTTP/1.1") == 1 && closed)
     }
 
-    @Test func HEADIsAnsweredWithoutABody() async throws {
+    @Test func headIsAnsweredWithoutABody() async throws {
         let (text, _) = try await AdminServer().talk { wire in
             wire.send("HEAD /v1/status HTTP/1.0\r\n\r\n")
             return wire.receiveAll()

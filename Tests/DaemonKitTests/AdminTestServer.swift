@@ -13,7 +13,8 @@ final class AdminServer: Sendable {
     let tcp: Listener
 
     init(_ settings: AdminHandlerSettings = AdminHandlerSettings()) throws {
-        path = FileManager.default.temporaryDirectory.appending(path: "admin-\(UUID().uuidString.prefix(8)).sock").path()
+        path = FileManager.default.temporaryDirectory.appending(path: "admin-\(UUID().uuidString.prefix(8)).sock")
+            .path()
         let loop = IOLoop(index: 0)
         let backend = backend
         let box = EventBox()
@@ -44,7 +45,9 @@ final class AdminServer: Sendable {
 
     /// Runs a conversation with blocking calls on a thread of its own: on the threads that tasks share
     /// it would keep the backend from answering.
-    func talk<Result: Sendable>(overTCP: Bool = false, _ body: @escaping @Sendable (Wire) -> Result) async throws -> Result {
+    func talk<Result: Sendable>(overTCP: Bool = false, _ body: @escaping @Sendable (Wire) -> Result) async throws
+        -> Result
+    {
         try await withCheckedThrowingContinuation { continuation in
             Thread.detachNewThread {
                 do {
@@ -94,7 +97,9 @@ final class Wire {
         let bytes = Array(text.utf8)
         var sent = 0
         while sent < bytes.count {
-            let count = bytes[sent...].withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+            let count = bytes[sent...].withUnsafeBytes {
+                Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
+            }
             guard count > 0 else { return }
             sent += count
         }
