@@ -39,7 +39,7 @@ extension Conversation {
 
     mutating func forget(_ id: SubscriptionID) {
         guard let record = subscriptions[id] else { return }
-        if case .ended = record.phase {} else if canTransmit { transmit(.unsubscribe(id)) }
+        if record.isOpen, canTransmit { transmit(.unsubscribe(id)) }
         endSubscription(id, nil)
         subscriptions[id] = nil
     }
@@ -49,8 +49,7 @@ extension Conversation {
     }
 
     mutating func endSubscription(_ id: SubscriptionID, _ error: ClientError?) {
-        guard var record = subscriptions[id] else { return }
-        if case .ended = record.phase { return }
+        guard var record = subscriptions[id], record.isOpen else { return }
         record.phase = .ended(error)
         record.loseDeliveries()
         let consumers = record.consumers
@@ -92,21 +91,10 @@ extension Conversation {
         }
     }
 
-    /// A message came. False: its buffer is full and it was not taken.
+    /// A message came. False: its buffer is full and it was not taken. It may come before the RECEIPT of its
+    /// SUBSCRIBE, or after the subscription was cancelled; then the broker takes it back.
     mutating func deliver(_ frame: Frame) -> Bool {
-        guard let id = subscription(of: frame), case .active? = subscriptions[id]?.phase else {
-            return isStillRequested(frame)
-        }
-        return deliver(frame, to: id)
-    }
-
-    /// Messages may come before the RECEIPT of their SUBSCRIBE from brokers that do not mind the order.
-    private mutating func isStillRequested(_ frame: Frame) -> Bool {
-        guard let id = subscription(of: frame), case .requested? = subscriptions[id]?.phase else { return true }
-        return deliver(frame, to: id)
-    }
-
-    private mutating func deliver(_ frame: Frame, to id: SubscriptionID) -> Bool {
+        guard let id = subscription(of: frame), subscriptions[id]?.isOpen == true else { return true }
         while let consumer = subscriptions[id]?.consumers.popFirst() {
             guard requests[consumer] != nil else { continue }
             let delivery = delivery(frame, id)
@@ -114,12 +102,13 @@ extension Conversation {
             succeed(consumer, .message(delivery))
             return true
         }
-        guard let record = subscriptions[id], record.buffer.count < record.prefetch else {
+        if subscriptions[id]?.isFull == true {
             overrun = id
             heart.isDeaf = true
             return false
         }
-        subscriptions[id]?.buffer.append(delivery(frame, id))
+        let delivery = delivery(frame, id)
+        subscriptions[id]?.buffer.append(delivery)
         return true
     }
 
@@ -160,11 +149,10 @@ extension Conversation {
         if let transaction { try checkOpen(transaction) }
         guard delivery.link == link, canTransmit else { throw .connectionLost(lastLoss) }
         if verdict != .acknowledge, version == .v10 { throw .notSupported("STOMP 1.0 has no NACK") }
-        guard var record = subscriptions[delivery.subscription], case .active = record.phase else {
-            throw .subscriptionEnded
+        guard subscriptions[delivery.subscription]?.isOpen == true else { throw .subscriptionEnded }
+        guard let undo = subscriptions[delivery.subscription]?.settle(serial: delivery.serial) else {
+            throw .alreadySettled
         }
-        guard let undo = record.settle(serial: delivery.serial) else { throw .alreadySettled }
-        subscriptions[delivery.subscription] = record
 
         var frame = Frame.settle(delivery, verdict, version: version)
         if let transaction {
@@ -177,5 +165,17 @@ extension Conversation {
             frame = frame.with(receipt: request)
         }
         transmit(frame)
+    }
+
+    /// The same, with its errors as the request's outcome.
+    mutating func settleConfirmed(
+        _ delivery: Delivery, _ verdict: Verdict, as request: RequestID, deadline: Instant, at now: Instant
+    ) {
+        do throws(ClientError) {
+            try settle(delivery, verdict, as: request, deadline: deadline, at: now)
+        } catch {
+            requests[request] = Request(.settle)
+            fail(request, error)
+        }
     }
 }

@@ -55,6 +55,7 @@ extension Conversation {
         case .subscribe(let subscription):
             fail(id, error)
             forget(subscription)
+            restored(id)
         case .close:
             closers.removeAll { $0 == id }
             fail(id, error)
@@ -65,9 +66,19 @@ extension Conversation {
             fail(id, error)
             sweepWaiting()
             admit()
-        case .unsubscribe, .settle, .next, .restore:
+        case .next(let subscription):
+            fail(id, error)
+            forgetConsumer(id, of: subscription)
+        case .unsubscribe, .settle, .restore:
             fail(id, error)
         }
+    }
+
+    private mutating func forgetConsumer(_ id: RequestID, of subscription: SubscriptionID) {
+        guard let consumers = subscriptions[subscription]?.consumers else { return }
+        var kept = Deque<RequestID>()
+        for index in 0..<consumers.count where consumers[index] != id { kept.append(consumers[index]) }
+        subscriptions[subscription]?.consumers = kept
     }
 
     /// Cancelled sends leave their numbers behind; when most are such, they are swept out.

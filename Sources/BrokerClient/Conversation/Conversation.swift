@@ -26,7 +26,7 @@ struct ConversationSettings: Sendable {
 ///                `---------------- resting -------------------'----------'
 ///
 /// After each event take the effects and carry them out in order; call `tick` at `wake` or soon after.
-struct Conversation: Sendable {
+struct Conversation {
     enum Phase: Sendable {
         case idle
         /// Socket and credentials are under way.
@@ -145,21 +145,21 @@ struct Conversation: Sendable {
     }
 
     mutating func loggedIn() {
-        var lost: [RequestID] = []
+        var outstanding: [RequestID] = []
         for (id, record) in subscriptions.sorted(by: { $0.key < $1.key }) {
             switch record.phase {
             case .ended: continue
             case .requested:
                 guard let request = requests.first(where: { $0.value.isSubscribe(id) })?.key else { continue }
-                lost.append(request)
+                outstanding.append(request)
                 transmit(record.frame.with(receipt: request))
             case .active:
                 let request = ownRequest(.restore(id))
-                lost.append(request)
+                outstanding.append(request)
                 transmit(record.frame.with(receipt: request))
             }
         }
-        phase = .restoring(Set(lost))
+        phase = .restoring(Set(outstanding))
         restored(nil)
     }
 

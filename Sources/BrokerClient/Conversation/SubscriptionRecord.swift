@@ -6,7 +6,7 @@ import STOMP
 ///     requested --RECEIPT--> active --cancel, close, ERROR--> ended
 ///                              |
 ///                              `-- reconnect: SUBSCRIBE again, still active
-struct SubscriptionRecord: Sendable {
+struct SubscriptionRecord {
     enum Phase: Sendable {
         case requested
         case active
@@ -37,6 +37,13 @@ struct SubscriptionRecord: Sendable {
         self.acknowledgement = acknowledgement
         self.prefetch = prefetch
     }
+
+    var isOpen: Bool {
+        if case .ended = phase { return false }
+        return true
+    }
+
+    var isFull: Bool { buffer.count >= prefetch }
 
     /// The program has it now.
     mutating func handedOver(_ delivery: Delivery) {
