@@ -44,20 +44,26 @@ class Broker:
     def pid(self):
         return self.process.pid
 
+    def spawn(self):
+        """Starts the process; returns where in the log its lines begin."""
+        command = [binary(), "--data", self.data, "--listen", f"127.0.0.1:{self.port}", *self.arguments]
+        # The log goes to a file: a full pipe must not hold the broker up.
+        with open(self.log_path, "ab") as log:
+            offset = log.tell()
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        return offset
+
     def start(self, seconds=30.0):
         """Returns how many seconds it took until the broker said `ready`."""
         began = time.monotonic()
-        command = [binary(), "--data", self.data, "--listen", f"127.0.0.1:{self.port}", *self.arguments]
-        # The log goes to a file: a full pipe must not hold the broker up.
-        log = open(self.log_path, "ab")
-        offset = log.tell()
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        log.close()
+        offset = self.spawn()
         while b"ready" not in self.log_since(offset):
             if self.process.poll() is not None:
-                raise NotReady(f"brokerd ended with {self.process.returncode}:\n{self.log_since(offset).decode()[-2000:]}")
+                lines = self.log_since(offset).decode("utf-8", "replace")
+                raise NotReady(f"brokerd ended with {self.process.returncode}:\n{lines[-2000:]}")
             if time.monotonic() - began > seconds:
-                raise NotReady(f"brokerd not ready within {seconds} s:\n{self.log_since(offset).decode()[-2000:]}")
+                lines = self.log_since(offset).decode("utf-8", "replace")
+                raise NotReady(f"brokerd was not ready within {seconds} s:\n{lines[-2000:]}")
             time.sleep(0.005)
         return time.monotonic() - began
 
