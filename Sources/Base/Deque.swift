@@ -77,3 +77,5 @@ public struct Deque<Element> {
         head = 0
     }
 }
+
+extension Deque: Sendable where Element: Sendable {}

@@ -21,6 +21,9 @@ public protocol StorageEngine: AnyObject, Sendable {
     /// may be appended afterwards.
     func close(then: @escaping @Sendable () -> Void)
 
+    /// Bytes appended and not yet durable: above a bound, producers should be slowed down.
+    var backlogBytes: Int { get }
+
     /// For operators.
     var statistics: StorageStatistics { get }
 }

@@ -1,1 +1,3 @@
-print("not built yet")
+import DaemonKit
+
+Daemon.main(Array(CommandLine.arguments.dropFirst()))

@@ -1,0 +1,220 @@
+import Base
+
+/// Messages on their way out, and what comes back.
+extension Core {
+    /// Hands out what is ready to consumers in turn, as far as their credit goes.
+    mutating func dispatch(_ index: Int, into effects: inout Effects) {
+        if queues[index].consumers.isEmpty { return }
+        while true {
+            switch queues[index].head(durable: durableThrough) {
+            case .window:
+                guard let consumer = nextConsumer(index) else { return }
+                guard let entry = queues[index].window.popFirst() else { return }
+                queues[index].windowBytes &-= Int(entry.content.count)
+                deliver(
+                    entry.content, headerBytes: entry.headerBytes, sequence: entry.sequence, count: entry.count &+ 1,
+                    from: index, to: Int(consumer), into: &effects)
+            case .returned:
+                guard let consumer = nextConsumer(index) else { return }
+                guard let back = queues[index].returned.popLast(), let content = back.content else { return }
+                deliver(
+                    content, headerBytes: back.headerBytes, sequence: back.sequence, count: back.count &+ 1,
+                    from: index, to: Int(consumer), into: &effects)
+            case .page(let from):
+                if canDeliver(index) { want(from: from, of: index, into: &effects) }
+                return
+            case .none:
+                return
+            }
+        }
+    }
+
+    /// Asks for a page, once.
+    private mutating func want(from: UInt64, of index: Int, into effects: inout Effects) {
+        guard queues[index].isStored, !queues[index].pageOutstanding, !queues[index].waitsForDurable,
+            queues[index].failure == nil
+        else { return }
+        queues[index].pageOutstanding = true
+        queues[index].pageAskedAt = durableThrough
+        effects.pages.append(
+            PageWanted(
+                queue: queues[index].id, from: from, maxCount: limits.pageCount, maxBytes: limits.pageBytes,
+                epoch: queues[index].pageEpoch))
+    }
+
+    /// The next consumer in turn that may have one more; nil if none may.
+    @inline(__always)
+    private mutating func nextConsumer(_ index: Int) -> Int32? {
+        let count = queues[index].consumers.count
+        var turn = queues[index].turn
+        for _ in 0..<count {
+            turn = turn &+ 1 < count ? turn &+ 1 : 0
+            let consumer = queues[index].consumers[turn]
+            if mayDeliver(to: Int(consumer)) {
+                queues[index].turn = turn
+                return consumer
+            }
+        }
+        return nil
+    }
+
+    private func canDeliver(_ index: Int) -> Bool {
+        queues[index].consumers.contains { mayDeliver(to: Int($0)) }
+    }
+
+    @inline(__always)
+    private func mayDeliver(to consumer: Int) -> Bool {
+        guard subscriptions[consumer].hasCredit else { return false }
+        return sessions[Int(subscriptions[consumer].session.index)].unflushed < limits.unflushedBytes
+    }
+
+    private mutating func deliver(
+        _ content: Slice, headerBytes: UInt32, sequence: UInt64, count: UInt32, from index: Int, to consumer: Int,
+        into effects: inout Effects
+    ) {
+        let isStored = queues[index].isStored
+        let mode = subscriptions[consumer].mode
+        let slot = subscriptions[consumer].slot
+        let session = Int(subscriptions[consumer].session.index)
+        let tag = subscriptions[consumer].nextTag
+        if mode == .auto {
+            subscriptions[consumer].firstTag &+= 1
+            queues[index].bytes &-= UInt64(content.count)
+            totals.acknowledged &+= 1
+            if isStored { settle(queues[index].id, sequence, bytes: content.count) }
+        } else {
+            subscriptions[consumer].deliveries.append(
+                Subscription.InFlight(
+                    sequence: sequence, bytes: content.count, count: count, headerBytes: headerBytes,
+                    state: .unacknowledged, transaction: 0, content: isStored ? nil : content))
+            subscriptions[consumer].heldCount &+= 1
+            subscriptions[consumer].heldBytes &+= Int(content.count)
+            queues[index].inFlight &+= 1
+        }
+        subscriptions[consumer].deliveredTotal &+= 1
+        sessions[session].unflushed &+= Int(content.count) &+ 128
+        queues[index].outTotal &+= 1
+        totals.messagesOut &+= 1
+        if count > 1 {
+            queues[index].redeliveredTotal &+= 1
+            totals.redelivered &+= 1
+        }
+        let address = sessions[session].address
+        effects.hasDeliveries = true
+        effects.deliveries[address.loop].append(
+            Delivery(
+                connection: address.connection, slot: slot, count: count, tag: tag,
+                queue: isStored ? queues[index].id.rawValue : 0, headerBytes: headerBytes, sequence: sequence,
+                content: content))
+    }
+
+    // MARK: ACK and NACK
+
+    mutating func acknowledge(
+        slot: UInt32, tag: UInt64, accept: Bool, transaction: UInt32, of session: Int32, into effects: inout Effects
+    ) throws(Refusal) {
+        guard let consumer = subscription(slot, of: session) else {
+            // A late ACK after UNSUBSCRIBE: its message has gone back already.
+            if slot > 0, slot <= sessions[Int(session)].highestSlot { return }
+            throw Refusal(.unknownDelivery, "no subscription of this connection has had this message")
+        }
+        let mode = subscriptions[consumer].mode
+        if mode == .auto {
+            throw Refusal(.autoAcknowledged, "the subscription has ack:auto; its messages are settled as they are sent")
+        }
+        guard let at = subscriptions[consumer].index(ofTag: tag),
+            subscriptions[consumer].deliveries[at].state == .unacknowledged
+        else {
+            throw Refusal(.unknownDelivery, "the message was not delivered on this subscription or is settled already")
+        }
+        if transaction != 0 {
+            try countOperation(transaction, of: session, bytes: 0)
+            sessions[Int(session)].transactions[transaction]?.subscriptions.insert(Int32(consumer))
+        }
+        var back: [QueueState.Returned] = []
+        for position in (mode == .cumulative ? 0 : at)...at
+        where subscriptions[consumer].deliveries[position].state == .unacknowledged {
+            if transaction != 0 {
+                decide(position, of: consumer, accept: accept, transaction: transaction)
+            } else {
+                finish(position, of: consumer, accept: accept, held: true, back: &back)
+            }
+        }
+        subscriptions[consumer].dropSettledFront()
+        let queue = Int(subscriptions[consumer].queue)
+        if !back.isEmpty { queues[queue].takeBack(back) }
+        dispatch(queue, into: &effects)
+    }
+
+    /// A delivery is decided in a transaction; that gives its credit back.
+    private mutating func decide(_ position: Int, of consumer: Int, accept: Bool, transaction: UInt32) {
+        subscriptions[consumer].deliveries[position].state = accept ? .accepting : .rejecting
+        subscriptions[consumer].deliveries[position].transaction = transaction
+        subscriptions[consumer].heldCount -= 1
+        subscriptions[consumer].heldBytes -= Int(subscriptions[consumer].deliveries[position].bytes)
+        subscriptions[consumer].decided += 1
+    }
+
+    /// A delivery ends: its message is gone, or comes back.
+    @inline(__always)
+    mutating func finish(
+        _ position: Int, of consumer: Int, accept: Bool, held: Bool, back: inout [QueueState.Returned]
+    ) {
+        let delivery = subscriptions[consumer].deliveries[position]
+        subscriptions[consumer].deliveries[position].state = .settled
+        subscriptions[consumer].deliveries[position].content = nil
+        if held {
+            subscriptions[consumer].heldCount &-= 1
+            subscriptions[consumer].heldBytes &-= Int(delivery.bytes)
+        } else {
+            subscriptions[consumer].decided -= 1
+        }
+        let queue = Int(subscriptions[consumer].queue)
+        queues[queue].inFlight &-= 1
+        if accept {
+            queues[queue].bytes &-= UInt64(delivery.bytes)
+            totals.acknowledged &+= 1
+            if queues[queue].isStored { settle(queues[queue].id, delivery.sequence, bytes: delivery.bytes) }
+            return
+        }
+        back.append(
+            QueueState.Returned(
+                sequence: delivery.sequence, bytes: delivery.bytes, count: delivery.count,
+                headerBytes: delivery.headerBytes, content: delivery.content))
+        if queues[queue].isStored {
+            records.append(
+                Record(kind: .attempt, queue: queues[queue].id, sequence: delivery.sequence, count: delivery.count))
+        }
+    }
+
+    @inline(__always)
+    func subscription(_ slot: UInt32, of session: Int32) -> Int? {
+        let recent = sessions[Int(session)].recentSubscription
+        if recent >= 0, slot == sessions[Int(session)].recentSlot { return Int(recent) }
+        return sessions[Int(session)].subscriptions[slot].map { Int($0) }
+    }
+
+    /// Finds a delivery by the message it carries.
+    func delivery(of session: Int32, slot: UInt32, queue: UInt32, sequence: UInt64) throws(Refusal) -> (UInt32, UInt64) {
+        let mine = sessions[Int(session)].subscriptions
+        var takesNone = false
+        for candidate in slot == 0 ? mine.keys.sorted() : [slot] {
+            guard let index = mine[candidate] else { continue }
+            let subscription = subscriptions[Int(index)]
+            let source = queues[Int(subscription.queue)]
+            guard (source.isStored ? source.id.rawValue : 0) == queue else { continue }
+            takesNone = takesNone || subscription.mode == .auto
+            for position in 0..<subscription.deliveries.count {
+                let delivery = subscription.deliveries[position]
+                if delivery.sequence == sequence, delivery.state == .unacknowledged {
+                    return (candidate, subscription.firstTag &+ UInt64(position))
+                }
+            }
+        }
+        if takesNone {
+            throw Refusal(.autoAcknowledged, "the subscription has ack:auto; its messages are settled as they are sent")
+        }
+        if slot != 0, mine[slot] == nil, slot <= sessions[Int(session)].highestSlot { return (slot, 0) }
+        throw Refusal(.unknownDelivery, "the message was not delivered on this subscription or is settled already")
+    }
+}

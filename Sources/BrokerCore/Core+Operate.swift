@@ -1,0 +1,298 @@
+import Base
+
+/// What operators see and do. Cold: these build arrays and names.
+extension Core {
+    public struct QueueView: Sendable {
+        public var id: QueueID
+        public var name: [UInt8]
+        public var isStored: Bool
+        public var messages: UInt64
+        public var ready: UInt64
+        public var unacknowledged: UInt64
+        public var bytes: UInt64
+        public var consumers: Int
+        public var inTotal: UInt64
+        public var outTotal: UInt64
+        public var redeliveredTotal: UInt64
+        public var memoryBytes: Int
+        public var failure: String?
+    }
+
+    public struct TopicView: Sendable {
+        public var name: [UInt8]
+        public var subscribers: Int
+        public var inTotal: UInt64
+        public var outTotal: UInt64
+    }
+
+    public struct SubscriptionView: Sendable {
+        public var address: SessionAddress
+        public var slot: UInt32
+        public var destination: [UInt8]
+        public var mode: AcknowledgeMode
+        public var prefetchCount: Int
+        public var prefetchBytes: Int
+        public var unacknowledged: Int
+        public var delivered: UInt64
+    }
+
+    public struct SessionView: Sendable {
+        public var subscriptions: Int
+        public var unacknowledged: Int
+        public var transactions: Int
+        public var unflushedBytes: Int
+    }
+
+    /// Queues and reply channels, not the private queues of topic subscriptions. In order of name.
+    public func queueViews() -> [QueueView] {
+        queueByName.values.map { view(of: Int($0)) }.sorted { $0.name.lexicographicallyPrecedes($1.name) }
+    }
+
+    public func queueView(named name: [UInt8]) -> QueueView? {
+        guard let canonical = canonicalQueue(name), let index = queueByName[canonical] else { return nil }
+        return view(of: Int(index))
+    }
+
+    private func view(of index: Int) -> QueueView {
+        let queue = queues[index]
+        return QueueView(
+            id: queue.id, name: queue.name, isStored: queue.isStored, messages: queue.messages, ready: queue.ready,
+            unacknowledged: queue.inFlight, bytes: queue.bytes, consumers: queue.consumers.count, inTotal: queue.inTotal,
+            outTotal: queue.outTotal, redeliveredTotal: queue.redeliveredTotal, memoryBytes: queue.windowBytes,
+            failure: queue.failure)
+    }
+
+    public func topicViews() -> [TopicView] {
+        var views: [[UInt8]: TopicView] = [:]
+        for topic in topics {
+            views[topic.name] = TopicView(name: topic.name, subscribers: 0, inTotal: topic.inTotal, outTotal: topic.outTotal)
+        }
+        for subscription in subscriptions where !subscription.isFree && !subscription.isClosed {
+            guard let topic = subscription.topic else { continue }
+            views[topic, default: TopicView(name: topic, subscribers: 0, inTotal: 0, outTotal: 0)].subscribers += 1
+        }
+        return views.values.sorted { $0.name.lexicographicallyPrecedes($1.name) }
+    }
+
+    public func subscriptionViews() -> [SubscriptionView] {
+        subscriptions.filter { !$0.isFree && !$0.isClosed }.map { subscription in
+            SubscriptionView(
+                address: sessions[Int(subscription.session.index)].address, slot: subscription.slot,
+                destination: subscription.topic ?? queues[Int(subscription.queue)].name, mode: subscription.mode,
+                prefetchCount: subscription.prefetchCount, prefetchBytes: subscription.prefetchBytes,
+                unacknowledged: subscription.heldCount, delivered: subscription.deliveredTotal)
+        }
+    }
+
+    public func sessionView(_ id: SessionID) -> SessionView {
+        guard isOpen(id) else {
+            return SessionView(subscriptions: 0, unacknowledged: 0, transactions: 0, unflushedBytes: 0)
+        }
+        let session = sessions[Int(id.index)]
+        let held = session.subscriptions.values.reduce(0) { $0 + subscriptions[Int($1)].heldCount }
+        return SessionView(
+            subscriptions: session.subscriptions.count, unacknowledged: held, transactions: session.transactions.count,
+            unflushedBytes: session.unflushed)
+    }
+
+    public var queueCount: Int { queueByID.count }
+    public var topicCount: Int { topics.count }
+    public var subscriptionCount: Int { subscriptions.count - freeSubscriptions.count }
+    public var unreadableQueues: [[UInt8]] { queues.filter { $0.failure != nil }.map(\.name) }
+
+    public struct QueueTotals: Sendable {
+        public var messages: UInt64 = 0
+        public var bytes: UInt64 = 0
+        public var inFlight: UInt64 = 0
+    }
+
+    /// Over all stored queues.
+    public var queueTotals: QueueTotals {
+        var totals = QueueTotals()
+        for index in queues.indices where queues[index].isStored {
+            totals.messages += queues[index].messages
+            totals.bytes += queues[index].bytes
+            totals.inFlight += queues[index].inFlight
+        }
+        return totals
+    }
+
+    private func canonicalQueue(_ name: [UInt8]) -> [UInt8]? {
+        let destination = name.withUnsafeBufferPointer { try? Destination($0) }
+        guard let destination, destination.kind != .topic else { return nil }
+        return destination.name
+    }
+
+    // MARK: Doing
+
+    /// Makes a queue. Returns false if it was there.
+    public mutating func createQueue(named name: [UInt8], into effects: inout Effects) throws(Refusal) -> Bool {
+        let canonical = try storedName(name)
+        if queueByName[canonical] != nil { return false }
+        _ = try queue(named: canonical, into: &effects)
+        seal(into: &effects)
+        return true
+    }
+
+    private func storedName(_ name: [UInt8]) throws(Refusal) -> [UInt8] {
+        let destination = try name.withUnsafeBufferPointer { (bytes) throws(Refusal) in try Destination(bytes) }
+        guard destination.kind == .queue else { throw Refusal(.badDestination, "only /queue/NAME can be managed as a queue") }
+        return destination.name
+    }
+
+    /// Why a queue cannot be deleted without force.
+    public enum DeleteObstacle: Error, Equatable, Sendable {
+        case missing
+        case consumers(Int)
+        case messages(UInt64)
+    }
+
+    /// Deletes a stored queue with all that is in it. With `force` its subscribers are disconnected.
+    /// Returns how many messages went with it.
+    public mutating func deleteQueue(
+        named name: [UInt8], force: Bool, into effects: inout Effects
+    ) throws(DeleteObstacle) -> UInt64 {
+        guard let canonical = canonicalQueue(name), let found = queueByName[canonical], queues[Int(found)].isStored else {
+            throw .missing
+        }
+        let index = Int(found)
+        let (messages, consumers) = (queues[index].messages, queues[index].consumers)
+        if !force, !consumers.isEmpty { throw .consumers(consumers.count) }
+        if !force, messages > 0 { throw .messages(messages) }
+        for position in subscriptions.indices where subscriptions[position].queue == found && !subscriptions[position].isFree {
+            disown(position, into: &effects)
+        }
+        records.append(Record(kind: .deleteQueue, queue: queues[index].id))
+        effects.reports.append(.queueDeleted(name: canonical, id: queues[index].id, messages: messages))
+        removeQueue(index)
+        seal(into: &effects)
+        return messages
+    }
+
+    /// A subscription whose queue is being deleted: it holds nothing any more, its client is told.
+    private mutating func disown(_ index: Int, into effects: inout Effects) {
+        let subscription = subscriptions[index]
+        let session = Int(subscription.session.index)
+        for number in sessions[session].transactions.keys {
+            sessions[session].transactions[number]?.subscriptions.remove(Int32(index))
+        }
+        sessions[session].subscriptions[subscription.slot] = nil
+        sessions[session].recentSubscription = -1
+        subscriptions[index].deliveries.removeAll()
+        subscriptions[index].isFree = true
+        freeSubscriptions.append(Int32(index))
+        let refusal = Refusal(.queueDeleted, "an operator deleted a queue that this connection was subscribed to")
+        effects.kicks.append(Kick(address: sessions[session].address, refusal: refusal))
+    }
+
+    /// Throws away all messages of a stored queue that no consumer holds; returns how many.
+    public mutating func purgeQueue(named name: [UInt8], into effects: inout Effects) -> UInt64? {
+        guard let canonical = canonicalQueue(name), let found = queueByName[canonical], queues[Int(found)].isStored else {
+            return nil
+        }
+        let index = Int(found)
+        let count = queues[index].ready
+        for back in queues[index].returned.reversed() { settle(queues[index].id, back.sequence, bytes: back.bytes) }
+        let returnedBytes = queues[index].returned.reduce(UInt64(0)) { $0 + UInt64($1.bytes) }
+        queues[index].returned.removeAll()
+        queues[index].evict()
+        settleCold(index, held: returnedBytes)
+        queues[index].attempts.removeAll()
+        queues[index].failure = nil
+        queues[index].pageOutstanding = false
+        queues[index].pageEpoch &+= 1
+        seal(into: &effects)
+        return count
+    }
+
+    /// Everything from `coldFrom` on is settled with as few records as the count field allows.
+    private mutating func settleCold(_ index: Int, held returnedBytes: UInt64) {
+        var inFlightBytes: UInt64 = 0
+        for subscription in subscriptions where Int(subscription.queue) == index && !subscription.isFree {
+            for position in 0..<subscription.deliveries.count where subscription.deliveries[position].state != .settled {
+                inFlightBytes += UInt64(subscription.deliveries[position].bytes)
+            }
+        }
+        var from = queues[index].coldFrom
+        var coldBytes = queues[index].bytes &- inFlightBytes &- returnedBytes
+        while from < queues[index].next {
+            let count = UInt32(min(queues[index].next - from, UInt64(UInt32.max)))
+            records.append(
+                Record(kind: .settle, queue: queues[index].id, sequence: from, count: count, bytes: coldBytes))
+            coldBytes = 0
+            from += UInt64(count)
+        }
+        queues[index].bytes = inFlightBytes
+        queues[index].coldCount = 0
+        queues[index].coldFrom = queues[index].next
+    }
+
+    /// Where `moveMessages` must start reading `name`; nil if there is no such stored queue. Lets go
+    /// of the window, so that all that is ready is in storage.
+    public mutating func beginMove(from name: [UInt8]) -> (queue: QueueID, sequence: UInt64)? {
+        guard let canonical = canonicalQueue(name), let found = queueByName[canonical], queues[Int(found)].isStored else {
+            return nil
+        }
+        queues[Int(found)].evict()
+        let first = queues[Int(found)].returned.last?.sequence ?? .max
+        return (queues[Int(found)].id, min(first, queues[Int(found)].coldFrom))
+    }
+
+    /// Moves those of `messages` (read from storage, in order, with nothing left out) that no consumer
+    /// holds to the end of `target`: each leaves and arrives in one batch. Returns how many.
+    public mutating func moveMessages(
+        _ messages: [PageMessage], flags: [UInt8], resumeAt: UInt64, from queue: QueueID, to target: [UInt8],
+        into effects: inout Effects
+    ) throws(Refusal) -> Int {
+        let canonical = try storedName(target)
+        if let diskShort { throw Refusal(.diskShort, diskShort) }
+        let destination = try self.queue(named: canonical, into: &effects)
+        guard let found = queueByID[queue], Int(found) != destination else { return 0 }
+        let index = Int(found)
+        queues[index].evict()
+        var moved = 0
+        for (message, flag) in zip(messages, flags) {
+            if message.sequence >= queues[index].coldFrom {
+                queues[index].coldCount -= min(1, queues[index].coldCount)
+                queues[index].coldFrom = message.sequence + 1
+            } else if let at = queues[index].returned.firstIndex(where: { $0.sequence == message.sequence }) {
+                queues[index].returned.remove(at: at)
+            } else {
+                continue
+            }
+            queues[index].attempts[message.sequence] = nil
+            queues[index].bytes &-= UInt64(message.content.count)
+            if payloadBytes > 0, payloadBytes + Int(message.content.count) > limits.batchBytes { seal(into: &effects) }
+            let (slice, offset) = keep(message.content.bytes)
+            store(slice, offset: offset, headerBytes: message.headerBytes, flags: flag, in: destination)
+            settle(queues[index].id, message.sequence, bytes: message.content.count)
+            moved += 1
+        }
+        if moved == messages.count, resumeAt > queues[index].coldFrom { queues[index].coldFrom = resumeAt }
+        queues[index].pageOutstanding = false
+        queues[index].pageEpoch &+= 1
+        dispatch(index, into: &effects)
+        seal(into: &effects)
+        return moved
+    }
+}
+
+extension Core {
+    /// Of the messages of a queue with these sequences: how often each was delivered, and which a
+    /// consumer holds now.
+    public func deliveries(in queue: QueueID, of sequences: ClosedRange<UInt64>) -> (counts: [UInt64: UInt32], held: Set<UInt64>) {
+        guard let index = queueByID[queue] else { return ([:], []) }
+        var counts = queues[Int(index)].attempts.filter { sequences.contains($0.key) }
+        for back in queues[Int(index)].returned where sequences.contains(back.sequence) { counts[back.sequence] = back.count }
+        var held: Set<UInt64> = []
+        for subscription in subscriptions where subscription.queue == index && !subscription.isFree {
+            for position in 0..<subscription.deliveries.count {
+                let delivery = subscription.deliveries[position]
+                guard delivery.state != .settled, sequences.contains(delivery.sequence) else { continue }
+                held.insert(delivery.sequence)
+                counts[delivery.sequence] = delivery.count
+            }
+        }
+        return (counts, held)
+    }
+}

@@ -1,0 +1,110 @@
+import Base
+
+/// Subscriptions come and go.
+extension Core {
+    mutating func subscribe(_ subscribe: Subscribe, of id: SessionID, into effects: inout Effects) throws(Refusal) {
+        let destination = try Destination(subscribe.destination)
+        let queue: Int
+        var topic: [UInt8]?
+        switch destination.kind {
+        case .queue:
+            queue = try self.queue(named: destination.name, into: &effects)
+        case .reply:
+            guard let found = queueByName[destination.name] else {
+                throw Refusal(.noSuchTemporary, "the temporary queue is gone, or never was")
+            }
+            guard queues[Int(found)].owner == id else {
+                throw Refusal(.notYourTemporary, "only the connection that made a temporary queue may subscribe to it")
+            }
+            queue = Int(found)
+        case .topic:
+            topic = destination.name
+            _ = try TopicPattern(destination.name)
+            queue = placeQueue(id: QueueID(rawValue: 0), name: destination.name, kind: .subscription)
+        }
+        let index = place(
+            Subscription(
+                session: id, slot: subscribe.slot, queue: Int32(queue), mode: subscribe.mode,
+                prefetchCount: Int(max(1, subscribe.prefetchCount)),
+                prefetchBytes: Int(clamping: max(1, subscribe.prefetchBytes)), topic: topic))
+        queues[queue].consumers.append(index)
+        if let topic { try listen(to: topic, with: index) }
+        let session = Int(id.index)
+        sessions[session].subscriptions[subscribe.slot] = index
+        sessions[session].recentSlot = subscribe.slot
+        sessions[session].recentSubscription = index
+        sessions[session].highestSlot = max(sessions[session].highestSlot, subscribe.slot)
+        dispatch(queue, into: &effects)
+    }
+
+    private mutating func place(_ subscription: Subscription) -> Int32 {
+        if let index = freeSubscriptions.popLast() {
+            subscriptions[Int(index)] = subscription
+            return index
+        }
+        subscriptions.append(subscription)
+        return Int32(subscriptions.count - 1)
+    }
+
+    private mutating func listen(to topic: [UInt8], with index: Int32) throws(Refusal) {
+        let pattern = try TopicPattern(topic)
+        if pattern.hasWildcard {
+            patternSubscriptions.append((pattern, index))
+        } else {
+            exactSubscriptions[topic, default: []].append(index)
+        }
+        topicEpoch &+= 1
+    }
+
+    private mutating func stopListening(_ topic: [UInt8], _ index: Int32) {
+        patternSubscriptions.removeAll { $0.subscription == index }
+        if var listeners = exactSubscriptions[topic] {
+            listeners.removeAll { $0 == index }
+            exactSubscriptions[topic] = listeners.isEmpty ? nil : listeners
+        }
+        topicEpoch &+= 1
+    }
+
+    mutating func unsubscribe(slot: UInt32, of session: Int32, into effects: inout Effects) {
+        guard let index = sessions[Int(session)].subscriptions.removeValue(forKey: slot) else { return }
+        if sessions[Int(session)].recentSlot == slot { sessions[Int(session)].recentSubscription = -1 }
+        let queue = endSubscription(index, into: &effects)
+        dispatch(Int(queue), into: &effects)
+    }
+
+    /// What the subscription holds goes back; returns its queue. Deliveries that an open
+    /// transaction has decided stay with it until that ends.
+    mutating func endSubscription(_ index: Int32, into effects: inout Effects) -> Int32 {
+        let at = Int(index)
+        let subscription = subscriptions[at]
+        let queue = Int(subscription.queue)
+        queues[queue].consumers.removeAll { $0 == index }
+        queues[queue].turn = 0
+        if let topic = subscription.topic { stopListening(topic, index) }
+        var back: [QueueState.Returned] = []
+        for position in 0..<subscription.deliveries.count
+        where subscriptions[at].deliveries[position].state == .unacknowledged {
+            finish(position, of: at, accept: false, held: true, back: &back)
+        }
+        queues[queue].takeBack(back)
+        subscriptions[at].isClosed = true
+        releaseIfDone(at)
+        return Int32(queue)
+    }
+
+    /// Frees a closed subscription that no transaction needs, with the queue that was its own.
+    mutating func releaseIfDone(_ index: Int) {
+        let subscription = subscriptions[index]
+        guard !subscription.isFree, subscription.isClosed, subscription.decided == 0 else { return }
+        subscriptions[index].isFree = true
+        subscriptions[index].deliveries.removeAll()
+        freeSubscriptions.append(Int32(index))
+        if subscription.topic != nil { removeQueue(Int(subscription.queue)) }
+    }
+
+    mutating func createTemporary(name: [UInt8], of id: SessionID) {
+        let index = placeQueue(id: QueueID(rawValue: 0), name: name, kind: .reply)
+        queues[index].owner = id
+        sessions[Int(id.index)].temporaries.append(Int32(index))
+    }
+}

@@ -1,0 +1,375 @@
+import Base
+
+/// The broker as a value: destinations, subscriptions, what is where. It does no I/O and knows no
+/// clock; commands and completions go in, effects come out. The same inputs give the same outputs.
+///
+/// Promises kept here: a durable message is delivered only when `durable(through:)` has covered it;
+/// what comes back takes its old place; a transaction goes into one batch.
+public struct Core: Sendable {
+    public var limits: CoreLimits
+    /// Set while storage takes no new messages: the sentence for the client.
+    public var diskShort: String?
+
+    var queues: [QueueState] = []
+    var freeQueues: [Int32] = []
+    var queueByName: [[UInt8]: Int32] = [:]
+    var queueByID: [QueueID: Int32] = [:]
+    var nextQueueID: UInt32
+
+    var topics: [TopicState] = []
+    var topicByName: [[UInt8]: Int32] = [:]
+    var topicEpoch: UInt64 = 1
+    var topicGeneration: UInt32 = 1
+    var exactSubscriptions: [[UInt8]: [Int32]] = [:]
+    var patternSubscriptions: [(pattern: TopicPattern, subscription: Int32)] = []
+
+    var sessions: [CoreSession] = []
+    var freeSessions: [Int32] = []
+    var subscriptions: [Subscription] = []
+    var freeSubscriptions: [Int32] = []
+    var generation: UInt32 = 1
+
+    /// The batch being filled.
+    var batchNumber: UInt64 = 1
+    var records: [Record] = []
+    var pieces: [Slice] = []
+    var payloadBytes = 0
+    var durable = Arena()
+    var pieceStart = 0
+    var usualRecords = 0
+    /// All batches up to here are on disk.
+    var durableThrough: UInt64 = 0
+    /// Queues with messages that wait for a batch, in order of batches.
+    var awaiting = Deque<Awaiting>()
+
+    /// Messages that are not stored: reply channels and topics.
+    var transient = Arena()
+    var transientSequence: UInt64 = 0
+    var lastEviction = Instant(nanoseconds: 0)
+
+    public internal(set) var totals = Totals()
+
+    struct Awaiting: Sendable {
+        var batch: UInt64
+        var queue: Int32
+        var generation: UInt32
+    }
+
+    /// Counts since the start, for the statistics.
+    public struct Totals: Sendable, Equatable {
+        public var messagesIn: UInt64 = 0
+        public var messagesOut: UInt64 = 0
+        public var redelivered: UInt64 = 0
+        public var acknowledged: UInt64 = 0
+        public var repliesDropped: UInt64 = 0
+        public var transactionsCommitted: UInt64 = 0
+        public var evictions: UInt64 = 0
+        public init() {}
+    }
+
+    public init(limits: CoreLimits = CoreLimits(), nextQueueID: UInt32 = 1) {
+        self.limits = limits
+        self.nextQueueID = nextQueueID
+    }
+
+    /// Brings back a queue that storage has kept. Before the first session opens.
+    public mutating func restore(
+        queue id: QueueID, name: [UInt8], head: UInt64, next: UInt64, messages: UInt64, bytes: UInt64,
+        attempts: [UInt64: UInt32]
+    ) {
+        let index = placeQueue(id: id, name: name, kind: .stored)
+        queues[index].next = next
+        queues[index].coldFrom = messages > 0 ? head : next
+        queues[index].coldCount = messages
+        queues[index].bytes = bytes
+        queues[index].attempts = attempts
+    }
+
+    // MARK: Sessions
+
+    public mutating func open(_ address: SessionAddress) -> SessionID {
+        generation &+= 1
+        let session = CoreSession(address: address, generation: generation)
+        if let index = freeSessions.popLast() {
+            sessions[Int(index)] = session
+            return SessionID(index: index, generation: generation)
+        }
+        sessions.append(session)
+        return SessionID(index: Int32(sessions.count - 1), generation: generation)
+    }
+
+    /// The client is gone: transactions are dropped, what it held goes back to its place.
+    public mutating func close(_ id: SessionID, into effects: inout Effects) {
+        guard isOpen(id) else { return }
+        let session = sessions[Int(id.index)]
+        for number in session.transactions.keys.sorted() { abort(number, of: id.index, into: &effects) }
+        var touched: [Int32] = []
+        for slot in session.subscriptions.keys.sorted() {
+            guard let index = session.subscriptions[slot] else { continue }
+            touched.append(endSubscription(index, into: &effects))
+        }
+        sessions[Int(id.index)] = CoreSession(address: session.address, generation: 0)
+        freeSessions.append(id.index)
+        for queue in session.temporaries { removeQueue(Int(queue)) }
+        for queue in touched { dispatch(Int(queue), into: &effects) }
+        seal(into: &effects)
+    }
+
+    func isOpen(_ id: SessionID) -> Bool { sessions[Int(id.index)].generation == id.generation }
+
+    // MARK: A batch of commands
+
+    /// Carries out the commands of one session, in order, until one is refused.
+    /// Returns how many were done, why the next was not, and the batch that must be durable before
+    /// any of these may be confirmed (0: none).
+    ///
+    /// Memo numbers are the session's own; they save looking up the name of a destination again.
+    public mutating func apply(
+        _ commands: UnsafeBufferPointer<Command>, of id: SessionID, now: Instant, into effects: inout Effects
+    ) -> (done: Int, refusal: Refusal?, batch: UInt64) {
+        guard isOpen(id) else { return (0, nil, 0) }
+        let firstBatch = batchNumber
+        var done = 0
+        var refusal: Refusal?
+        for command in commands {
+            do {
+                try carryOut(command, of: id, now: now, into: &effects)
+            } catch {
+                refusal = error
+                break
+            }
+            done += 1
+        }
+        seal(into: &effects)
+        return (done, refusal, batchNumber == firstBatch ? 0 : batchNumber - 1)
+    }
+
+    @inline(__always)
+    private mutating func carryOut(
+        _ command: Command, of id: SessionID, now: Instant, into effects: inout Effects
+    ) throws(Refusal) {
+        switch command {
+        case .send(let send):
+            if send.transaction == 0 {
+                try self.send(send, of: id.index, into: &effects)
+            } else {
+                try hold(send, of: id.index, into: &effects)
+            }
+        case .acknowledge(let slot, let tag, let transaction):
+            try acknowledge(slot: slot, tag: tag, accept: true, transaction: transaction, of: id.index, into: &effects)
+        case .reject(let slot, let tag, let transaction):
+            try acknowledge(slot: slot, tag: tag, accept: false, transaction: transaction, of: id.index, into: &effects)
+        case .settleMessage(let slot, let queue, let sequence, let accept, let transaction):
+            let (found, tag) = try delivery(of: id.index, slot: slot, queue: queue, sequence: sequence)
+            try acknowledge(slot: found, tag: tag, accept: accept, transaction: transaction, of: id.index, into: &effects)
+        case .subscribe(let subscribe):
+            try self.subscribe(subscribe, of: id, into: &effects)
+        case .unsubscribe(let slot):
+            unsubscribe(slot: slot, of: id.index, into: &effects)
+        case .createTemporary(let name):
+            createTemporary(name: Array(name), of: id)
+        case .begin(let transaction):
+            sessions[Int(id.index)].transactions[transaction] = Transaction(begun: now)
+        case .commit(let transaction):
+            try commit(transaction, of: id.index, into: &effects)
+        case .abort(let transaction):
+            abort(transaction, of: id.index, into: &effects)
+        case .flushed(let bytes):
+            flushed(bytes, of: id.index, into: &effects)
+        }
+    }
+
+    /// A client has taken what it was given: its subscriptions may have more.
+    private mutating func flushed(_ bytes: Int, of session: Int32, into effects: inout Effects) {
+        let before = sessions[Int(session)].unflushed
+        let after = max(0, before - bytes)
+        sessions[Int(session)].unflushed = after
+        guard before >= limits.unflushedBytes, after < limits.unflushedBytes else { return }
+        for subscription in sessions[Int(session)].subscriptions.values.sorted() {
+            dispatch(Int(subscriptions[Int(subscription)].queue), into: &effects)
+        }
+    }
+
+    // MARK: Completions
+
+    /// All batches up to `through` are on disk: what waited for them may be seen now.
+    public mutating func durable(through: UInt64, into effects: inout Effects) {
+        guard through > durableThrough else { return }
+        durableThrough = through
+        while let first = awaiting.first, first.batch <= through {
+            awaiting.popFirst()
+            let index = Int(first.queue)
+            guard queues[index].generation == first.generation else { continue }
+            queues[index].waitsForDurable = false
+            dispatch(index, into: &effects)
+        }
+        seal(into: &effects)
+    }
+
+    /// A page that was wanted has come.
+    public mutating func page(
+        _ wanted: PageWanted, messages: [PageMessage], resumeAt: UInt64, failure: String?, into effects: inout Effects
+    ) {
+        guard let found = queueByID[wanted.queue] else { return }
+        let index = Int(found)
+        guard queues[index].pageOutstanding, queues[index].pageEpoch == wanted.epoch else { return }
+        queues[index].pageOutstanding = false
+        if let failure {
+            if queues[index].failure == nil {
+                effects.reports.append(.queueUnreadable(name: queues[index].name, reason: failure))
+            }
+            queues[index].failure = failure
+            return
+        }
+        queues[index].failure = nil
+        attachReturned(messages, to: index)
+        extendWindow(messages, from: wanted.from, resumeAt: resumeAt, of: index)
+        if resumeAt <= wanted.from {
+            nothingYet(index, into: &effects)
+        } else if let back = queues[index].returned.last, back.content == nil,
+            (wanted.from..<resumeAt).contains(back.sequence)
+        {
+            missing(back.sequence, in: index, into: &effects)
+        }
+        dispatch(index, into: &effects)
+        seal(into: &effects)
+    }
+
+    private mutating func attachReturned(_ messages: [PageMessage], to index: Int) {
+        var at = queues[index].returned.count - 1
+        for message in messages {
+            while at >= 0, queues[index].returned[at].sequence < message.sequence { at -= 1 }
+            if at < 0 { return }
+            if queues[index].returned[at].sequence == message.sequence {
+                queues[index].returned[at].content = message.content
+                queues[index].returned[at].headerBytes = message.headerBytes
+            }
+        }
+    }
+
+    private mutating func extendWindow(_ messages: [PageMessage], from: UInt64, resumeAt: UInt64, of index: Int) {
+        guard queues[index].coldCount > 0, from <= queues[index].coldFrom, resumeAt > queues[index].coldFrom else { return }
+        for message in messages where message.sequence >= queues[index].coldFrom {
+            let count = queues[index].attempts.isEmpty ? nil : queues[index].attempts.removeValue(forKey: message.sequence)
+            queues[index].window.append(
+                QueueState.Entry(
+                    sequence: message.sequence, batch: 0, content: message.content, headerBytes: message.headerBytes,
+                    count: count ?? 0))
+            queues[index].windowBytes += Int(message.content.count)
+            queues[index].coldCount -= min(1, queues[index].coldCount)
+        }
+        queues[index].coldFrom = resumeAt
+    }
+
+    /// A page was empty: what is missing is not durable yet, or became so while the page was read.
+    private mutating func nothingYet(_ index: Int, into effects: inout Effects) {
+        let awaited = queues[index].awaitedBatch
+        if awaited > durableThrough {
+            queues[index].waitsForDurable = true
+            awaiting.append(Awaiting(batch: awaited, queue: Int32(index), generation: queues[index].generation))
+        } else if queues[index].pageAskedAt == durableThrough {
+            missing(queues[index].coldFrom, in: index, into: &effects)
+        }
+    }
+
+    /// Storage does not have what it was given: the queue stands still rather than skip a message.
+    private mutating func missing(_ sequence: UInt64, in index: Int, into effects: inout Effects) {
+        let reason = "storage does not give back message \(sequence)"
+        queues[index].failure = reason
+        effects.reports.append(.queueUnreadable(name: queues[index].name, reason: reason))
+    }
+
+    /// Time passes; called about once a second.
+    public mutating func tick(now: Instant, into effects: inout Effects) {
+        for session in sessions where session.generation != 0 {
+            for transaction in session.transactions.values
+            where now.milliseconds(since: transaction.begun) > limits.transactionSeconds * 1000 {
+                let detail = "a transaction was open for more than \(limits.transactionSeconds) s; nothing of it was done"
+                effects.kicks.append(Kick(address: session.address, refusal: Refusal(.transactionTooLong, detail)))
+                break
+            }
+        }
+    }
+
+    /// Memory for messages is above its bound: let go of what can be read again.
+    public mutating func relieveMemory(now: Instant) {
+        guard now.milliseconds(since: lastEviction) >= 100 else { return }
+        lastEviction = now
+        totals.evictions += 1
+        for index in queues.indices where queues[index].isStored && !queues[index].window.isEmpty {
+            queues[index].evict()
+        }
+        transient.drop()
+    }
+
+    // MARK: The batch
+
+    /// Closes the batch that was filled, if it holds anything.
+    mutating func seal(into effects: inout Effects) {
+        if records.isEmpty { return }
+        closePiece()
+        usualRecords = records.count
+        effects.batches.append(
+            Batch(number: batchNumber, records: records, pieces: pieces, payloadBytes: payloadBytes))
+        records = []
+        pieces = []
+        records.reserveCapacity(usualRecords)
+        payloadBytes = 0
+        batchNumber += 1
+    }
+
+    /// Copies `bytes` into the batch and says where they are, in memory and in the payload.
+    @inline(__always)
+    mutating func keep(_ bytes: Bytes) -> (slice: Slice, offset: UInt32) {
+        if durable.chunk == nil || durable.chunk.unsafelyUnwrapped.capacity - durable.end < bytes.count {
+            closePiece()
+            durable.reserve(bytes.count)
+            pieceStart = 0
+        }
+        let offset = UInt32(payloadBytes)
+        payloadBytes += bytes.count
+        return (durable.append(bytes), offset)
+    }
+
+    /// What was kept since the last piece becomes a piece.
+    private mutating func closePiece() {
+        guard let chunk = durable.chunk, durable.end > pieceStart else { return }
+        pieces.append(Slice(chunk: chunk, offset: pieceStart, count: durable.end - pieceStart))
+        pieceStart = durable.end
+    }
+
+    /// Adds bytes that are in a chunk already.
+    mutating func adopt(_ slice: Slice) -> UInt32 {
+        closePiece()
+        pieces.append(slice)
+        let offset = UInt32(payloadBytes)
+        payloadBytes += Int(slice.count)
+        return offset
+    }
+
+    /// `bytes` of messages of `queue` are done with; joins the record before where it can.
+    @inline(__always)
+    mutating func settle(_ queue: QueueID, _ sequence: UInt64, bytes: UInt32) {
+        let last = records.count - 1
+        if last >= 0, records[last].kind == .settle, records[last].queue == queue,
+            records[last].sequence &+ UInt64(records[last].count) == sequence, records[last].count < .max
+        {
+            records[last].count &+= 1
+            records[last].bytes &+= UInt64(bytes)
+            return
+        }
+        records.append(Record(kind: .settle, queue: queue, sequence: sequence, count: 1, bytes: UInt64(bytes)))
+    }
+}
+
+/// A message read back from storage.
+public struct PageMessage: Sendable {
+    public var sequence: UInt64
+    public var headerBytes: UInt32
+    public var content: Slice
+    public init(sequence: UInt64, headerBytes: UInt32, content: Slice) {
+        self.sequence = sequence
+        self.headerBytes = headerBytes
+        self.content = content
+    }
+}

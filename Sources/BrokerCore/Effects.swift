@@ -1,0 +1,69 @@
+import Base
+
+/// A message for one subscription; the loop of the session writes it out as a MESSAGE frame.
+@frozen
+public struct Delivery: Sendable {
+    public var connection: UInt64
+    /// The session's number of the subscription, and which delivery of it this is.
+    public var slot: UInt32
+    /// How often this message has been delivered, this time included.
+    public var count: UInt32
+    public var tag: UInt64
+    /// `queue` and `sequence` make the message id. Queue 0: a message that is not stored.
+    public var queue: UInt32
+    public var headerBytes: UInt32
+    public var sequence: UInt64
+    public var content: Slice
+}
+
+/// Pages that the core needs of a queue; answered by `Core.page`.
+public struct PageWanted: Equatable, Sendable {
+    public var queue: QueueID
+    public var from: UInt64
+    public var maxCount: Int
+    public var maxBytes: Int
+    /// Given back with the page: an answer to an older question is thrown away.
+    public var epoch: UInt32
+}
+
+/// A session that must end, and why; its connection gets an ERROR frame.
+public struct Kick: Sendable {
+    public var address: SessionAddress
+    public var refusal: Refusal
+}
+
+/// What is worth a line in the log.
+public enum Report: Equatable, Sendable {
+    case queueCreated(name: [UInt8], id: QueueID)
+    case queueDeleted(name: [UInt8], id: QueueID, messages: UInt64)
+    case queueUnreadable(name: [UInt8], reason: String)
+    case repliesDropped(name: [UInt8])
+}
+
+/// What the core wants done. The caller owns the value, carries it out and clears it.
+public struct Effects: Sendable {
+    /// By loop.
+    public var deliveries: [[Delivery]]
+    /// To be appended to storage in this order.
+    public var batches: [Batch] = []
+    public var pages: [PageWanted] = []
+    public var kicks: [Kick] = []
+    public var reports: [Report] = []
+    /// Deliveries were added since the last `clear`.
+    public var hasDeliveries = false
+
+    public init(loops: Int) {
+        deliveries = Array(repeating: [], count: loops)
+    }
+
+    public mutating func clear() {
+        if hasDeliveries {
+            for loop in deliveries.indices { deliveries[loop].removeAll(keepingCapacity: true) }
+            hasDeliveries = false
+        }
+        if !batches.isEmpty { batches.removeAll(keepingCapacity: true) }
+        if !pages.isEmpty { pages.removeAll(keepingCapacity: true) }
+        if !kicks.isEmpty { kicks.removeAll() }
+        if !reports.isEmpty { reports.removeAll() }
+    }
+}

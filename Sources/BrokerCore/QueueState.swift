@@ -1,0 +1,132 @@
+import Base
+
+/// The messages of one queue, or of one topic subscription or reply channel, and where each is.
+///
+///     append                      dispatch                acknowledge
+///    --------> cold --> window -------------> in flight ---------------> (gone)
+///                |   page                         |
+///                |         ^                      | NACK, UNSUBSCRIBE, disconnect
+///                |         `------ returned <-----'
+///                `--> on disk only: known by number, not by message
+///
+/// `returned` goes before `window`, and both are in order of sequence, so a message that comes back
+/// takes its old place. Everything from `coldFrom` on is untouched: neither delivered nor settled.
+struct QueueState: Sendable {
+    enum Kind: UInt8, Sendable { case stored, subscription, reply }
+
+    /// A message in the window.
+    struct Entry: Sendable {
+        var sequence: UInt64
+        /// The batch that makes it durable; 0 if nobody has to wait for that.
+        var batch: UInt64
+        var content: Slice
+        var headerBytes: UInt32
+        /// Deliveries so far.
+        var count: UInt32
+    }
+
+    /// A message that was delivered and came back.
+    struct Returned: Sendable {
+        var sequence: UInt64
+        var bytes: UInt32
+        var count: UInt32
+        var headerBytes: UInt32
+        /// Nil until read back from storage.
+        var content: Slice?
+    }
+
+    let id: QueueID
+    let name: [UInt8]
+    let kind: Kind
+    /// `kind == .stored`, kept: to compute it would copy the whole state, with a retain for each reference.
+    let isStored: Bool
+    /// Who may subscribe, for a reply channel.
+    var owner: SessionID?
+    /// Which use of this place in the table this is.
+    let generation: UInt32
+
+    var next: UInt64 = 1
+    var window = Deque<Entry>()
+    var windowBytes = 0
+    var coldFrom: UInt64 = 1
+    var coldCount: UInt64 = 0
+    /// Highest sequence first, so that the lowest is taken from the end.
+    var returned: [Returned] = []
+    var inFlight: UInt64 = 0
+    /// Stored bytes of all messages here, wherever they are.
+    var bytes: UInt64 = 0
+    /// Delivery counts of cold messages, from before a restart or an eviction.
+    var attempts: [UInt64: UInt32] = [:]
+
+    /// Subscriptions in turn.
+    var consumers: [Int32] = []
+    var turn = 0
+
+    var pageOutstanding = false
+    var pageEpoch: UInt32 = 0
+    /// What was durable when the page was asked for.
+    var pageAskedAt: UInt64 = 0
+    /// A page was empty: ask again when the awaited batch is durable.
+    var waitsForDurable = false
+    /// The last batch that this queue waits for.
+    var awaitedBatch: UInt64 = 0
+    /// Its subscriber was too slow and is being disconnected.
+    var isCutOff = false
+    /// Why storage cannot give the messages back; delivery stands still.
+    var failure: String?
+
+    var inTotal: UInt64 = 0
+    var outTotal: UInt64 = 0
+    var redeliveredTotal: UInt64 = 0
+
+    init(id: QueueID, name: [UInt8], kind: Kind, generation: UInt32) {
+        self.id = id
+        self.name = name
+        self.kind = kind
+        isStored = kind == .stored
+        self.generation = generation
+    }
+
+    var ready: UInt64 { UInt64(window.count) + coldCount + UInt64(returned.count) }
+    var messages: UInt64 { ready + inFlight }
+
+
+    /// Where the next message to deliver is.
+    enum Head {
+        case returned
+        case window
+        /// Bytes must be read from here first.
+        case page(from: UInt64)
+        /// Nothing, or nothing that may be seen yet.
+        case none
+    }
+
+    @inline(__always) func head(durable: UInt64) -> Head {
+        if let back = returned.last, window.isEmpty || back.sequence < window[0].sequence {
+            return back.content == nil ? .page(from: back.sequence) : .returned
+        }
+        if !window.isEmpty { return window[0].batch <= durable ? .window : .none }
+        return coldCount > 0 ? .page(from: coldFrom) : .none
+    }
+
+    /// Puts messages back at their places.
+    mutating func takeBack(_ messages: [Returned]) {
+        if messages.isEmpty { return }
+        returned.append(contentsOf: messages)
+        returned.sort { $0.sequence > $1.sequence }
+    }
+
+    /// Lets go of the bytes in the window; they can be read again. Stored queues only.
+    mutating func evict() {
+        guard let first = window.first else { return }
+        for index in 0..<window.count where window[index].count > 0 {
+            attempts[window[index].sequence] = window[index].count
+        }
+        coldFrom = first.sequence
+        coldCount += UInt64(window.count)
+        window.removeAll()
+        windowBytes = 0
+        pageEpoch &+= 1
+        pageOutstanding = false
+    }
+}

@@ -1,0 +1,56 @@
+/// Why the core does not carry out a command. The session answers ERROR and closes.
+public struct Refusal: Error, Equatable, Sendable {
+    public enum Kind: String, CaseIterable, Sendable {
+        case badDestination
+        case wildcardInSend
+        case unsupportedDestination
+        case notYourTemporary
+        case noSuchTemporary
+        case tooManyQueues
+        case tooManyTopics
+        case unknownDelivery
+        case autoAcknowledged
+        case transactionTooLarge
+        case transactionTooLong
+        case transactionTargetGone
+        case messageTooLarge
+        case diskShort
+        case queueDeleted
+        case slowConsumer
+        case closedByOperator
+
+        /// The `message` header of the ERROR frame. Part of the protocol: docs/protocol.md lists it.
+        public var message: String {
+            switch self {
+            case .badDestination: "bad destination"
+            case .wildcardInSend: "wildcard in SEND destination"
+            case .unsupportedDestination: "unsupported destination"
+            case .notYourTemporary: "temporary queue of another connection"
+            case .noSuchTemporary: "no such temporary queue"
+            case .tooManyQueues: "too many queues"
+            case .tooManyTopics: "too many topics"
+            case .unknownDelivery: "unknown or settled message"
+            case .autoAcknowledged: "subscription does not take ACK or NACK"
+            case .transactionTooLarge: "transaction too large"
+            case .transactionTooLong: "transaction timed out"
+            case .transactionTargetGone: "queue of the transaction was deleted"
+            case .messageTooLarge: "message too large"
+            case .diskShort: "disk is short"
+            case .queueDeleted: "queue deleted"
+            case .slowConsumer: "slow consumer"
+            case .closedByOperator: "closed by operator"
+            }
+        }
+    }
+
+    public var kind: Kind
+    /// The body of the ERROR frame: what, where, what to do.
+    public var detail: String
+
+    public init(_ kind: Kind, _ detail: String) {
+        self.kind = kind
+        self.detail = detail
+    }
+
+    public var message: String { kind.message }
+}

@@ -1,0 +1,135 @@
+import Base
+
+/// One client's claim on a queue, and what it holds unacknowledged.
+struct Subscription: Sendable {
+    /// A message that is with the client.
+    struct InFlight: Sendable {
+        enum State: UInt8, Sendable { case unacknowledged, settled, accepting, rejecting }
+        var sequence: UInt64
+        var bytes: UInt32
+        var count: UInt32
+        var headerBytes: UInt32
+        /// `accepting` and `rejecting`: decided in a transaction that has not ended.
+        var state: State
+        var transaction: UInt32
+        /// Kept when storage does not have it.
+        var content: Slice?
+    }
+
+    let session: SessionID
+    let slot: UInt32
+    let queue: Int32
+    let mode: AcknowledgeMode
+    let prefetchCount: Int
+    let prefetchBytes: Int
+    /// The topic name or pattern, if the queue is this subscription's own.
+    let topic: [UInt8]?
+
+    /// Deliveries from `firstTag` on that are not all settled; settled ones leave from the front.
+    var deliveries = Deque<InFlight>()
+    var firstTag: UInt64 = 1
+    /// Unacknowledged, without those decided in a transaction: what counts against the prefetch.
+    var heldCount = 0
+    var heldBytes = 0
+    /// Decided in a transaction.
+    var decided = 0
+    /// UNSUBSCRIBE has come; only open transactions keep it.
+    var isClosed = false
+    /// The place in the table may be used again.
+    var isFree = false
+    var deliveredTotal: UInt64 = 0
+
+    // Inlined: a call would copy the whole state.
+    @inline(__always) var nextTag: UInt64 { firstTag &+ UInt64(deliveries.count) }
+
+    @inline(__always) var hasCredit: Bool {
+        mode == .auto || (heldCount < prefetchCount && (heldBytes < prefetchBytes || heldCount == 0))
+    }
+
+    /// Where delivery `tag` is in `deliveries`, if it was made and is not yet gone.
+    @inline(__always) func index(ofTag tag: UInt64) -> Int? {
+        guard tag >= firstTag, tag &- firstTag < UInt64(deliveries.count) else { return nil }
+        return Int(tag &- firstTag)
+    }
+
+    @inline(__always) mutating func dropSettledFront() {
+        while !deliveries.isEmpty, deliveries[0].state == .settled {
+            deliveries.popFirst()
+            firstTag &+= 1
+        }
+    }
+}
+
+/// One client as the core knows it.
+struct CoreSession: Sendable {
+    /// What a destination memo stands for.
+    enum Memo: Sendable {
+        case unknown
+        case queue(Int32, generation: UInt32)
+        case topic(Int32, generation: UInt32)
+    }
+
+    let address: SessionAddress
+    let generation: UInt32
+    var memos: [Memo] = []
+    var subscriptions: [UInt32: Int32] = [:]
+    /// The slot used last, and its subscription: most ACKs are for the same one.
+    var recentSlot: UInt32 = 0
+    var recentSubscription: Int32 = -1
+    /// Slots up to here were given out once.
+    var highestSlot: UInt32 = 0
+    var transactions: [UInt32: Transaction] = [:]
+    var temporaries: [Int32] = []
+    /// Bytes of deliveries that have not been reported flushed.
+    var unflushed = 0
+}
+
+/// What a client gathers between BEGIN and COMMIT.
+struct Transaction: Sendable {
+    struct Held: Sendable {
+        var target: CoreSession.Memo
+        var content: Slice
+        var headerBytes: UInt32
+        var flags: UInt8
+    }
+
+    let begun: Instant
+    var sends: [Held] = []
+    var arena = Arena()
+    var bytes = 0
+    var operations = 0
+    /// Subscriptions with deliveries decided in this transaction.
+    var subscriptions: Set<Int32> = []
+}
+
+/// A name under `/topic/` that somebody sends to, with who gets it.
+struct TopicState: Sendable {
+    let name: [UInt8]
+    let generation: UInt32
+    /// Subscriptions that match, as of `epoch`.
+    var matches: [Int32] = []
+    var epoch: UInt64 = 0
+    var inTotal: UInt64 = 0
+    var outTotal: UInt64 = 0
+}
+
+/// Bounds of the core; each comes from a setting of the daemon.
+public struct CoreLimits: Sendable {
+    public var queues = 100_000
+    public var topics = 10_000
+    /// Bytes of ready messages kept in memory per queue that has consumers, and per one that has none.
+    public var windowBytes = 4 << 20
+    public var idleWindowBytes = 64 << 10
+    public var pageBytes = 256 << 10
+    public var pageCount = 2048
+    /// Bytes that a topic subscription or reply channel may have waiting.
+    public var backlogBytes = 16 << 20
+    /// Bytes delivered to a session and not yet written to its socket, after which it gets no more.
+    public var unflushedBytes = 1 << 20
+    public var transactionBytes = 16 << 20
+    public var transactionOperations = 10_000
+    public var transactionSeconds: UInt64 = 300
+    /// A batch that holds this much payload is closed and a new one begun.
+    public var batchBytes = 8 << 20
+    public init() {}
+}

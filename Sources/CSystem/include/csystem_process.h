@@ -1,0 +1,9 @@
+/// What a process asks of the system about itself.
+#ifndef CSYSTEM_PROCESS_H
+#define CSYSTEM_PROCESS_H
+
+/// No core dump, and no tracing by other processes of the same user (prctl is variadic, which the
+/// importer hides). 0, or -1 with errno.
+int csystem_forbid_dumps(void);
+
+#endif

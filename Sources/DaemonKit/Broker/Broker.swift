@@ -1,0 +1,199 @@
+import Base
+import BrokerCore
+import Net
+import Storage
+import Synchronization
+
+/// The one place where loops, storage and core meet. Whoever has input enters the core with a whole
+/// batch; what it wants done for other loops leaves through their mailboxes, after the lock is released.
+///
+///     loop: frames -> enter -> core -> batches to storage (under the lock: their order is its order)
+///                                 `--> own deliveries at once, others' by mailbox
+///     storage: durable(through) -> core -> mailboxes: RECEIPTs that waited, deliveries that may be seen
+final class Broker: Sendable {
+    let loops: [IOLoop]
+    let mailboxes: [Mailbox]
+    let storage: any StorageEngine
+    let log: Log
+    let ids: BrokerIdentity
+    private let core: Mutex<Core>
+    private let durablePosition = Atomic<UInt64>(0)
+    /// Bytes of message memory above which the core lets go of what can be read again.
+    private let memoryLimit: Int
+    /// Bytes on their way to the disk above which producers are not read.
+    let backlogLimit: Int
+    private let failure = Mutex<(@Sendable (StorageFailure) -> Void)?>(nil)
+    let room = Mutex<StorageRoom>(.enough)
+    /// Operators who wait for what they did to be on disk.
+    private let awaited = Mutex<[(batch: UInt64, continuation: CheckedContinuation<Void, Never>)]>([])
+    private let droppedReplies = Atomic<UInt64>(0)
+
+    init(core: consuming Core, storage: any StorageEngine, loops: [IOLoop], ids: BrokerIdentity, memoryLimit: Int, log: Log) {
+        self.core = Mutex(core)
+        self.storage = storage
+        self.loops = loops
+        self.ids = ids
+        self.log = log
+        self.memoryLimit = memoryLimit
+        backlogLimit = max(8 << 20, memoryLimit / 2)
+        mailboxes = loops.map { _ in Mailbox() }
+    }
+
+    /// All batches up to this one are on disk.
+    var durable: UInt64 { durablePosition.load(ordering: .acquiring) }
+
+    /// Enters the core and sends what follows on its way: batches to storage and deliveries to mailboxes
+    /// before the lock is released, so that the order in which the core did things is the order in which
+    /// everyone learns of them; the rest after. What is for `ownLoop` stays in `effects`, and what others
+    /// had left for it before is put into `mail`, to be carried out first.
+    func enter<R>(
+        _ effects: inout Effects, ownLoop: Int, mail: inout Mailbox.Contents, _ body: (inout Core, inout Effects) -> R
+    ) -> R {
+        let isShort = Chunk.liveBytes > memoryLimit
+        var wakes = Wakes()
+        let result = core.withLock { core in
+            if isShort { core.relieveMemory(now: .now) }
+            let result = body(&core, &effects)
+            for batch in effects.batches { storage.append(batch) }
+            wakes = post(&effects, ownLoop: ownLoop, durable: nil)
+            mailboxes[ownLoop].take(into: &mail)
+            return result
+        }
+        carryOut(effects, wakes)
+        return result
+    }
+
+    /// Enters from a thread that is not a loop. `durable`: the loops are to be told that it has risen.
+    @discardableResult
+    func enterFromOutside<R>(durable: UInt64? = nil, _ body: (inout Core, inout Effects) -> R) -> R {
+        var effects = Effects(loops: loops.count)
+        var wakes = Wakes()
+        let result = core.withLock { core in
+            let result = body(&core, &effects)
+            for batch in effects.batches { storage.append(batch) }
+            wakes = post(&effects, ownLoop: nil, durable: durable)
+            return result
+        }
+        carryOut(effects, wakes)
+        return result
+    }
+
+    /// Looks without changing anything.
+    func look<R: Sendable>(_ body: (borrowing Core) -> R) -> R {
+        core.withLock { core in body(core) }
+    }
+
+    /// Loops to be woken.
+    private typealias Wakes = [Int]
+
+    private func post(_ effects: inout Effects, ownLoop: Int?, durable: UInt64?) -> Wakes {
+        var wakes = Wakes()
+        guard effects.hasDeliveries || !effects.kicks.isEmpty || durable != nil else { return wakes }
+        for index in loops.indices where index != ownLoop {
+            let kicks = effects.kicks.isEmpty ? [] : effects.kicks.filter { $0.address.loop == index }
+            if effects.deliveries[index].isEmpty, kicks.isEmpty, durable == nil { continue }
+            if mailboxes[index].post(&effects.deliveries[index], kicks: kicks, durable: durable) { wakes.append(index) }
+        }
+        return wakes
+    }
+
+    private func carryOut(_ effects: borrowing Effects, _ wakes: Wakes) {
+        for index in wakes { wake(index) }
+        for wanted in effects.pages { request(wanted) }
+        for report in effects.reports { write(report) }
+    }
+
+    private func wake(_ index: Int) {
+        loops[index].submit { loop in (loop.context as? ClientLoop)?.openMailbox() }
+    }
+
+    private func request(_ wanted: PageWanted) {
+        let request = PageRequest(
+            queue: wanted.queue, from: wanted.from, maxCount: wanted.maxCount, maxBytes: wanted.maxBytes)
+        storage.read(request) { [unowned self] page in
+            let messages = page.messages.map {
+                PageMessage(sequence: $0.sequence, headerBytes: $0.headerBytes, content: $0.content)
+            }
+            enterFromOutside { core, effects in
+                core.page(wanted, messages: messages, resumeAt: page.resumeAt, failure: page.failure, into: &effects)
+            }
+        }
+    }
+
+    private func write(_ report: Report) {
+        switch report {
+        case .queueCreated(let name, let id):
+            log.info("queue created", ["queue": .text(String(decoding: name, as: UTF8.self)), "id": .number(id.rawValue)])
+        case .queueDeleted(let name, let id, let messages):
+            log.info("queue deleted", ["queue": .text(String(decoding: name, as: UTF8.self)), "id": .number(id.rawValue), "messages": .number(messages)])
+        case .queueUnreadable(let name, let reason):
+            log.error("queue cannot be read and stands still", ["queue": .text(String(decoding: name, as: UTF8.self)), "reason": .text(reason)])
+        case .repliesDropped(let name):
+            // Once for each power of two, so that a flood of them is not a flood of lines.
+            let count = droppedReplies.add(1, ordering: .relaxed).newValue
+            if count & (count - 1) == 0 {
+                log.warning("replies dropped: the requester is gone or does not read", ["channel": .text(String(decoding: name, as: UTF8.self)), "total": .number(count)])
+            }
+        }
+    }
+
+    /// Returns when `batch` is on disk.
+    func reached(_ batch: UInt64) async {
+        if batch <= durable { return }
+        await withCheckedContinuation { continuation in
+            let isLate = awaited.withLock { awaited in
+                if batch <= durable { return true }
+                awaited.append((batch, continuation))
+                return false
+            }
+            if isLate { continuation.resume() }
+        }
+    }
+
+    private func tellAwaiting(_ position: UInt64) {
+        let reached = awaited.withLock { awaited in
+            let reached = awaited.filter { $0.batch <= position }
+            if !reached.isEmpty { awaited.removeAll { $0.batch <= position } }
+            return reached
+        }
+        for waiter in reached { waiter.continuation.resume() }
+    }
+
+    /// What to do when storage can promise nothing more.
+    func onFailure(_ action: @escaping @Sendable (StorageFailure) -> Void) {
+        failure.withLock { $0 = action }
+    }
+}
+
+/// Names that go into ids.
+struct BrokerIdentity: Sendable {
+    /// Of the data directory; starts the ids of stored messages.
+    var storeTag: String
+    /// Of this run; starts the ids of messages that are not stored.
+    var bootTag: String
+}
+
+extension Broker: StorageEvents {
+    func durable(through position: UInt64) {
+        durablePosition.store(position, ordering: .releasing)
+        enterFromOutside(durable: position) { core, effects in core.durable(through: position, into: &effects) }
+        tellAwaiting(position)
+    }
+
+    func roomChanged(_ room: StorageRoom) {
+        self.room.withLock { $0 = room }
+        switch room {
+        case .enough:
+            log.info("disk has room again: messages are accepted")
+            enterFromOutside { core, _ in core.diskShort = nil }
+        case .short(let sentence):
+            log.warning("disk is short: messages are refused, consuming goes on", ["reason": .text(sentence)])
+            enterFromOutside { core, _ in core.diskShort = sentence }
+        }
+    }
+
+    func failed(_ failure: StorageFailure) {
+        log.error("storage failed: nothing more is confirmed", ["reason": .text(failure.description)])
+        self.failure.withLock { $0 }?(failure)
+    }
+}

@@ -1,0 +1,196 @@
+import Base
+import BrokerCore
+import Net
+import Sessions
+
+/// One client: its connection on one side, its session on the other. Loop-confined.
+final class Client: ConnectionHandler {
+    let home: ClientLoop
+    unowned let connection: Connection
+    let id: UInt64
+    private(set) var session: Session
+    private(set) var coreID: SessionID?
+    let since: UInt64
+    /// Bytes delivered that the core does not know to have left.
+    private(set) var unreported = 0
+    private(set) var delivered: UInt64 = 0
+    var isOwing = false
+    var isWaiting = false
+    var isHeld = false
+    private var hasEnded = false
+    /// The peer has shut down its write side.
+    private var peerIsDone = false
+
+    init(home: ClientLoop, connection: Connection, id: UInt64, token: String) {
+        self.home = home
+        self.connection = connection
+        self.id = id
+        since = wallClockMilliseconds()
+        session = Session(settings: home.settings, token: token, now: .now)
+        connection.deadline = session.nextDeadline(lastReceived: .now, lastSent: .now)
+    }
+
+    // MARK: In
+
+    func received(_ bytes: UnsafeMutableBufferPointer<UInt8>, on connection: Connection) -> Int {
+        if session.isEnding { return bytes.count }
+        let now = home.loop.now
+        let used = session.receive(bytes, received: connection.bytesReceived, now: now, batch: &home.batch)
+        var done = 0
+        var refusal: Refusal?
+        var required: UInt64 = 0
+        if !home.batch.isEmpty || (coreID == nil && session.isConnected) {
+            home.enter { core, effects in
+                let id = openIfNeeded(&core)
+                (done, refusal, required) = home.batch.commands.withUnsafeBufferPointer {
+                    core.apply($0, of: id, now: now, into: &effects)
+                }
+            }
+        }
+        commit(done: done, refusal: refusal, required: required)
+        home.batch.clear()
+        home.carryOut()
+        settle()
+        if required > 0 { home.holdIfBehind(self) }
+        setDeadline()
+        return used
+    }
+
+    private func openIfNeeded(_ core: inout Core) -> SessionID {
+        if let coreID { return coreID }
+        let opened = core.open(SessionAddress(loop: home.loop.index, connection: id))
+        coreID = opened
+        return opened
+    }
+
+    private func commit(done: Int, refusal: Refusal?, required: UInt64) {
+        let durable = home.broker.durable
+        connection.outbox.withTail { out in
+            session.commit(
+                done: done, refusal: refusal, batch: home.batch, required: required, durable: durable, into: &out)
+        }
+        connection.markDirty()
+    }
+
+    /// After anything that may have changed what is owed.
+    private func settle() {
+        if session.waitsForDisk { home.waitForDisk(self) }
+        if session.isOver {
+            finish()
+        } else if connection.outbox.isOverHighMark || session.owedBytes > connection.outbox.highBytes {
+            connection.pauseReading()
+        }
+    }
+
+    private func finish() {
+        if hasEnded { return }
+        hasEnded = true
+        connection.finish(.finished(session.endCode ?? "finished"))
+    }
+
+    func receivedEnd(on connection: Connection) {
+        // A half-closed client may still be owed RECEIPTs; only then do we keep its connection.
+        peerIsDone = true
+        if !session.waitsForDisk { finish() }
+    }
+
+    // MARK: Out
+
+    func deliver(_ delivery: borrowing Delivery) {
+        unreported += Int(delivery.content.count) + 128
+        delivered &+= 1
+        connection.outbox.withTail(room: Int(delivery.content.count) + 512) { out in
+            _ = session.deliver(delivery, into: &out)
+        }
+        connection.markDirty()
+    }
+
+    func release(durable: UInt64) {
+        connection.outbox.withTail { session.release(durable: durable, into: &$0) }
+        connection.markDirty()
+        settle()
+        if peerIsDone, !session.waitsForDisk { finish() }
+        resumeIfFree()
+    }
+
+    func outboxDrained(on connection: Connection) {
+        if unreported > 0 {
+            home.enter { core, effects in report(to: &core, &effects) }
+            home.carryOut()
+        }
+        resumeIfFree()
+    }
+
+    /// Reads on if nothing speaks against it any more.
+    func resumeIfFree() {
+        if isHeld || session.isEnding || connection.outbox.isOverHighMark || session.owedBytes > connection.outbox.highBytes { return }
+        if connection.isReadingPaused { connection.resumeReading() }
+    }
+
+    /// True if what was delivered has left, or nearly all of it.
+    func hasFlushed() -> Bool {
+        connection.flush()
+        return unreported > 0 && connection.isOpen && connection.outbox.unsentBytes <= connection.outbox.lowBytes
+    }
+
+    func report(to core: inout Core, _ effects: inout Effects) {
+        guard let coreID else { return }
+        let command = [Command.flushed(bytes: unreported)]
+        unreported = 0
+        _ = command.withUnsafeBufferPointer { core.apply($0, of: coreID, now: home.loop.now, into: &effects) }
+    }
+
+    // MARK: Time and end
+
+    private func setDeadline() {
+        guard !hasEnded, let next = session.nextDeadline(lastReceived: connection.lastReceived, lastSent: connection.lastSent)
+        else { return }
+        if let set = connection.deadline, set <= next { return }
+        connection.deadline = next
+    }
+
+    func deadlineReached(on connection: Connection, now: Instant) {
+        let due = session.due(
+            now: now, lastReceived: connection.lastReceived, lastSent: connection.lastSent,
+            isReading: !connection.isReadingPaused, received: connection.bytesReceived)
+        switch due {
+        case .nothing: break
+        case .beat:
+            connection.outbox.withTail { $0.append(0x0A) }
+            connection.flush()
+        case .end(let error): end(error)
+        }
+        setDeadline()
+    }
+
+    /// Ends the conversation from our side, with an ERROR behind what is owed.
+    func end(_ error: SessionError) {
+        if session.isEnding { return }
+        let durable = home.broker.durable
+        connection.outbox.withTail { session.end(error, durable: durable, into: &$0) }
+        connection.markDirty()
+        settle()
+    }
+
+    func ended(on connection: Connection, reason: EndReason) {
+        hasEnded = true
+        home.forget(self)
+        if let coreID {
+            self.coreID = nil
+            home.enter { core, effects in core.close(coreID, into: &effects) }
+            home.carryOut()
+        }
+        logEnd(connection, reason)
+    }
+
+    private func logEnd(_ connection: Connection, _ reason: EndReason) {
+        let failure = session.failure.map { "\($0.message): \($0.detail)" } ?? ""
+        home.broker.log.info(
+            "connection ended",
+            [
+                "peer": .describing(connection.peer), "reason": .text(session.failure?.code ?? reason.code),
+                "login": .text(session.login), "bytes_in": .number(connection.bytesReceived),
+                "bytes_out": .number(connection.bytesSent), "error": .text(failure),
+            ])
+    }
+}

@@ -1,0 +1,172 @@
+import Base
+import BrokerCore
+import Net
+import Sessions
+import Storage
+
+/// The clients of one I/O loop and what they share. Loop-confined.
+final class ClientLoop {
+    let broker: Broker
+    let loop: IOLoop
+    private(set) var settings: SessionSettings
+    let unflushedLimit: Int
+    var batch = CommandBatch()
+    var effects: Effects
+    private var mail = Mailbox.Contents()
+
+    private var clients: [Client?] = []
+    private var freePlaces: [UInt32] = []
+    private var generation: UInt32 = 0
+
+    /// RECEIPTs of these wait for the disk.
+    private var waiting: [Client] = []
+    /// Not read from until the disk has caught up.
+    private var held: [Client] = []
+    /// Were delivered enough to that the core should hear when it has left.
+    private var owing: [Client] = []
+    private(set) var isStopping = false
+
+    init(broker: Broker, loop: IOLoop, settings: SessionSettings, unflushedLimit: Int) {
+        self.broker = broker
+        self.loop = loop
+        self.settings = settings
+        self.unflushedLimit = unflushedLimit
+        effects = Effects(loops: broker.loops.count)
+    }
+
+    /// For sessions that begin from now on.
+    func take(_ settings: SessionSettings) { self.settings = settings }
+
+    var all: [Client] { clients.compactMap { $0 } }
+
+    // MARK: Coming and going
+
+    func welcome(_ connection: Connection, token: String) -> Client {
+        generation &+= 1
+        let place = freePlaces.popLast() ?? UInt32(clients.count)
+        let id = UInt64(generation) << 32 | UInt64(place)
+        let client = Client(home: self, connection: connection, id: id, token: token)
+        if Int(place) == clients.count { clients.append(client) } else { clients[Int(place)] = client }
+        return client
+    }
+
+    func forget(_ client: Client) {
+        let place = Int(truncatingIfNeeded: client.id & 0xFFFF_FFFF)
+        clients[place] = nil
+        freePlaces.append(UInt32(place))
+    }
+
+    @inline(__always)
+    func client(_ id: UInt64) -> Client? {
+        let place = Int(truncatingIfNeeded: id & 0xFFFF_FFFF)
+        guard place < clients.count, let client = clients[place], client.id == id else { return nil }
+        return client
+    }
+
+    // MARK: The core
+
+    /// Enters the core for one of our clients. `carryOut` must follow.
+    func enter<R>(_ body: (inout Core, inout Effects) -> R) -> R {
+        broker.enter(&effects, ownLoop: loop.index, mail: &mail, body)
+    }
+
+    /// Carries out what others left for us, then what `enter` brought, until nothing more follows.
+    func carryOut() {
+        repeat {
+            readMail()
+            write(effects.deliveries[loop.index])
+            let kicks = effects.kicks.filter { $0.address.loop == loop.index }
+            effects.clear()
+            kick(kicks)
+        } while reportFlushed()
+    }
+
+    /// Woken: somebody has left something for us.
+    func openMailbox() {
+        broker.mailboxes[loop.index].take(into: &mail)
+        readMail()
+        if reportFlushed() { carryOut() }
+    }
+
+    /// Nothing here may call back before the mail is cleared: a connection that ends enters the core.
+    private func readMail() {
+        write(mail.deliveries)
+        let (kicks, hasMoved) = (mail.kicks, mail.durable != nil)
+        mail.clear()
+        if hasMoved { diskMoved() }
+        kick(kicks)
+    }
+
+    private func kick(_ kicks: [Kick]) {
+        for kick in kicks { client(kick.address.connection)?.end(SessionError(kick.refusal)) }
+    }
+
+    private func write(_ deliveries: [Delivery]) {
+        for delivery in deliveries {
+            guard let client = client(delivery.connection) else { continue }
+            client.deliver(delivery)
+            if client.unreported >= unflushedLimit / 4, !client.isOwing {
+                client.isOwing = true
+                owing.append(client)
+            }
+        }
+    }
+
+    /// Tells the core which clients have taken what they were sent. True if that made effects.
+    private func reportFlushed() -> Bool {
+        if owing.isEmpty { return false }
+        let candidates = owing
+        owing.removeAll(keepingCapacity: true)
+        var ready: [Client] = []
+        for client in candidates {
+            client.isOwing = false
+            if client.hasFlushed() { ready.append(client) }
+        }
+        if ready.isEmpty { return false }
+        enter { core, effects in
+            for client in ready { client.report(to: &core, &effects) }
+        }
+        return true
+    }
+
+    // MARK: The disk
+
+    func waitForDisk(_ client: Client) {
+        if client.isWaiting { return }
+        client.isWaiting = true
+        waiting.append(client)
+    }
+
+    /// Stops reading from a client while too much is on its way to the disk.
+    func holdIfBehind(_ client: Client) {
+        if client.isHeld || broker.storage.backlogBytes <= broker.backlogLimit { return }
+        client.isHeld = true
+        held.append(client)
+        client.connection.pauseReading()
+    }
+
+    /// More is durable: what waited for it leaves, and who was held may go on.
+    private func diskMoved() {
+        let durable = broker.durable
+        let before = waiting
+        waiting.removeAll(keepingCapacity: true)
+        for client in before {
+            client.isWaiting = false
+            client.release(durable: durable)
+        }
+        if held.isEmpty || broker.storage.backlogBytes > broker.backlogLimit / 2 { return }
+        let resumed = held
+        held.removeAll(keepingCapacity: true)
+        for client in resumed {
+            client.isHeld = false
+            client.resumeIfFree()
+        }
+    }
+
+    /// The daemon is going down: everyone gets what is owed, a word, and is closed.
+    func stop() {
+        isStopping = true
+        let goodbye = SessionError(.shuttingDown, "the broker is stopping; connect again in a while")
+        for client in all { client.end(goodbye) }
+    }
+}

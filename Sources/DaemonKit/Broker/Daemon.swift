@@ -1,0 +1,61 @@
+import Base
+import BrokerCore
+import Dispatch
+import Foundation
+import LogStorage
+import Net
+import STOMP
+import Sessions
+import Storage
+import Synchronization
+
+/// The whole of brokerd, from command line to exit code.
+public enum Daemon {
+    /// Runs the program and ends it. `words` is the command line without the program's name.
+    public static func main(_ words: [String]) -> Never {
+        switch Startup.prepare(words) {
+        case .answer(let text):
+            print(text, terminator: "")
+            exit(ExitCode.stopped.rawValue)
+        case .refuse(let text, let code):
+            FileHandle.standardError.write(Data(text.utf8))
+            exit(code.rawValue)
+        case .run(let arguments, let effective):
+            run(arguments, effective)
+        }
+    }
+
+    private static func run(_ arguments: Arguments, _ effective: EffectiveConfiguration) -> Never {
+        let configuration = effective.configuration
+        let complaints = ProcessRules.apply()
+        let log = Log(level: configuration.log.level, format: configuration.log.format)
+        log.info("starting", ["version": .text(Product.version), "process": .number(getpid()), "data": .text(configuration.data)])
+        for complaint in complaints { log.warning(complaint) }
+        if let complaint = ProcessRules.complaint(about: configuration, openFilesMax: ProcessRules.openFilesMax) {
+            log.warning(complaint)
+        }
+        let service: Service
+        do throws(StartFailure) {
+            service = try Service(arguments, effective, log: log)
+            try service.open()
+        } catch {
+            log.error("cannot start", ["reason": .text(error.description)])
+            log.close(within: 500)
+            exit(error.code.rawValue)
+        }
+        let signals = Signals { event in
+            switch event {
+            case .stop: service.stop()
+            case .reload: service.reload()
+            }
+        }
+        if signals == nil { log.warning("signals cannot be watched: stop the broker with SIGKILL only") }
+        withExtendedLifetime(signals) { dispatchMain() }
+    }
+}
+
+/// Why the daemon did not come up.
+struct StartFailure: Error, CustomStringConvertible {
+    let description: String
+    let code: ExitCode
+}

@@ -1,0 +1,261 @@
+import Base
+import BrokerCore
+import Dispatch
+import Foundation
+import LogStorage
+import Net
+import STOMP
+import Sessions
+import Storage
+import Synchronization
+
+/// The running broker: what was opened, in the order in which it is closed again.
+final class Service: Sendable {
+    let log: Log
+    let broker: Broker
+    let engine: LogEngine
+    let loops: [IOLoop]
+    let notify = Notify()
+    let recovery: Recovery
+    let started = wallClockMilliseconds()
+    let startedAt: Instant
+    let recoveryMilliseconds: UInt64
+    private let arguments: Arguments
+    private let current: Mutex<EffectiveConfiguration>
+    private let doors = Mutex(Doors())
+    /// Stop, reload and the clock: nothing that a client waits for.
+    let chores = DispatchQueue(label: "brokerd.chores")
+    let rates = Mutex(Rates())
+
+    struct Doors {
+        var listeners: [Listener] = []
+        var admin: [Listener] = []
+        var timer: (any DispatchSourceTimer)?
+        var isStopping = false
+    }
+
+    /// Messages per second, over the last full second.
+    struct Rates {
+        var totals = Core.Totals()
+        var inPerSecond = 0.0
+        var outPerSecond = 0.0
+    }
+
+    var configurationFile: String? { arguments.configPath }
+    var configuration: Configuration { current.withLock { $0.configuration } }
+    var effective: EffectiveConfiguration { current.withLock { $0 } }
+    var listeners: [Listener] { doors.withLock { $0.listeners } }
+    var adminListeners: [Listener] { doors.withLock { $0.admin } }
+    var isStopping: Bool { doors.withLock { $0.isStopping } }
+
+    /// Recovers what is in the data directory. The ports are still closed.
+    init(_ arguments: Arguments, _ effective: EffectiveConfiguration, log: Log) throws(StartFailure) {
+        self.arguments = arguments
+        self.log = log
+        current = Mutex(effective)
+        let configuration = effective.configuration
+        startedAt = .now
+        do throws(StorageFailure) {
+            (engine, recovery) = try LogEngine.open(directory: configuration.data, settings: LogSettings(configuration))
+        } catch {
+            throw StartFailure(description: error.description, code: .storageFailed)
+        }
+        recoveryMilliseconds = Instant.now.milliseconds(since: startedAt)
+        for sentence in recovery.report { log.info(sentence) }
+        var core = Core(limits: CoreLimits(configuration), nextQueueID: recovery.nextQueueID)
+        for queue in recovery.queues {
+            core.restore(
+                queue: queue.id, name: queue.name, head: queue.head, next: queue.next, messages: queue.messages,
+                bytes: queue.bytes, attempts: queue.attempts)
+        }
+        var settings = LoopSettings()
+        settings.outboxHighBytes = max(64 << 10, configuration.consumer.outboxBytes / 4)
+        settings.outboxLowBytes = settings.outboxHighBytes
+        loops = (0..<configuration.loopCount).map { IOLoop(index: $0, settings: settings) }
+        let ids = BrokerIdentity(
+            storeTag: String(UInt32(truncatingIfNeeded: recovery.storeID ^ recovery.storeID >> 32), radix: 16),
+            bootTag: String(UInt32.random(in: .min ... .max), radix: 16))
+        broker = Broker(
+            core: core, storage: engine, loops: loops, ids: ids, memoryLimit: configuration.memory.messagesBytes, log: log)
+        let sessionSettings = SessionSettings(configuration, ids: ids)
+        let unflushed = configuration.consumer.outboxBytes
+        for loop in loops {
+            loop.submit { [broker] loop in
+                loop.context = ClientLoop(broker: broker, loop: loop, settings: sessionSettings, unflushedLimit: unflushed)
+            }
+        }
+        broker.onFailure { [unowned self] in self.fail($0) }
+        engine.start(broker)
+    }
+
+    /// Opens the ports: from here on the broker is ready.
+    func open() throws(StartFailure) {
+        let configuration = configuration
+        var limits = ListenerLimits()
+        limits.maxConnections = configuration.limits.connections
+        limits.maxPerAddress = configuration.limits.connectionsPerAddress == 0 ? nil : configuration.limits.connectionsPerAddress
+        var opened: [Listener] = []
+        for address in configuration.listen {
+            opened.append(
+                try listen(address, limits) { connection in
+                    guard let home = connection.loop.context as? ClientLoop else {
+                        preconditionFailure("a loop accepts before its clients have a place")
+                    }
+                    return home.welcome(connection, token: Self.token())
+                })
+        }
+        let admin = try openAdmin(configuration.adminAddresses)
+        doors.withLock {
+            $0.listeners = opened
+            $0.admin = admin
+            $0.timer = startClock()
+        }
+        for listener in opened + admin { listener.start() }
+        let addresses = opened.flatMap(\.boundAddresses).map(\.description).joined(separator: " ")
+        let adminAddresses = admin.flatMap(\.boundAddresses).map(\.description).joined(separator: " ")
+        let took = Instant.now.milliseconds(since: startedAt)
+        log.info(
+            "ready",
+            [
+                "listen": .text(addresses), "admin": .text(adminAddresses), "queues": .number(recovery.queues.count),
+                "messages": .number(recovery.queues.reduce(0) { $0 + $1.messages }), "milliseconds": .number(took),
+            ])
+        notify.ready("serving on \(addresses)")
+    }
+
+    func listen(
+        _ address: SocketAddress, _ limits: ListenerLimits, makeHandler: @escaping @Sendable (Connection) -> any ConnectionHandler
+    ) throws(StartFailure) -> Listener {
+        do throws(NetError) {
+            return try Listener(
+                address: address, loops: loops, limits: limits,
+                onPause: { [log] in
+                    log.warning("accepting pauses: the system has no more descriptors", ["reason": .describing($0)])
+                },
+                makeHandler: makeHandler)
+        } catch {
+            throw StartFailure(description: "cannot listen on \(address): \(error)", code: .couldNotStart)
+        }
+    }
+
+    /// 128 random bits: nobody can guess the name of another's reply channel.
+    private static func token() -> String {
+        String(UInt64.random(in: .min ... .max), radix: 16) + String(UInt64.random(in: .min ... .max), radix: 16)
+    }
+
+    // MARK: The clock
+
+    private func startClock() -> any DispatchSourceTimer {
+        let timer = DispatchSource.makeTimerSource(queue: chores)
+        timer.schedule(deadline: .now() + 1, repeating: 1, leeway: .milliseconds(50))
+        timer.setEventHandler { [unowned self] in tick() }
+        timer.activate()
+        return timer
+    }
+
+    private func tick() {
+        broker.enterFromOutside { core, effects in core.tick(now: .now, into: &effects) }
+        let totals = broker.look { $0.totals }
+        rates.withLock { rates in
+            rates.inPerSecond = Double(totals.messagesIn - rates.totals.messagesIn)
+            rates.outPerSecond = Double(totals.messagesOut - rates.totals.messagesOut)
+            rates.totals = totals
+        }
+        if notify.watchdogMilliseconds != nil { askLoopsAndTellWatchdog() }
+    }
+
+    /// The service manager hears from us only if every loop still turns.
+    private func askLoopsAndTellWatchdog() {
+        let missing = Atomic(loops.count)
+        let box = Counter(missing)
+        for loop in loops {
+            loop.submit { [notify] _ in
+                if box.count.subtract(1, ordering: .relaxed).newValue == 0 { notify.watchdog() }
+            }
+        }
+    }
+
+    private final class Counter: Sendable {
+        let count: Atomic<Int>
+        init(_ count: consuming Atomic<Int>) { self.count = count }
+    }
+
+    // MARK: Reload
+
+    func reload() {
+        notify.reloading()
+        switch reloaded() {
+        case .failure(let error):
+            log.error("the configuration is refused and stays as it was", ["reason": .text(error.description)])
+        case .success(let changes):
+            if changes.isEmpty { log.info("the configuration has not changed") }
+            for name in changes.live { log.info("setting changed", ["name": .text(name)]) }
+            for name in changes.needsRestart { log.warning("setting needs a restart", ["name": .text(name)]) }
+        }
+        notify.ready("serving")
+    }
+
+    /// Reads the configuration again and applies what can change now.
+    func reloaded() -> Result<Configuration.Changes, ConfigurationError> {
+        do throws(ConfigurationError) {
+            let fresh = try arguments.load()
+            let changes = Configuration.changes(from: configuration, to: fresh.configuration)
+            let next = configuration.takingLive(from: fresh.configuration)
+            current.withLock { $0.replaceConfiguration(with: next) }
+            apply(next)
+            return .success(changes)
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    private func apply(_ configuration: Configuration) {
+        log.setLevel(configuration.log.level)
+        let settings = SessionSettings(configuration, ids: broker.ids)
+        for loop in loops { loop.submit { ($0.context as? ClientLoop)?.take(settings) } }
+        let limits = CoreLimits(configuration)
+        broker.enterFromOutside { core, _ in core.limits = limits }
+    }
+
+    // MARK: Stopping
+
+    /// Ends well: no new clients, what is owed goes out, everything is synced; exit code 0.
+    func stop() {
+        let isFirst = doors.withLock { doors in
+            defer { doors.isStopping = true }
+            return !doors.isStopping
+        }
+        if !isFirst { return }
+        log.info("stopping")
+        notify.stopping("finishing what is in hand")
+        for listener in listeners { listener.stop() }
+        for loop in loops { loop.submit { ($0.context as? ClientLoop)?.stop() } }
+        let grace = UInt64(max(1, configuration.shutdown.graceSeconds)) * 1000
+        awaitClients(until: Instant.now.adding(milliseconds: grace * 7 / 10))
+        chores.asyncAfter(deadline: .now() + .milliseconds(Int(grace) * 95 / 100)) { [self] in
+            leave(.stopped, "stopped before all clients had closed")
+        }
+    }
+
+    private func awaitClients(until deadline: Instant) {
+        let open = listeners.reduce(0) { $0 + $1.counters().current }
+        if open > 0, Instant.now < deadline {
+            chores.asyncAfter(deadline: .now() + .milliseconds(10)) { [self] in awaitClients(until: deadline) }
+            return
+        }
+        for listener in adminListeners { listener.stop() }
+        engine.close { [self] in chores.async { [self] in leave(.stopped, "stopped") } }
+    }
+
+    /// Storage can promise nothing more: say so and end, so that a restart recovers from the disk.
+    private func fail(_ failure: StorageFailure) {
+        notify.stopping("storage failed: \(failure)")
+        chores.async { [self] in leave(.storageFailed, "ending after a storage failure; what was confirmed is on disk") }
+    }
+
+    private func leave(_ code: ExitCode, _ sentence: String) -> Never {
+        log.info(sentence, ["code": .number(code.rawValue)])
+        log.close(within: 200)
+        exit(code.rawValue)
+    }
+}

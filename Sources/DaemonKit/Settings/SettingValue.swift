@@ -1,0 +1,64 @@
+/// A value as it is written in a file or on the command line, before a setting has judged it.
+public enum SettingValue: Equatable, Sendable {
+    case number(Int)
+    case flag(Bool)
+    case text(String)
+    case list([String])
+    /// Anything that no setting can be; the word says what it was (`null`, `an object`).
+    case other(String)
+
+    /// For sentences: what it is, cut when long, with nothing in it that could act on a terminal.
+    var described: String {
+        switch self {
+        case .number(let number): String(number)
+        case .flag(let flag): String(flag)
+        case .text(let text): quoted(String(text.prefix(80)))
+        case .list(let texts): "[" + texts.prefix(8).map { quoted(String($0.prefix(80))) }.joined(separator: ", ") + "]"
+        case .other(let word): word
+        }
+    }
+}
+
+/// A text between quotation marks, as JSON and JSON5 write it, with every character escaped that
+/// does not print.
+func quoted(_ text: String) -> String {
+    var line: [UInt8] = []
+    line.append(UInt8(ascii: "\""))
+    Escaping.append(text, style: .json, limit: .max, to: &line)
+    line.append(UInt8(ascii: "\""))
+    return String(decoding: line, as: UTF8.self)
+}
+
+/// Without blanks at both ends.
+func trimmed(_ text: String) -> String {
+    let blank: (Character) -> Bool = { $0 == " " || $0 == "\t" }
+    let start = text.drop(while: blank)
+    return String(start.reversed().drop(while: blank).reversed())
+}
+
+/// Sizes in bytes as people write them: `512`, `16 MiB`, `4GiB`.
+public enum ByteSize {
+    private static let units: [(name: String, shift: Int)] = [("GiB", 30), ("MiB", 20), ("KiB", 10)]
+
+    /// The largest unit that leaves a whole number: `16 MiB`, `1 KiB`, `1000`.
+    public static func text(_ bytes: Int) -> String {
+        for unit in units where bytes >= 1 << unit.shift && bytes % (1 << unit.shift) == 0 {
+            return "\(bytes >> unit.shift) \(unit.name)"
+        }
+        return String(bytes)
+    }
+
+    /// nil for anything that is not digits with at most one of the three units behind them.
+    public static func parse(_ text: String) -> Int? {
+        for unit in units where text.hasSuffix(unit.name) {
+            guard let count = digits(trimmed(String(text.dropLast(unit.name.count)))) else { return nil }
+            let (bytes, overflow) = count.multipliedReportingOverflow(by: 1 << unit.shift)
+            return overflow ? nil : bytes
+        }
+        return digits(text)
+    }
+
+    private static func digits(_ text: String) -> Int? {
+        text.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) } ? Int(text) : nil
+    }
+}

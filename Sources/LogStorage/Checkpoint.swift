@@ -1,0 +1,177 @@
+import Base
+
+/// The durable state at one batch, so that the journal before it is not needed.
+///
+///     0        8         12    16       24        32              36            40               48        56      60
+///     | magic  | version | CRC | length | storeID | first segment | next queue  | first sequence | applied | queues | 0 |
+///     then for each queue, rising by id:
+///     | id 4 | name length 4 | head 8 | next 8 | located 8 | live bytes 8 | attempts 4 | pages 4 | files 4 | 0 4 |
+///     | name, zeros to a multiple of 8 |
+///     | attempts: sequence 8, count 8 | pages: number 8, kind 8, words 512 if kind is 0 | files: first 8, last 8, bytes 8 |
+///
+/// The CRC covers all behind it. Written beside the old one, synced, renamed over it.
+struct Checkpoint {
+    static let headerSize = 64
+    static let magic: UInt64 = 0x3154_504B_434B_5242  // "BRKCKPT1"
+    /// A checkpoint larger than this is not believed: 4 GiB.
+    static let sizeLimit = 1 << 32
+
+    var storeID: UInt64
+    /// Replay starts with this segment; none before it is needed.
+    var firstSegment: UInt32
+    /// Sequence of the first batch of that segment.
+    var firstSequence: UInt64
+    /// What all batches up to this sequence say is contained.
+    var applied: UInt64
+
+    enum Damage: Error { case newer(UInt32), damaged }
+
+    func encoded(_ ledger: Ledger) -> [UInt8] {
+        var writer = ByteWriter()
+        let ids = ledger.ids
+        writer.bytes.reserveCapacity(Self.headerSize + ids.count * 96)
+        writer.put(Self.magic)
+        writer.put(FormatVersion.current)
+        writer.put(UInt32(0))
+        writer.put(UInt64(0))
+        writer.put(storeID)
+        writer.put(firstSegment)
+        writer.put(ledger.nextQueueID)
+        writer.put(firstSequence)
+        writer.put(applied)
+        writer.put(UInt32(ids.count))
+        writer.put(UInt32(0))
+        for id in ids {
+            if let queue = ledger.queue(id) { Self.put(queue, into: &writer) }
+        }
+        let length = UInt64(writer.bytes.count)
+        writer.bytes.withUnsafeMutableBytes { bytes in
+            guard let base = bytes.baseAddress else { return }
+            base.put64(length, 16)
+            base.put32(Checksum.of(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(bytes)[16...])), 12)
+        }
+        return writer.bytes
+    }
+
+    private static func put(_ queue: QueueLedger, into writer: inout ByteWriter) {
+        var pages: [(UInt64, [UInt64])] = []
+        queue.settled.forEachPage { pages.append(($0, $1)) }
+        writer.put(queue.id)
+        writer.put(UInt32(queue.name.count))
+        writer.put(queue.head)
+        writer.put(queue.next)
+        writer.put(queue.located)
+        writer.put(queue.liveBytes)
+        writer.put(UInt32(queue.attempts.count))
+        writer.put(UInt32(pages.count))
+        writer.put(UInt32(queue.files.count))
+        writer.put(UInt32(0))
+        writer.put(queue.name)
+        writer.pad(to: 8)
+        for (sequence, count) in queue.attempts.sorted(by: { $0.key < $1.key }) {
+            writer.put(sequence)
+            writer.put(UInt64(count))
+        }
+        for (number, words) in pages {
+            writer.put(number)
+            writer.put(UInt64(words.isEmpty ? 1 : 0))
+            for word in words { writer.put(word) }
+        }
+        for file in queue.files {
+            writer.put(file.first)
+            writer.put(file.last)
+            writer.put(UInt64(file.bytes))
+        }
+    }
+
+    /// The checkpoint and the state that it holds.
+    static func decode(_ bytes: [UInt8]) throws(Damage) -> (Checkpoint, Ledger) {
+        var reader = ByteReader(bytes)
+        guard let magic = reader.take64(), magic == Self.magic, let version = reader.take32() else { throw .damaged }
+        if version > FormatVersion.current { throw .newer(version) }
+        let sum = bytes.withUnsafeBytes { Checksum.of(UnsafeRawBufferPointer(rebasing: $0[min(16, $0.count)...])) }
+        guard version == FormatVersion.current, reader.take32() == sum, reader.take64() == UInt64(bytes.count),
+            let storeID = reader.take64(), let firstSegment = reader.take32(), let nextQueueID = reader.take32(),
+            let firstSequence = reader.take64(), let applied = reader.take64(), let count = reader.take32(),
+            reader.take32() != nil
+        else { throw .damaged }
+        var ledger = Ledger()
+        for _ in 0..<count {
+            guard let queue = takeQueue(from: &reader), queue.id < nextQueueID, ledger.queue(queue.id) == nil
+            else { throw .damaged }
+            ledger.add(queue)
+        }
+        if reader.left != 0 { throw .damaged }
+        ledger.nextQueueID = nextQueueID
+        ledger.applied = applied
+        let checkpoint = Checkpoint(
+            storeID: storeID, firstSegment: firstSegment, firstSequence: firstSequence, applied: applied)
+        return (checkpoint, ledger)
+    }
+
+    private static func takeQueue(from reader: inout ByteReader) -> QueueLedger? {
+        guard let id = reader.take32(), let nameLength = reader.take32(), let head = reader.take64(),
+            let next = reader.take64(), let located = reader.take64(), let liveBytes = reader.take64(),
+            let attemptCount = reader.take32(), let pageCount = reader.take32(), let fileCount = reader.take32(),
+            reader.take32() != nil, let name = reader.take(Int(nameLength))
+        else { return nil }
+        guard head >= 1, head <= next, located <= next else { return nil }
+        reader.skipPadding(to: 8)
+        var queue = QueueLedger(id: id, name: name, located: located)
+        queue.next = next
+        queue.liveBytes = liveBytes
+        queue.settled = SettledSet(head: head)
+        for _ in 0..<attemptCount {
+            guard let sequence = reader.take64(), let count = reader.take64() else { return nil }
+            queue.attempts[sequence] = UInt32(truncatingIfNeeded: count)
+        }
+        for _ in 0..<pageCount {
+            guard let number = reader.take64(), let kind = reader.take64(), kind <= 1 else { return nil }
+            var words: [UInt64] = []
+            for _ in 0..<(kind == 0 ? SettledSet.wordsInPage : 0) {
+                guard let word = reader.take64() else { return nil }
+                words.append(word)
+            }
+            queue.settled.insertPage(number, words: words, limit: next)
+        }
+        for _ in 0..<fileCount {
+            guard let first = reader.take64(), let last = reader.take64(), let length = reader.take64(),
+                let bytes = Int(exactly: length), bytes >= QueueFileHeader.size, first <= last, last < located,
+                first > queue.files.last?.last ?? 0
+            else { return nil }
+            queue.files.append(QueueFile(first: first, last: last, bytes: bytes))
+        }
+        return queue
+    }
+}
+
+/// The file `store`: what this directory is, and whose.
+///
+///     0        8         12    16        24   32
+///     | magic  | version | CRC | storeID | 0  |
+struct StoreHeader {
+    static let magic: UInt64 = 0x3152_4F54_534B_5242  // "BRKSTOR1"
+    static let size = 32
+    var storeID: UInt64
+
+    func encoded() -> [UInt8] {
+        var writer = ByteWriter()
+        writer.put(Self.magic)
+        writer.put(FormatVersion.current)
+        writer.put(UInt32(0))
+        writer.put(storeID)
+        writer.put(UInt64(0))
+        writer.set(writer.bytes.withUnsafeBytes { Checksum.of(UnsafeRawBufferPointer(rebasing: $0[16...])) }, at: 12)
+        return writer.bytes
+    }
+
+    /// The version is looked at first: whatever a newer one changes, it stands there.
+    static func decode(_ bytes: [UInt8]) throws(Checkpoint.Damage) -> StoreHeader {
+        var reader = ByteReader(bytes)
+        guard let magic = reader.take64(), magic == Self.magic, let version = reader.take32() else { throw .damaged }
+        if version > FormatVersion.current { throw .newer(version) }
+        let sum = bytes.withUnsafeBytes { Checksum.of(UnsafeRawBufferPointer(rebasing: $0[min(16, $0.count)...])) }
+        guard bytes.count == size, reader.take32() == sum, let storeID = reader.take64() else { throw .damaged }
+        return StoreHeader(storeID: storeID)
+    }
+}

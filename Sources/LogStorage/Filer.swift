@@ -1,0 +1,189 @@
+import Base
+import BrokerCore
+import Glibc
+
+/// Appends live messages of a retired segment to the files of their queues.
+struct Filer: ~Copyable {
+    /// The messages of one queue that have to move.
+    struct Work: Sendable {
+        var queue: UInt32
+        var messages: [(sequence: UInt64, place: JournalPlace)]
+        /// The file to go on with, if there is one.
+        var tail: QueueFile?
+    }
+
+    /// What the ledger has to be told: a file of a queue that is new or longer.
+    struct Change: Sendable {
+        var queue: UInt32
+        var file: QueueFile
+        var isNew: Bool
+        /// Bytes of the file that counted before.
+        var before: Int
+
+        func apply(to queue: inout QueueLedger) {
+            if !isNew, let index = queue.files.firstIndex(where: { $0.first == file.first }) {
+                queue.files[index] = file
+            } else {
+                queue.files.append(file)
+            }
+        }
+    }
+
+    private let disk: any Disk
+    private let settings: LogSettings
+    private let storeID: UInt64
+    private(set) var changes: [Change] = []
+    /// Written and not synced yet.
+    private var unsynced: [(file: any DiskFile, isNew: Bool)] = []
+    private var output = Buffer()
+    private var directories: Set<UInt32> = []
+
+    private static let writeSize = 1 << 20
+    /// Files that are open at once at most.
+    private static let openLimit = 64
+
+    init(disk: any Disk, settings: LogSettings, storeID: UInt64) {
+        self.disk = disk
+        self.settings = settings
+        self.storeID = storeID
+    }
+
+    /// Queues of which a file was written to.
+    var touched: Set<UInt32> { Set(changes.map(\.queue)) }
+
+    /// Writes the messages of one queue, without a sync.
+    mutating func file(_ work: Work, from segment: Segment, isClosed: Bool) throws(DiskError) {
+        guard !work.messages.isEmpty else { return }
+        var next = 0
+        if let tail = work.tail, !tail.isClosed, !isClosed, tail.bytes < settings.queueFileBytes {
+            let file = try disk.open(StorePath.queueFile(work.queue, first: tail.first), .existing)
+            next = try append(work, from: next, to: file, tail, isNew: false, segment)
+        }
+        while next < work.messages.count {
+            try makeDirectory(work.queue)
+            let first = work.messages[next].sequence
+            let file = try disk.open(StorePath.queueFile(work.queue, first: first), .create)
+            let header = QueueFileHeader(storeID: storeID, queue: work.queue, first: first)
+            let fresh = QueueFile(first: first, last: first, bytes: QueueFileHeader.size)
+            try file.write(header.encoded(), at: 0)
+            next = try append(work, from: next, to: file, fresh, isNew: true, segment)
+        }
+    }
+
+    private mutating func makeDirectory(_ queue: UInt32) throws(DiskError) {
+        if directories.insert(queue).inserted { try disk.makeDirectory(StorePath.queue(queue)) }
+    }
+
+    /// Fills one file; returns the index behind the last message that went in.
+    private mutating func append(
+        _ work: Work, from start: Int, to target: any DiskFile, _ before: QueueFile, isNew: Bool, _ segment: Segment
+    ) throws(DiskError) -> Int {
+        let seed = QueueFileHeader(storeID: storeID, queue: work.queue, first: before.first).seed
+        var file = before
+        var written = file.bytes
+        changes.append(Change(queue: work.queue, file: file, isNew: isNew, before: before.bytes))
+        if unsynced.count >= Self.openLimit { try syncFiles() }
+        unsynced.append((target, isNew))
+        var next = start
+        output.clear()
+        while next < work.messages.count, file.bytes < settings.queueFileBytes || next == start {
+            let (sequence, place) = work.messages[next]
+            let head = StoredHead(
+                sequence: sequence, length: place.length, headerBytes: place.headerBytes, checksum: place.checksum,
+                flags: place.flags)
+            try take(head, place, segment, seed: seed)
+            file.bytes += head.diskBytes
+            file.last = sequence
+            next += 1
+            if output.count >= Self.writeSize { try flush(to: target, &written) }
+        }
+        try flush(to: target, &written)
+        changes[changes.count - 1].file = file
+        return next
+    }
+
+    /// Copies one message from the segment behind its head in `output`. A damaged one is carried
+    /// along with the checksum that it had: reading will go on to say so.
+    private mutating func take(_ head: StoredHead, _ place: JournalPlace, _ segment: Segment, seed: UInt32) throws(DiskError) {
+        output.reserve(head.diskBytes)
+        let target = UnsafeMutableRawPointer(output.room.baseAddress.unsafelyUnwrapped)
+        memset(target + (head.diskBytes - StoredHead.alignment), 0, StoredHead.alignment)
+        head.encode(to: target, seed: seed)
+        let room = UnsafeMutableRawBufferPointer(start: target + StoredHead.size, count: head.length)
+        if try segment.file.read(into: room, at: place.offset) < head.length {
+            throw DiskError("reading", segment.file.path, code: EIO, detail: "it ends before offset \(place.offset)")
+        }
+        output.written(head.diskBytes)
+    }
+
+    private mutating func flush(to file: any DiskFile, _ written: inout Int) throws(DiskError) {
+        if output.isEmpty { return }
+        let bytes = UnsafeRawBufferPointer(UnsafeBufferPointer(output.readable))
+        try file.write(bytes, at: written)
+        written += bytes.count
+        output.clear()
+    }
+
+    /// Makes everything durable: bytes, names, and directories.
+    mutating func sync() throws(DiskError) {
+        try syncFiles()
+        for queue in directories.sorted() { try disk.syncDirectory(StorePath.queue(queue)) }
+        if !directories.isEmpty { try disk.syncDirectory(StorePath.queues) }
+    }
+
+    private mutating func syncFiles() throws(DiskError) {
+        for (file, isNew) in unsynced {
+            if isNew { try file.sync() } else { try file.syncData() }
+        }
+        unsynced.removeAll()
+    }
+
+    /// Gives back the room that was taken; nothing names it. What cannot be given back now is cut or
+    /// overwritten by a later round, or at the next start.
+    mutating func undo() {
+        unsynced.removeAll()
+        for change in changes {
+            let path = StorePath.queueFile(change.queue, first: change.file.first)
+            do throws(DiskError) {
+                if change.isNew {
+                    try disk.remove(path)
+                } else {
+                    try disk.open(path, .existing).truncate(to: change.before)
+                }
+            } catch {
+                continue
+            }
+        }
+    }
+}
+
+extension QueueLedger {
+    /// The live messages at the front of the journal part that lie in `slot`.
+    func work(inSlot slot: UInt32) -> Filer.Work? {
+        var messages: [(sequence: UInt64, place: JournalPlace)] = []
+        var sequence = located
+        let end = placesEnd
+        while sequence < end {
+            let place = place(sequence)
+            if place.slot != slot { break }
+            if !settled.contains(sequence) { messages.append((sequence, place)) }
+            sequence += 1
+        }
+        return messages.isEmpty ? nil : Filer.Work(queue: id, messages: messages, tail: files.last)
+    }
+
+    /// Messages in `slot` are not looked for in the journal any more.
+    mutating func forgetPlaces(inSlot slot: UInt32) {
+        var sequence = located
+        let end = placesEnd
+        while sequence < end, place(sequence).slot == slot { sequence += 1 }
+        forgetPlaces(below: sequence)
+    }
+
+    /// Takes away the files in which nothing is alive, and returns them.
+    mutating func dropSettledFiles() -> [QueueFile] {
+        let gone = files.filter { settled.firstLive(from: $0.first) > $0.last }
+        if !gone.isEmpty { files.removeAll { file in gone.contains { $0.first == file.first } } }
+        return gone
+    }
+}

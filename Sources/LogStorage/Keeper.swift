@@ -1,0 +1,318 @@
+import Base
+import BrokerCore
+import Glibc
+import Storage
+import Synchronization
+
+/// Keeps the journal short and the store tidy, behind the commits' back.
+///
+///     journal     [ 7 | 8 | 9 | 10 being written | 11 ready ]
+///     retire 7:   live messages of 7 -> queue files, synced
+///                 ledger switched to the files, checkpoint "replay from 8" written and synced
+///                 only then: 7 becomes a spare, files without live messages are removed
+///
+/// Nothing that the last checkpoint on disk names is ever destroyed; everything else can be remade.
+struct Keeper: ~Copyable {
+    /// Files that can become segments.
+    var spares: [String]
+    /// Segments that no replay needs once the next checkpoint is on disk.
+    var retired: [Segment] = []
+    /// Queue files that the checkpoint on disk does not name any more.
+    private var disposable: [Ledger.Condemned] = []
+    /// What was last said to be short; nil when nothing was.
+    private var shortage: String?
+    /// Below the low watermark, and not above the high one since.
+    private var isLow = false
+    private var hasReserve = false
+    /// Queues whose last file must not be written to any more, since a sync of it failed.
+    private var closed: Set<UInt32> = []
+
+    init(spares: [String]) { self.spares = spares }
+
+    /// What a round found out.
+    struct Round: Sendable {
+        /// Set when the room changed.
+        var room: StorageRoom?
+        /// A segment was made ready or given back: commits that wait may go on.
+        var madeRoom = false
+        /// There is more to do at once.
+        var isBehind = false
+    }
+
+    /// One round of everything that is due. Throws only what no later round can mend.
+    mutating func round(_ store: Store) throws(StorageFailure) -> Round {
+        var round = Round()
+        var trouble: String?
+        do throws(DiskError) { try store.disk.checkStillThere() } catch {
+            throw StorageFailure("the store is gone: \(error)")
+        }
+        do throws(DiskError) {
+            try makeReady(store, &round)
+            if let oldest = store.oldestToRetire() {
+                try retire(oldest, store)
+                round.isBehind = store.oldestToRetire() != nil
+            }
+            condemnSettledFiles(store)
+            if isCheckpointDue(store) {
+                try checkpoint(store)
+                try tidy(store)
+                try makeReady(store, &round)
+            }
+        } catch {
+            trouble = "\(error)"
+            round.isBehind = false
+        }
+        round.room = measureRoom(store, trouble)
+        return round
+    }
+
+    /// The last checkpoint. One that cannot be written is not needed: the journal says the same.
+    mutating func finish(_ store: Store) {
+        do throws(DiskError) {
+            try checkpoint(store)
+            try tidy(store)
+        } catch {
+            store.state.withLock { $0.bytesSinceCheckpoint = store.settings.checkpointBytes }
+        }
+    }
+
+    // MARK: Segments
+
+    private mutating func makeReady(_ store: Store, _ round: inout Round) throws(DiskError) {
+        let number = store.state.withLock { state -> UInt32? in
+            guard state.ready == nil, state.segments.count < store.settings.journalSegmentsMax else { return nil }
+            return (state.segments.last?.segment.number ?? 0) + 1
+        }
+        guard let number else { return }
+        let segment: Segment
+        if let spare = spares.last {
+            segment = try SegmentFactory.recycle(
+                spare, number: number, storeID: store.storeID, size: store.settings.segmentBytes, on: store.disk)
+            spares.removeLast()
+        } else {
+            segment = try SegmentFactory.make(
+                number: number, storeID: store.storeID, size: store.settings.segmentBytes, on: store.disk)
+        }
+        store.state.withLock { $0.ready = segment }
+        round.madeRoom = true
+    }
+
+    /// Moves what is alive in a segment to queue files. Afterwards the ledger does not name it.
+    private mutating func retire(_ segment: Segment, _ store: Store) throws(DiskError) {
+        let queues = store.queues(in: segment)
+        var filer = Filer(disk: store.disk, settings: store.settings, storeID: store.storeID)
+        do throws(DiskError) {
+            for id in queues {
+                guard let work = store.work(for: id, in: segment) else { continue }
+                try filer.file(work, from: segment, isClosed: closed.contains(id))
+            }
+            try filer.sync()
+        } catch {
+            // Bytes whose sync failed are written again, to new files: never synced a second time.
+            closed.formUnion(filer.touched)
+            filer.undo()
+            throw error
+        }
+        closed.subtract(filer.touched)
+        store.state.withLock { state in
+            for change in filer.changes {
+                if state.ledger.with(change.queue, { change.apply(to: &$0) }) == nil {
+                    // The queue was deleted meanwhile.
+                    state.ledger.condemned.append(Ledger.Condemned(queue: change.queue, file: change.file))
+                }
+            }
+            state.ledger.forgetPlaces(inSlot: segment.number % UInt32(JournalPlace.slots))
+            state.segments.removeFirst()
+        }
+        retired.append(segment)
+    }
+
+    // MARK: Checkpoints
+
+    private func isCheckpointDue(_ store: Store) -> Bool {
+        if !retired.isEmpty { return true }
+        return store.state.withLock { state in
+            !state.ledger.condemned.isEmpty || state.bytesSinceCheckpoint >= store.settings.checkpointBytes
+        }
+    }
+
+    /// Writes what the ledger says now. When this returns, replay starts with the oldest segment in use.
+    mutating func checkpoint(_ store: Store) throws(DiskError) {
+        do throws(DiskError) {
+            try writeCheckpoint(store)
+        } catch {
+            guard error.isFull, hasReserve else { throw error }
+            // This is what the reserve is for.
+            try store.disk.remove(StorePath.reserve)
+            hasReserve = false
+            try writeCheckpoint(store)
+        }
+    }
+
+    private mutating func writeCheckpoint(_ store: Store) throws(DiskError) {
+        let (bytes, covered, gone) = store.state.withLock { state in
+            let bytes = Self.encodeCheckpoint(state, storeID: store.storeID)
+            return (bytes, state.bytesSinceCheckpoint, state.ledger.condemned)
+        }
+        try Self.replace(StorePath.checkpoint, StorePath.checkpointDraft, bytes, on: store.disk)
+        store.state.withLock { state in
+            state.bytesSinceCheckpoint -= covered
+            state.statistics.checkpoints += 1
+            // Others were condemned since: this checkpoint may still name those.
+            state.ledger.condemned.removeFirst(gone.count)
+        }
+        disposable += gone
+    }
+
+    private static func encodeCheckpoint(_ state: StoreState, storeID: UInt64) -> [UInt8] {
+        let first = state.segments[0]
+        let checkpoint = Checkpoint(
+            storeID: storeID, firstSegment: first.segment.number, firstSequence: first.firstSequence,
+            applied: state.ledger.applied)
+        return checkpoint.encoded(state.ledger)
+    }
+
+    /// A file is replaced in one step or not at all.
+    static func replace(_ path: String, _ draft: String, _ bytes: [UInt8], on disk: any Disk) throws(DiskError) {
+        do throws(DiskError) {
+            let file = try disk.open(draft, .create)
+            try file.write(bytes, at: 0)
+            try file.sync()
+        } catch {
+            // The draft is worth nothing, and may hold room that is needed.
+            if error.isFull { try disk.remove(draft) }
+            throw error
+        }
+        try disk.rename(draft, to: path)
+        try disk.syncDirectory("")
+    }
+
+    // MARK: What no checkpoint names
+
+    /// Takes files in which nothing is alive any more off the ledger.
+    private func condemnSettledFiles(_ store: Store) {
+        store.state.withLock { state in
+            let shrunk = state.shrunk
+            state.shrunk = []
+            for id in shrunk {
+                guard let gone = state.ledger.with(id, { $0.dropSettledFiles() }) else { continue }
+                for file in gone { state.ledger.condemned.append(Ledger.Condemned(queue: id, file: file)) }
+            }
+        }
+    }
+
+    /// The checkpoint on disk names none of these.
+    private mutating func tidy(_ store: Store) throws(DiskError) {
+        while let segment = retired.last {
+            let isPinned = store.state.withLock { $0.pinned.contains(segment.number) }
+            let inUse = store.state.withLock { $0.segments.count }
+            let path = StorePath.segment(segment.number)
+            if isPinned || segment.size != store.settings.segmentBytes
+                || spares.count + inUse > store.settings.journalSegments
+            {
+                try store.disk.remove(path)
+            } else {
+                let spare = StorePath.spare(segment.number)
+                try store.disk.rename(path, to: spare)
+                spares.append(spare)
+            }
+            retired.removeLast()
+        }
+        try removeDisposable(store)
+    }
+
+    private mutating func removeDisposable(_ store: Store) throws(DiskError) {
+        if disposable.isEmpty { return }
+        var directories: Set<UInt32> = []
+        for item in disposable {
+            do throws(DiskError) {
+                try store.disk.remove(StorePath.queueFile(item.queue, first: item.file.first))
+            } catch {
+                // A round that was cut short had removed it.
+                if !error.isMissing { throw error }
+            }
+            directories.insert(item.queue)
+        }
+        for id in directories.sorted() where store.state.withLock({ $0.ledger.queue(id) == nil }) {
+            do throws(DiskError) {
+                try store.disk.removeDirectory(StorePath.queue(id))
+            } catch {
+                // What is left in it, by a round that was cut short, is removed at the next start.
+                if !error.isMissing, error.code != ENOTEMPTY { throw error }
+            }
+        }
+        store.state.withLock { $0.removedFiles += UInt64(disposable.count) }
+        disposable = []
+        // An open file keeps its room on the disk. A busy reader lets go by itself.
+        _ = store.reader.withLockIfAvailable { $0.letGo(store) }
+    }
+
+    // MARK: Room
+
+    /// Compares free space with the watermarks. Something only when the answer changed.
+    private mutating func measureRoom(_ store: Store, _ trouble: String?) -> StorageRoom? {
+        let free: UInt64
+        do throws(DiskError) { free = try store.disk.freeBytes() } catch {
+            return change(to: trouble ?? "\(error)")
+        }
+        store.state.withLock { $0.statistics.freeBytes = free }
+        let settings = store.settings
+        isLow = free < (isLow ? settings.highWatermark : settings.lowWatermark)
+        if let trouble { return change(to: trouble) }
+        if isLow {
+            return change(
+                to: "\(free) bytes are free for the data directory: new messages are refused below "
+                    + "\(settings.lowWatermark) and taken again above \(settings.highWatermark)")
+        }
+        setAsideReserve(store)
+        return change(to: nil)
+    }
+
+    private mutating func change(to sentence: String?) -> StorageRoom? {
+        // The number of free bytes changes all the time; that it is short is said once.
+        if (shortage == nil) == (sentence == nil) { return nil }
+        shortage = sentence
+        return sentence.map(StorageRoom.short) ?? .enough
+    }
+
+    private mutating func setAsideReserve(_ store: Store) {
+        if hasReserve || store.settings.reserveBytes == 0 { return }
+        do throws(DiskError) {
+            let file = try store.disk.open(StorePath.reserve, .create)
+            let run = [UInt8](repeating: 0, count: min(SegmentFactory.zeroRun, store.settings.reserveBytes))
+            var at = 0
+            while at < store.settings.reserveBytes {
+                try file.write(run, at: at)
+                at += run.count
+            }
+            try file.sync()
+            hasReserve = true
+        } catch {
+            // There is no room for it: the watermarks will say so, and a later round tries again.
+            hasReserve = false
+        }
+    }
+}
+
+extension Store {
+    /// The oldest segment, if there are more than there should be. Never the one being written.
+    func oldestToRetire() -> Segment? {
+        state.withLock { state in
+            state.segments.count > max(1, settings.journalSegments) ? state.segments.first?.segment : nil
+        }
+    }
+
+    /// Queues with messages whose place is in `segment`, which is the oldest.
+    func queues(in segment: Segment) -> [UInt32] {
+        let slot = segment.number % UInt32(JournalPlace.slots)
+        return state.withLock { state in
+            state.ledger.queues.filter { $0.firstPlace?.slot == slot }.map(\.id).sorted()
+        }
+    }
+
+    /// What of a queue has to move out of `segment`, the oldest.
+    func work(for id: UInt32, in segment: Segment) -> Filer.Work? {
+        let slot = segment.number % UInt32(JournalPlace.slots)
+        return state.withLock { state in state.ledger.queue(id)?.work(inSlot: slot) }
+    }
+}

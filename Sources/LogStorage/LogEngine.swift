@@ -1,0 +1,270 @@
+import Base
+import BrokerCore
+import Storage
+import Synchronization
+
+/// The embedded storage engine: a journal and queue files in one directory. See docs/storage.md.
+///
+///     append ---> gathered ---> journal thread: write, sync, ledger ---> durable(through:)
+///                                   |  segment full
+///                                   v
+///                               keeper thread: next segment, retiring, checkpoints, free space
+///     read -----> requests ---> reader thread ---> then(page)
+public final class LogEngine: StorageEngine {
+    private let store: Store
+    /// Filled by `append`, emptied by the journal thread.
+    private let inbox = Monitor(Inbox())
+    private let chores = Monitor(Chores())
+    private let requests = Monitor(Requests())
+    private let backlog = Atomic<Int>(0)
+
+    private struct Inbox {
+        var batches: [Batch] = []
+        var isWaiting = false
+        var madeRoom = false
+        var closing: (@Sendable () -> Void)?
+        var hasFailed = false
+    }
+
+    private struct Chores {
+        var isDue = false
+        var closing: (@Sendable () -> Void)?
+        var isOver = false
+    }
+
+    private struct Requests {
+        var waiting = Deque<(PageRequest, @Sendable (Page) -> Void)>()
+        var isOver = false
+    }
+
+    private init(_ store: Store) { self.store = store }
+
+    /// Opens the store in a directory, and makes one where there is none. Takes as long as reading the
+    /// journal takes; queue files are not read.
+    public static func open(
+        directory: String, settings: LogSettings = LogSettings()
+    ) throws(StorageFailure) -> (LogEngine, Recovery) {
+        let disk: SystemDisk
+        do throws(DiskError) { disk = try SystemDisk(directory: directory) } catch {
+            throw StorageFailure("the data directory cannot be used: \(error)")
+        }
+        return try open(disk: disk, settings: settings)
+    }
+
+    public static func open(
+        disk: any Disk, settings: LogSettings = LogSettings()
+    ) throws(StorageFailure) -> (LogEngine, Recovery) {
+        let (store, recovery) = try Opening.open(disk, settings)
+        return (LogEngine(store), recovery)
+    }
+
+    public func start(_ events: any StorageEvents) {
+        let started =
+            OwnThread.run("journal") { self.runJournal(events) }
+            && OwnThread.run("keeper") { self.runKeeper(events) }
+            && OwnThread.run("reader") { self.runReader() }
+        if !started { fail(StorageFailure("the threads of the storage cannot be started"), events) }
+    }
+
+    public func append(_ batch: Batch) {
+        backlog.add(Self.weight(batch), ordering: .relaxed)
+        let isWaiting = inbox.withLock { inbox in
+            inbox.batches.append(batch)
+            defer { inbox.isWaiting = false }
+            return inbox.isWaiting
+        }
+        if isWaiting { inbox.ring() }
+    }
+
+    public func read(_ request: PageRequest, then: @escaping @Sendable (Page) -> Void) {
+        requests.withLock { $0.waiting.append((request, then)) }
+        requests.ring()
+    }
+
+    public func close(then: @escaping @Sendable () -> Void) {
+        inbox.withLock { $0.closing = then }
+        inbox.ring()
+    }
+
+    public var statistics: StorageStatistics { store.statistics }
+
+    /// Bytes that were appended and are not durable yet, with the room that their records take. When
+    /// the disk cannot keep up this grows: stop reading producers.
+    public var backlogBytes: Int { backlog.load(ordering: .relaxed) }
+
+    private static func weight(_ batch: Batch) -> Int {
+        BatchHeader.diskBytes(records: batch.records.count, payload: batch.payloadBytes)
+    }
+
+    // MARK: Journal thread
+
+    private enum Call {
+        case batches([Batch])
+        case close(@Sendable () -> Void)
+        case failed
+    }
+
+    private func runJournal(_ events: any StorageEvents) {
+        do throws(StorageFailure) {
+            while true {
+                switch try nextCall() {
+                case .batches(let batches):
+                    try commit(batches, events)
+                case .close(let then):
+                    try store.mark(syncing: true)
+                    chores.withLock { $0.closing = then }
+                    chores.ring()
+                    return
+                case .failed:
+                    return waitForClose()
+                }
+            }
+        } catch {
+            fail(error, events)
+            waitForClose()
+        }
+    }
+
+    /// Waits for work; marks the log as idle when there is none for a while.
+    private func nextCall() throws(StorageFailure) -> Call {
+        if let call = take(waiting: store.settings.idleMilliseconds) { return call }
+        try store.mark()
+        return take(waiting: nil) ?? .failed
+    }
+
+    private func take(waiting milliseconds: Int?) -> Call? {
+        inbox.wait(milliseconds: milliseconds) { inbox in
+            if inbox.hasFailed { return .failed }
+            if !inbox.batches.isEmpty {
+                let batches = inbox.batches
+                inbox.batches = []
+                inbox.isWaiting = false
+                return .batches(batches)
+            }
+            if let then = inbox.closing { return .close(then) }
+            inbox.isWaiting = true
+            return nil
+        }
+    }
+
+    private func commit(_ batches: [Batch], _ events: any StorageEvents) throws(StorageFailure) {
+        var next = 0
+        while next < batches.count {
+            let end = try store.commit(batches, from: next)
+            if end == next {
+                if waitForSegment() { continue }
+                return
+            }
+            var weight = 0
+            for index in next..<end { weight += Self.weight(batches[index]) }
+            backlog.subtract(weight, ordering: .relaxed)
+            next = end
+            events.durable(through: batches[end - 1].number)
+            if !store.hasReadySegment { wakeKeeper() }
+        }
+    }
+
+    /// False when there will be none.
+    private func waitForSegment() -> Bool {
+        wakeKeeper()
+        return inbox.wait(milliseconds: 1000) { inbox -> Bool? in
+            if inbox.hasFailed { return false }
+            if !inbox.madeRoom { return nil }
+            inbox.madeRoom = false
+            return true
+        } ?? true
+    }
+
+    /// After a failure nothing is written any more, not even a checkpoint: the next start finds out
+    /// what is on the disk.
+    private func waitForClose() {
+        let then = inbox.wait { $0.closing }
+        end(then)
+    }
+
+    // MARK: Keeper thread
+
+    private enum Chore {
+        case round
+        case close(@Sendable () -> Void)
+        case over
+    }
+
+    private func wakeKeeper() {
+        let isNews = chores.withLock { chores in
+            defer { chores.isDue = true }
+            return !chores.isDue
+        }
+        if isNews { chores.ring() }
+    }
+
+    private func runKeeper(_ events: any StorageEvents) {
+        var isBehind = true
+        while true {
+            switch nextChore(isBehind ? 0 : 1000) {
+            case .round: break
+            case .over: return
+            case .close(let then):
+                store.finish()
+                return end(then)
+            }
+            do throws(StorageFailure) {
+                let round = try store.keep()
+                isBehind = round.isBehind
+                if let room = round.room { events.roomChanged(room) }
+                if round.madeRoom {
+                    inbox.withLock { $0.madeRoom = true }
+                    inbox.ring()
+                }
+            } catch {
+                return fail(error, events)
+            }
+        }
+    }
+
+    private func nextChore(_ milliseconds: Int) -> Chore {
+        chores.wait(milliseconds: milliseconds) { chores -> Chore? in
+            if chores.isOver { return .over }
+            if let then = chores.closing { return .close(then) }
+            if !chores.isDue { return nil }
+            chores.isDue = false
+            return .round
+        } ?? .round
+    }
+
+    // MARK: Reader thread
+
+    private func runReader() {
+        while true {
+            let request = requests.wait { requests -> (PageRequest, (@Sendable (Page) -> Void)?)? in
+                if let (request, then) = requests.waiting.popFirst() { return (request, then) }
+                if !requests.isOver { return nil }
+                return (PageRequest(queue: QueueID(rawValue: 0), from: 0, maxCount: 0, maxBytes: 0), nil)
+            }
+            guard let (request, then) = request, let then else { return }
+            then(store.page(request))
+        }
+    }
+
+    // MARK: The end
+
+    /// Says once that nothing more will be durable.
+    private func fail(_ failure: StorageFailure, _ events: any StorageEvents) {
+        let isFirst = inbox.withLock { inbox in
+            defer { inbox.hasFailed = true }
+            return !inbox.hasFailed
+        }
+        inbox.ring()
+        chores.withLock { $0.isOver = true }
+        chores.ring()
+        if isFirst { events.failed(failure) }
+    }
+
+    /// All is done: lets the reader answer what waits, gives the directory back.
+    private func end(_ then: (@Sendable () -> Void)?) {
+        requests.withLock { $0.isOver = true }
+        requests.ring()
+        store.release()
+        then?()
+    }
+}

@@ -1,0 +1,244 @@
+import Base
+import BrokerCore
+import Glibc
+import Storage
+import Synchronization
+
+/// Reads pages of messages: from queue files first, then from the journal.
+///
+/// Where a message lies is looked up under the store's lock, the bytes are read without it. What is
+/// read is checked against the checksum made when the message was appended.
+struct PageReader: ~Copyable {
+    private var window = Window()
+    private var arena = Arena()
+    private var files: [FileKey: QueueFileReader] = [:]
+    private var clock: UInt64 = 0
+    private var seenRemovals: UInt64 = 0
+
+    private struct FileKey: Hashable {
+        var queue: UInt32
+        var first: UInt64
+    }
+
+    private static let openFilesMax = 64
+    /// Messages looked up under one lock.
+    private static let stride = 512
+
+    /// Where the next messages lie.
+    enum Step: Sendable {
+        case end(resumeAt: UInt64)
+        case journal(Segment, [(sequence: UInt64, place: JournalPlace)])
+        case file(QueueFile, [UInt64])
+        case lost(UInt64)
+    }
+
+    mutating func page(_ request: PageRequest, from store: Store) -> Page {
+        letGo(store)
+        var filling = Filling(request)
+        var retries = 0
+        while !filling.isFull {
+            let want = min(Self.stride, request.maxCount - filling.page.messages.count)
+            switch store.locate(request.queue.rawValue, from: filling.page.resumeAt, want: max(1, want)) {
+            case .end(let resumeAt):
+                filling.page.resumeAt = resumeAt
+                return filling.page
+            case .lost(let sequence):
+                filling.fail(at: sequence, "message \(sequence) of queue \(request.queue.rawValue) is in no file")
+            case .journal(let segment, let places):
+                read(places, of: segment, into: &filling)
+                store.unpin(segment)
+            case .file(let file, let sequences):
+                if !read(sequences, of: file, into: &filling, store), retries < 3 {
+                    // Removed since it was looked up: then nothing in it is alive.
+                    retries += 1
+                    continue
+                }
+            }
+        }
+        return filling.page
+    }
+
+    /// Closes files that are no more.
+    mutating func letGo(_ store: Store) {
+        let removals = store.state.withLock { $0.removedFiles }
+        if removals == seenRemovals { return }
+        seenRemovals = removals
+        for key in files.keys {
+            let isThere = store.state.withLock { state in
+                state.ledger.queue(key.queue)?.files.contains { $0.first == key.first } ?? false
+            }
+            if !isThere { files[key] = nil }
+        }
+    }
+
+    // MARK: Journal
+
+    private mutating func read(
+        _ places: [(sequence: UInt64, place: JournalPlace)], of segment: Segment, into filling: inout Filling
+    ) {
+        for (index, (sequence, place)) in places.enumerated() {
+            if !filling.hasRoom(for: place.length) { return }
+            do throws(DiskError) {
+                // The next ones usually lie right behind: one read serves many.
+                let last = places[min(places.count - 1, index + 256)].place
+                let ahead = last.offset + last.length - place.offset
+                let bytes = try window.bytes(place.offset, place.length, of: segment.file, ahead: ahead)
+                filling.add(
+                    StoredHead(
+                        sequence: sequence, length: place.length, headerBytes: place.headerBytes,
+                        checksum: place.checksum, flags: place.flags),
+                    bytes, &arena, segment.file.path, at: place.offset)
+            } catch {
+                filling.fail(at: sequence, "\(error) (offset \(place.offset))")
+            }
+            if filling.isFull { break }
+        }
+        window.forget()
+    }
+
+    // MARK: Queue files
+
+    /// False when the file is not there.
+    private mutating func read(
+        _ sequences: [UInt64], of file: QueueFile, into filling: inout Filling, _ store: Store
+    ) -> Bool {
+        let key = FileKey(queue: filling.page.request.queue.rawValue, first: file.first)
+        clock += 1
+        do throws(DiskError) {
+            if files[key] == nil {
+                if files.count >= Self.openFilesMax, let oldest = files.min(by: { $0.value.usedAt < $1.value.usedAt }) {
+                    files[oldest.key] = nil
+                }
+                files[key] = try QueueFileReader(queue: key.queue, first: key.first, storeID: store.storeID, store.disk)
+            }
+            guard var reader = files.removeValue(forKey: key) else { return true }
+            reader.usedAt = clock
+            defer {
+                files[key] = reader
+                window.forget()
+            }
+            for sequence in sequences {
+                if filling.isFull { return true }
+                try reader.read(sequence, limit: file.bytes, &window, into: &filling, &arena)
+            }
+        } catch {
+            if error.isMissing { return false }
+            filling.fail(at: filling.page.resumeAt, "\(error)")
+        }
+        return true
+    }
+}
+
+/// A page while it is put together.
+struct Filling {
+    var page: Page
+    private var bytes = 0
+    private(set) var isFull = false
+
+    init(_ request: PageRequest) { page = Page(request: request, messages: [], resumeAt: request.from) }
+
+    /// False, and the page is full, if a message of `length` bytes is too much.
+    mutating func hasRoom(for length: Int) -> Bool {
+        if !page.messages.isEmpty, bytes + length > page.request.maxBytes { isFull = true }
+        return !isFull
+    }
+
+    /// Adds a message if its bytes are undamaged.
+    mutating func add(
+        _ head: StoredHead, _ content: UnsafeRawBufferPointer, _ arena: inout Arena, _ path: String, at offset: Int
+    ) {
+        guard Checksum.of(content) == head.checksum else {
+            fail(at: head.sequence, "\(path) is damaged at offset \(offset): message \(head.sequence) cannot be given out")
+            return
+        }
+        let slice = arena.append(content.assumingMemoryBound(to: UInt8.self))
+        page.messages.append(
+            StoredMessage(sequence: head.sequence, flags: head.flags, headerBytes: head.headerBytes, content: slice))
+        page.resumeAt = head.sequence + 1
+        bytes += head.length
+        if page.messages.count >= page.request.maxCount || bytes >= page.request.maxBytes { isFull = true }
+    }
+
+    /// Ends the page before `sequence`.
+    mutating func fail(at sequence: UInt64, _ sentence: String) {
+        page.resumeAt = sequence
+        page.failure = sentence
+        isFull = true
+    }
+}
+
+/// A stretch of a file in memory, used again and again.
+struct Window: ~Copyable {
+    private var buffer = Buffer()
+    private var start = 0
+    private var count = 0
+
+    static let size = 256 << 10
+
+    /// `count` bytes from `offset` on; up to `ahead` bytes are read at once. Valid until the next call.
+    mutating func bytes(
+        _ offset: Int, _ count: Int, of file: any DiskFile, ahead: Int
+    ) throws(DiskError) -> UnsafeRawBufferPointer {
+        if offset < start || offset + count > start + self.count {
+            try fill(offset, max(count, min(Self.size, ahead)), of: file)
+            if self.count < count {
+                throw DiskError("reading", file.path, code: EIO, detail: "it ends before offset \(offset + count)")
+            }
+        }
+        let bytes = UnsafeRawBufferPointer(UnsafeBufferPointer(buffer.readable))
+        return UnsafeRawBufferPointer(rebasing: bytes[(offset - start)..<(offset - start + count)])
+    }
+
+    private mutating func fill(_ offset: Int, _ wanted: Int, of file: any DiskFile) throws(DiskError) {
+        forget()
+        if buffer.allocated > 4 * Self.size, wanted <= Self.size { buffer.release() }
+        buffer.reserve(max(wanted, Self.size))
+        let target = UnsafeMutableRawBufferPointer(start: buffer.room.baseAddress, count: wanted)
+        let got = try file.read(into: target, at: offset)
+        buffer.written(got)
+        start = offset
+        count = got
+    }
+
+    /// The file may change, or another come.
+    mutating func forget() {
+        buffer.clear()
+        start = 0
+        count = 0
+    }
+}
+
+extension Store {
+    /// Where live messages from `from` on lie: a run of them in one file or segment.
+    func locate(_ id: UInt32, from: UInt64, want: Int) -> PageReader.Step {
+        state.withLock { state in
+            guard let queue = state.ledger.queue(id) else { return .end(resumeAt: from) }
+            var sequence = queue.settled.firstLive(from: from)
+            if sequence >= queue.next { return .end(resumeAt: max(from, queue.next)) }
+            if sequence >= queue.located {
+                let slot = queue.place(sequence).slot
+                guard let use = state.segments.first(where: { $0.segment.number & 63 == slot }) else {
+                    return .lost(sequence)
+                }
+                var places: [(sequence: UInt64, place: JournalPlace)] = []
+                while sequence < queue.next, places.count < want {
+                    let place = queue.place(sequence)
+                    if place.slot != slot { break }
+                    places.append((sequence, place))
+                    sequence = queue.settled.firstLive(from: sequence + 1)
+                }
+                state.pinned.insert(use.segment.number)
+                return .journal(use.segment, places)
+            }
+            guard let file = queue.file(holding: sequence) else { return .lost(sequence) }
+            var sequences: [UInt64] = []
+            while sequence <= file.last, sequences.count < want {
+                sequences.append(sequence)
+                sequence = queue.settled.firstLive(from: sequence + 1)
+            }
+            return .file(file, sequences)
+        }
+    }
+
+    func unpin(_ segment: Segment) { state.withLock { _ = $0.pinned.remove(segment.number) } }
+}

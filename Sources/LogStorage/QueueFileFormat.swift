@@ -1,0 +1,119 @@
+/// A queue file: a header, then records in the order of their sequences.
+///
+///     0       8         12    16        24      32               40        64
+///     | magic | version | CRC | storeID | queue | first sequence | zeros   |
+struct QueueFileHeader: Equatable {
+    static let size = 64
+    static let magic: UInt64 = 0x3145_5545_514B_5242  // "BRKQEUE1"
+
+    var storeID: UInt64
+    var queue: UInt32
+    var first: UInt64
+
+    /// What the checksums of the records' heads start from.
+    var seed: UInt32 { Checksum.seed(storeID, UInt64(queue), first) }
+
+    func encoded() -> [UInt8] {
+        var writer = ByteWriter()
+        writer.put(Self.magic)
+        writer.put(FormatVersion.current)
+        writer.put(UInt32(0))
+        writer.put(storeID)
+        writer.put(UInt64(queue))
+        writer.put(first)
+        writer.pad(to: Self.size)
+        writer.set(writer.bytes.withUnsafeBytes { Checksum.of(UnsafeRawBufferPointer(rebasing: $0[16...])) }, at: 12)
+        return writer.bytes
+    }
+
+    /// nil when the bytes are no header of this version, or damaged.
+    init?(_ bytes: UnsafeRawBufferPointer) {
+        guard bytes.count >= Self.size, let base = bytes.baseAddress else { return nil }
+        guard base.get64(0) == Self.magic, base.get32(8) == FormatVersion.current else { return nil }
+        guard base.get32(12) == Checksum.of(base + 16, Self.size - 16) else { return nil }
+        storeID = base.get64(16)
+        guard let queue = UInt32(exactly: base.get64(24)) else { return nil }
+        self.queue = queue
+        first = base.get64(32)
+    }
+
+    init(storeID: UInt64, queue: UInt32, first: UInt64) {
+        self.storeID = storeID
+        self.queue = queue
+        self.first = first
+    }
+}
+
+/// The head of one message in a queue file; the message follows, then zeros up to the next multiple
+/// of 8.
+///
+///     0       4     8          16       20            24             28      29      32
+///     | magic | CRC | sequence | length | headerBytes | message's CRC | flags | zeros |
+///
+/// `CRC` covers bytes 8 to 32 and starts from the file's seed. The message's own CRC is the one made
+/// when it was appended to the journal: it is checked, never made anew, until the message is gone.
+struct StoredHead: Equatable {
+    static let size = 32
+    static let alignment = 8
+    static let magic: UInt32 = 0x4753_454D  // "MESG"
+
+    var sequence: UInt64
+    var length: Int
+    var headerBytes: UInt32
+    var checksum: UInt32
+    var flags: UInt8
+
+    /// Bytes in the file, with the zeros at the end.
+    var diskBytes: Int { roundedUp(Self.size + length, to: Self.alignment) }
+
+    func encode(to target: UnsafeMutableRawPointer, seed: UInt32) {
+        target.put32(Self.magic, 0)
+        target.put64(sequence, 8)
+        target.put32(UInt32(truncatingIfNeeded: length), 16)
+        target.put32(headerBytes, 20)
+        target.put32(checksum, 24)
+        target.put32(UInt32(flags), 28)
+        target.put32(Checksum.of(target + 8, Self.size - 8, seed: seed), 4)
+    }
+
+    /// nil when there is no undamaged head at `source`.
+    init?(_ source: UnsafeRawPointer, seed: UInt32) {
+        guard source.get32(0) == Self.magic else { return nil }
+        guard source.get32(4) == Checksum.of(source + 8, Self.size - 8, seed: seed) else { return nil }
+        sequence = source.get64(8)
+        length = Int(source.get32(16))
+        headerBytes = source.get32(20)
+        checksum = source.get32(24)
+        flags = UInt8(truncatingIfNeeded: source.get32(28))
+    }
+
+    init(sequence: UInt64, length: Int, headerBytes: UInt32, checksum: UInt32, flags: UInt8) {
+        self.sequence = sequence
+        self.length = length
+        self.headerBytes = headerBytes
+        self.checksum = checksum
+        self.flags = flags
+    }
+}
+
+/// Names of the files of a store, relative to its directory.
+enum StorePath {
+    static let lock = "lock"
+    static let store = "store"
+    static let checkpoint = "checkpoint"
+    static let checkpointDraft = "checkpoint.tmp"
+    static let storeDraft = "store.tmp"
+    static let reserve = "reserve"
+    static let journal = "journal"
+    static let queues = "queues"
+    /// A segment on its way to be made; never holds anything that counts.
+    static let segmentDraft = "journal/draft"
+
+    static func segment(_ number: UInt32) -> String { "journal/\(digits(UInt64(number), width: 8)).seg" }
+    static func spare(_ number: UInt32) -> String { "journal/\(digits(UInt64(number), width: 8)).spare" }
+    static func torn(_ number: UInt32, _ copy: Int) -> String {
+        "journal/\(digits(UInt64(number), width: 8))\(copy == 1 ? "" : "-\(copy)").torn"
+    }
+    static func queue(_ id: UInt32) -> String { "queues/\(id)" }
+    static func queueFile(_ id: UInt32, first: UInt64) -> String { "queues/\(id)/\(digits(first, width: 20)).log" }
+}

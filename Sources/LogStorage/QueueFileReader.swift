@@ -1,0 +1,82 @@
+import Base
+import Glibc
+
+/// Finds messages in one queue file.
+///
+/// Every 64 KiB or so the place of a message is remembered, as far as was read: so a file opens
+/// without being read, and no message is far from a known place.
+struct QueueFileReader {
+    private let file: any DiskFile
+    private let seed: UInt32
+    /// Rising in both; the first message is the first entry.
+    private var index: [(sequence: UInt64, offset: Int)]
+    /// When it was last used, by the reader's count.
+    var usedAt: UInt64 = 0
+
+    private static let indexStep = 64 << 10
+
+    init(queue: UInt32, first: UInt64, storeID: UInt64, _ disk: any Disk) throws(DiskError) {
+        let path = StorePath.queueFile(queue, first: first)
+        file = try disk.open(path, .existing)
+        let header = QueueFileHeader(storeID: storeID, queue: queue, first: first)
+        if try file.contents(limit: QueueFileHeader.size) != header.encoded() {
+            throw DiskError("reading", path, code: EIO, detail: "its header is damaged or of another file")
+        }
+        seed = header.seed
+        index = [(first, QueueFileHeader.size)]
+    }
+
+    /// Adds message `sequence` to the page, or the reason why it cannot be read. Only the first
+    /// `limit` bytes of the file count.
+    mutating func read(
+        _ sequence: UInt64, limit: Int, _ window: inout Window, into filling: inout Filling, _ arena: inout Arena
+    ) throws(DiskError) {
+        var offset = place(before: sequence)
+        while let (head, found) = try nextHead(from: offset, limit: limit, &window) {
+            remember(head.sequence, found)
+            if head.sequence > sequence { break }
+            if head.sequence < sequence {
+                offset = found + head.diskBytes
+                continue
+            }
+            if !filling.hasRoom(for: head.length) { return }
+            let start = found + StoredHead.size
+            let content = try window.bytes(start, head.length, of: file, ahead: limit - start)
+            filling.add(head, content, &arena, file.path, at: found)
+            return
+        }
+        filling.fail(at: sequence, "\(file.path) is damaged near offset \(offset): message \(sequence) is not found there")
+    }
+
+    private func place(before sequence: UInt64) -> Int {
+        var low = 0
+        var high = index.count
+        while low < high {
+            let middle = (low + high) / 2
+            if index[middle].sequence <= sequence { low = middle + 1 } else { high = middle }
+        }
+        return index[max(0, low - 1)].offset
+    }
+
+    private mutating func remember(_ sequence: UInt64, _ offset: Int) {
+        if let last = index.last, offset >= last.offset + Self.indexStep, sequence > last.sequence {
+            index.append((sequence, offset))
+        }
+    }
+
+    /// The first undamaged head at or behind `offset`. After damage the next head is found by its
+    /// checksum, which says that it belongs to this file.
+    private func nextHead(
+        from offset: Int, limit: Int, _ window: inout Window
+    ) throws(DiskError) -> (StoredHead, Int)? {
+        var at = offset
+        while at + StoredHead.size <= limit {
+            let bytes = try window.bytes(at, StoredHead.size, of: file, ahead: limit - at)
+            if let head = StoredHead(bytes.baseAddress.unsafelyUnwrapped, seed: seed), head.diskBytes <= limit - at {
+                return (head, at)
+            }
+            at += StoredHead.alignment
+        }
+        return nil
+    }
+}

@@ -1,0 +1,53 @@
+import Storage
+
+/// Makes journal segments: new ones full of zeros, used ones with a new header.
+///
+/// A segment bears its final name only when its header is synced, and is used only when the name is
+/// synced too: so a numbered file with a bad header is damage, never an accident of timing.
+enum SegmentFactory {
+    static let zeroRun = 1 << 20
+
+    /// A new file of `size` zeros. Overwriting written blocks later changes no metadata: that is what
+    /// makes a commit's sync fast, and sure not to run out of room.
+    static func make(number: UInt32, storeID: UInt64, size: Int, on disk: any Disk) throws(DiskError) -> Segment {
+        let file = try disk.open(StorePath.segmentDraft, .create)
+        do throws(DiskError) {
+            let zeros = [UInt8](repeating: 0, count: min(zeroRun, size))
+            var at = 0
+            while at < size {
+                let count = min(zeros.count, size - at)
+                try file.write(count == zeros.count ? zeros : [UInt8](zeros[..<count]), at: at)
+                at += count
+                // In steps, so that a commit's sync never waits for all of it.
+                if at % (4 * zeroRun) == 0 { try file.syncData() }
+            }
+        } catch {
+            // What is half made must not keep the room that it took.
+            try disk.remove(StorePath.segmentDraft)
+            throw error
+        }
+        return try name(file, StorePath.segmentDraft, number, isRecycled: false, storeID: storeID, size: size, on: disk)
+    }
+
+    /// A file that was a segment before.
+    static func recycle(
+        _ spare: String, number: UInt32, storeID: UInt64, size: Int, on disk: any Disk
+    ) throws(DiskError) -> Segment {
+        let file = try disk.open(spare, .existing)
+        return try name(file, spare, number, isRecycled: true, storeID: storeID, size: size, on: disk)
+    }
+
+    private static func name(
+        _ file: any DiskFile, _ path: String, _ number: UInt32, isRecycled: Bool, storeID: UInt64, size: Int,
+        on disk: any Disk
+    ) throws(DiskError) -> Segment {
+        let header = SegmentHeader(
+            number: number, isRecycled: isRecycled, salt: randomWord(), storeID: storeID, segmentBytes: UInt64(size))
+        try file.write(header.encoded(), at: 0)
+        try file.sync()
+        let final = StorePath.segment(number)
+        try disk.rename(path, to: final)
+        try disk.syncDirectory(StorePath.journal)
+        return Segment(number: number, file: try disk.open(final, .existing), seed: header.seed, size: size)
+    }
+}

@@ -1,0 +1,123 @@
+import Base
+import BrokerCore
+import Storage
+import Synchronization
+
+/// An open journal segment.
+final class Segment: Sendable {
+    let number: UInt32
+    let file: any DiskFile
+    /// What the checksums of its batches start from.
+    let seed: UInt32
+    let size: Int
+
+    init(number: UInt32, file: any DiskFile, seed: UInt32, size: Int) {
+        self.number = number
+        self.file = file
+        self.seed = seed
+        self.size = size
+    }
+}
+
+/// A segment that replay would read.
+struct SegmentUse: Sendable {
+    var segment: Segment
+    /// Sequence of its first batch, there or to come.
+    var firstSequence: UInt64
+}
+
+/// What all who work on a store share, under one lock that is never held over a disk operation.
+struct StoreState {
+    var ledger: Ledger
+    /// Oldest first. The last is being written.
+    var segments: [SegmentUse]
+    /// Made ready for when the last is full.
+    var ready: Segment?
+    /// The segments that a page is being read from.
+    var pinned: Set<UInt32> = []
+    var statistics = StorageStatistics()
+    /// Bytes written to the journal since the last checkpoint.
+    var bytesSinceCheckpoint = 0
+    /// Queue files removed so far: who keeps one open should let go.
+    var removedFiles: UInt64 = 0
+    /// Queues with files in which something was settled since the keeper last looked.
+    var shrunk: Set<UInt32> = []
+}
+
+/// The engine without its threads: every step is a call, so that a test can run them in any order
+/// and between any two disk operations.
+///
+///     commit, mark   one caller at a time: the journal thread
+///     keep           one caller at a time: the keeper thread
+///     page           one caller at a time: the reader thread
+///
+/// Each of the three has its own lock, which only says so; what they share is `state`.
+final class Store: Sendable {
+    let disk: any Disk
+    let settings: LogSettings
+    let storeID: UInt64
+    let state: Mutex<StoreState>
+    let journal: Mutex<JournalWriter>
+    let keeper: Mutex<Keeper>
+    let reader: Mutex<PageReader>
+    private let lock: Mutex<(any DiskLock)?>
+
+    init(
+        disk: any Disk, lock held: any DiskLock, settings: LogSettings, storeID: UInt64, state: sending StoreState,
+        journal: consuming sending JournalWriter, spares: [String]
+    ) {
+        self.disk = disk
+        lock = Mutex(held)
+        self.settings = settings
+        self.storeID = storeID
+        self.state = Mutex(state)
+        self.journal = Mutex(journal)
+        keeper = Mutex(Keeper(spares: spares))
+        reader = Mutex(PageReader())
+    }
+
+    /// Writes and syncs batches from `start` on, as many as go into one commit. Returns the index
+    /// behind the last that is durable now: `start` if a new segment is needed and none is ready.
+    /// When it throws, nothing may be written any more.
+    func commit(_ batches: [Batch], from start: Int) throws(StorageFailure) -> Int {
+        try journal.withLock { (writer) throws(StorageFailure) in try writer.commit(batches, from: start, to: self) }
+    }
+
+    /// The log has gone idle: writes the marker that protects the last batch.
+    func mark(syncing: Bool = false) throws(StorageFailure) {
+        try journal.withLock { (writer) throws(StorageFailure) in try writer.mark(syncing: syncing, in: self) }
+    }
+
+    /// One round of the keeper.
+    func keep() throws(StorageFailure) -> Keeper.Round {
+        try keeper.withLock { (keeper) throws(StorageFailure) in try keeper.round(self) }
+    }
+
+    /// Writes a last checkpoint, so that the next start has little to replay. Without it the journal
+    /// says the same.
+    func finish() { keeper.withLock { $0.finish(self) } }
+
+    /// Lets another process have the directory.
+    func release() { lock.withLock { $0 = nil } }
+
+    var hasReadySegment: Bool { state.withLock { $0.ready != nil } }
+
+    func page(_ request: PageRequest) -> Page { reader.withLock { $0.page(request, from: self) } }
+
+    var statistics: StorageStatistics {
+        state.withLock { state in
+            var numbers = state.statistics
+            numbers.journalSegments = state.segments.count
+            numbers.journalBytes = UInt64(state.segments.reduce(0) { $0 + $1.segment.size })
+            for queue in state.ledger.queues {
+                numbers.queueFiles += queue.files.count
+                numbers.queueFileBytes += queue.files.reduce(0) { $0 + UInt64($1.bytes) }
+                numbers.indexBytes += UInt64(queue.memory)
+            }
+            return numbers
+        }
+    }
+}
+
+/// A random 64-bit number, from the system.
+func randomWord() -> UInt64 { UInt64.random(in: .min ... .max) }

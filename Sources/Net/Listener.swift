@@ -1,0 +1,193 @@
+import CSystem
+import Dispatch
+import Glibc
+
+/// Accepts connections and spreads them over loops, one after the other.
+///
+/// Bound and listening once made: what comes then waits in the kernel until `start`. Lives until
+/// `stop`; connections it handed over live on.
+public final class Listener: @unchecked Sendable {  // Sendable: mutable state is confined to `queue`
+    /// Where it listens, with the real port if 0 was asked for. Several for "*" and for names with
+    /// several addresses; all have the same port.
+    public let boundAddresses: [SocketAddress]
+    public var boundAddress: SocketAddress { boundAddresses[0] }
+
+    private let sockets: [ListeningSocket]
+    private let loops: [IOLoop]
+    private let limits: ListenerLimits
+    private let gate: Gate
+    private let makeHandler: @Sendable (Connection) -> any ConnectionHandler
+    private let onPause: (@Sendable (NetError) -> Void)?
+
+    private let queue: DispatchQueue
+    private var sources: [SwitchedSource] = []
+    private var descriptorsOpen: Int
+    private var isStopped = false
+    private var isPaused = false
+    private var whenStopped: [@Sendable () -> Void] = []
+    private var nextLoop = 0
+
+    /// `makeHandler` is called on the loop that got the connection. `onPause` is called on the
+    /// listener's queue each time that accepting has to pause after it had worked: the system is out
+    /// of descriptors or memory, and will be asked again after `pauseMilliseconds`.
+    public init(
+        address: SocketAddress, loops: [IOLoop], limits: ListenerLimits = ListenerLimits(),
+        onPause: (@Sendable (NetError) -> Void)? = nil,
+        makeHandler: @escaping @Sendable (Connection) -> any ConnectionHandler
+    ) throws(NetError) {
+        precondition(!loops.isEmpty)
+        sockets = try Self.open(address, limits)
+        boundAddresses = sockets.map(\.bound)
+        self.loops = loops
+        self.limits = limits
+        self.onPause = onPause
+        self.makeHandler = makeHandler
+        gate = Gate(limits: limits)
+        descriptorsOpen = sockets.count
+        queue = DispatchQueue(label: "net.listener", qos: .userInitiated)
+    }
+
+    deinit {
+        // Never started: no source will close them.
+        if sources.isEmpty, !isStopped {
+            for socket in sockets {
+                socket.removeFile()
+                close(socket.descriptor)
+            }
+        }
+    }
+
+    public func counters() -> ListenerCounters { gate.counters }
+
+    /// Begins to accept.
+    public func start() {
+        queue.async {
+            if self.isStopped || !self.sources.isEmpty { return }
+            for socket in self.sockets { self.sources.append(self.makeSource(socket.descriptor)) }
+            self.setAccepting(true)
+        }
+    }
+
+    /// Accepts nothing more; `completed` is called when the sockets are closed and a Unix socket's file
+    /// is gone. Any number of times.
+    public func stop(completed: (@Sendable () -> Void)? = nil) {
+        queue.async {
+            if let completed { self.whenStopped.append(completed) }
+            if !self.isStopped {
+                self.isStopped = true
+                self.closeSockets()
+            }
+            self.tellIfStopped()
+        }
+    }
+
+    // MARK: Sockets
+
+    /// Binds every address that `address` stands for. Those that this machine cannot have (no IPv6, for
+    /// example) are passed over as long as one remains.
+    private static func open(_ address: SocketAddress, _ limits: ListenerLimits) throws(NetError) -> [ListeningSocket] {
+        var opened: [ListeningSocket] = []
+        var missing: NetError?
+        var port: UInt16?
+        for var raw in try address.resolve() {
+            if let port { raw.port = port }
+            do throws(NetError) {
+                let socket = try ListeningSocket(raw, of: address, backlog: limits.backlog)
+                if address.port == 0 { port = socket.bound.port }
+                opened.append(socket)
+            } catch .system(let call, let name, let error) where error == EAFNOSUPPORT || error == EADDRNOTAVAIL {
+                missing = .system(call: call, address: name, errno: error)
+            } catch {
+                for socket in opened { close(socket.descriptor) }
+                throw error
+            }
+        }
+        if opened.isEmpty { throw missing ?? .unresolvable(address.description, why: "no address") }
+        return opened
+    }
+
+    private func makeSource(_ descriptor: Int32) -> SwitchedSource {
+        let source = DispatchSource.makeReadSource(fileDescriptor: descriptor, queue: queue)
+        source.setEventHandler { self.acceptWaiting(descriptor) }
+        source.setCancelHandler {
+            close(descriptor)
+            self.descriptorsOpen -= 1
+            self.tellIfStopped()
+        }
+        return SwitchedSource(source)
+    }
+
+    private func setAccepting(_ on: Bool) {
+        for index in sources.indices { sources[index].isOn = on }
+    }
+
+    private func closeSockets() {
+        for socket in sockets { socket.removeFile() }
+        if sources.isEmpty {
+            for socket in sockets { close(socket.descriptor) }
+            descriptorsOpen = 0
+        }
+        for index in sources.indices { sources[index].cancel() }
+        sources = []
+    }
+
+    private func tellIfStopped() {
+        guard isStopped, descriptorsOpen == 0 else { return }
+        let tell = whenStopped
+        whenStopped = []
+        for completed in tell { completed() }
+    }
+
+    // MARK: Accepting
+
+    /// Accepted in one wake-up at most, so that a pause or a stop is not kept waiting.
+    private static let mostAccepts = 64
+
+    private func acceptWaiting(_ descriptor: Int32) {
+        if isStopped { return }
+        for _ in 0..<Self.mostAccepts {
+            var raw = RawAddress()
+            let accepted = raw.withMutablePointer { csystem_accept(descriptor, $0, &$1) }
+            if accepted >= 0 {
+                isPaused = false
+                hand(accepted, PeerAddress(raw))
+                continue
+            }
+            switch errno {
+            case EAGAIN: return
+            // The connection died while it waited, or the network did: the next one may be well.
+            case EINTR, ECONNABORTED, EPROTO, EPERM, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET, EHOSTUNREACH,
+                EOPNOTSUPP, ENETUNREACH:
+                continue
+            default:
+                pause(errno)
+                return
+            }
+        }
+    }
+
+    private func hand(_ descriptor: Int32, _ peer: PeerAddress) {
+        guard gate.enter(peer) else {
+            close(descriptor)
+            return
+        }
+        let loop = loops[nextLoop]
+        nextLoop = (nextLoop + 1) % loops.count
+        loop.submit { [gate, makeHandler] loop in
+            _ = loop.adopt(descriptor: descriptor, peer: peer, gate: gate, handler: makeHandler)
+        }
+    }
+
+    /// Out of descriptors or memory: the socket stays readable, so without a pause this would spin.
+    private func pause(_ error: Int32) {
+        setAccepting(false)
+        if !isPaused {
+            isPaused = true
+            gate.paused()
+            onPause?(.system(call: "accept", address: boundAddress.description, errno: error))
+        }
+        queue.asyncAfter(deadline: .now() + .milliseconds(limits.pauseMilliseconds)) {
+            if !self.isStopped { self.setAccepting(true) }
+        }
+    }
+}

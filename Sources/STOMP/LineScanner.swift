@@ -1,0 +1,65 @@
+/// A header line while it is being read: as much of it as has arrived.
+struct Line {
+    var start: Int
+    /// The next byte to look at.
+    var position: Int
+    /// Where the first colon is, -1 until it is seen.
+    var nameEnd = -1
+    var hasEscape = false
+    /// Some byte is not ASCII.
+    var hasHigh = false
+    /// 1.2 would write this line otherwise.
+    var isRewritten = false
+
+    init(start: Int) {
+        self.start = start
+        self.position = start
+    }
+}
+
+/// Finds the bytes that mean something in a header line, eight at a time.
+///
+/// The tricks are those of "Bit Twiddling Hacks" (S. E. Anderson): the lowest bit set in the result stands for
+/// a byte that was really found, the ones above it may be false, and only the lowest is used.
+enum LineScanner {
+    @inline(__always) static var ones: UInt64 { 0x0101_0101_0101_0101 }
+    @inline(__always) static var highs: UInt64 { 0x8080_8080_8080_8080 }
+
+    @inline(__always)
+    static func isMark(_ byte: UInt8) -> Bool {
+        byte < 0x0E || byte == .colon || byte == .backslash
+    }
+
+    /// The first colon, backslash or control byte below 0x0E (LF, CR and NUL are among them; a tab is not one
+    /// for the caller, but is rare) at or behind `position`, `end` if there is none before it. `high` is set if
+    /// one of the bytes in front of it is not ASCII.
+    @inline(__always)
+    static func nextMark(
+        _ base: UnsafePointer<UInt8>, from position: Int, to end: Int, high: inout Bool
+    ) -> Int {
+        var at = position
+        while at &+ 8 <= end {
+            let word = UInt64(littleEndian: UnsafeRawPointer(base + at).loadUnaligned(as: UInt64.self))
+            let colon = word ^ (ones &* UInt64(UInt8.colon))
+            let backslash = word ^ (ones &* UInt64(UInt8.backslash))
+            let marks =
+                (((word &- ones &* 0x0E) & ~word) | ((colon &- ones) & ~colon) | ((backslash &- ones) & ~backslash))
+                & highs
+            if marks != 0 {
+                let bit = marks.trailingZeroBitCount
+                let before = (UInt64(1) &<< UInt64(bit &- 7)) &- 1
+                if word & highs & before != 0 { high = true }
+                return at &+ bit >> 3
+            }
+            if word & highs != 0 { high = true }
+            at &+= 8
+        }
+        while at < end {
+            let byte = base[at]
+            if isMark(byte) { return at }
+            if byte >= 0x80 { high = true }
+            at &+= 1
+        }
+        return end
+    }
+}

@@ -1,0 +1,151 @@
+import DaemonKit
+import Synchronization
+
+/// A broker of two queues that exists only for the tests of the admin interface.
+final class FakeBackend: AdminBackend {
+    struct World {
+        var health = API.Health()
+        var queues: [API.Queue] = []
+        var topics: [API.Topic] = []
+        var connections: [API.Connection] = []
+        var subscriptions: [API.Subscription] = []
+        var browsed: BrowseQuery?
+        var reloadError: AdminError?
+        var uptime: UInt64 = 5
+        /// Most messages that one call moves.
+        var moveStep: UInt64 = 1000
+    }
+
+    let world: Mutex<World>
+
+    init() {
+        var world = World()
+        world.queues = ["orders", "a/b ä", "mail"].map { name in
+            var queue = API.Queue()
+            queue.name = name
+            return queue
+        }
+        world.queues[0].messages = 2500
+        world.queues[0].ready = 2500
+        world.queues[1].consumers = 1
+        for id: UInt64 in [1, 2, 3] {
+            var connection = API.Connection()
+            connection.id = id
+            connection.peer = "127.0.0.1:4000\(id)"
+            world.connections.append(connection)
+            for subscription in ["b", "a"] {
+                var row = API.Subscription()
+                row.connectionID = id
+                row.id = subscription
+                row.destination = "/queue/orders"
+                world.subscriptions.append(row)
+            }
+        }
+        var topic = API.Topic()
+        topic.name = "news"
+        world.topics = [topic]
+        self.world = Mutex(world)
+    }
+
+    func status() async -> API.Status {
+        var status = API.Status()
+        status.version = "1.2.3"
+        status.uptimeSeconds = world.withLock { $0.uptime }
+        status.health = world.withLock { $0.health }
+        status.addresses = [API.Address(service: "stomp", address: "127.0.0.1:61613")]
+        return status
+    }
+
+    func health() async -> API.Health { world.withLock { $0.health } }
+
+    func queues(_ query: ListQuery) async -> API.QueueList {
+        API.QueueList(of: world.withLock { $0.queues }, query)
+    }
+
+    func queue(named name: String) async throws(AdminError) -> API.Queue {
+        guard let queue = world.withLock({ $0.queues.first { $0.name == name } }) else { throw noQueue(name) }
+        return queue
+    }
+
+    private func noQueue(_ name: String) -> AdminError { AdminError(.notFound, "There is no queue \(name)") }
+
+    func createQueue(named name: String) async throws(AdminError) -> API.QueueCreation {
+        var creation = API.QueueCreation()
+        creation.queue.name = name
+        creation.created = world.withLock { world in
+            if world.queues.contains(where: { $0.name == name }) { return false }
+            world.queues.append(creation.queue)
+            return true
+        }
+        return creation
+    }
+
+    func deleteQueue(named name: String, force: Bool) async throws(AdminError) -> API.MessageCount {
+        let queue = try await queue(named: name)
+        if !force {
+            guard queue.consumers == 0 else { throw AdminError(.inUse, "\(name) has consumers; use force") }
+            guard queue.messages == 0 else { throw AdminError(.notEmpty, "\(name) has messages; use force") }
+        }
+        world.withLock { $0.queues.removeAll { $0.name == name } }
+        return API.MessageCount(messages: queue.messages)
+    }
+
+    func purgeQueue(named name: String) async throws(AdminError) -> API.MessageCount {
+        API.MessageCount(messages: try await queue(named: name).messages)
+    }
+
+    func browseQueue(named name: String, _ query: BrowseQuery) async throws(AdminError) -> API.MessageList {
+        _ = try await queue(named: name)
+        world.withLock { $0.browsed = query }
+        var message = API.Message()
+        message.sequence = 7
+        message.headers = [API.Header(name: "colour", value: "red\u{1B}[2J")]
+        Array("hello".utf8).withUnsafeBufferPointer { message.show(body: $0, limit: query.bodyBytes) }
+        var list = API.MessageList()
+        list.messages = [message]
+        return list
+    }
+
+    func moveMessages(from source: String, to target: String, limit: UInt64) async throws(AdminError) -> API.Move {
+        let there = try await queue(named: source).messages
+        return world.withLock { world in
+            let moved = min(there, limit, world.moveStep)
+            for index in world.queues.indices where world.queues[index].name == source {
+                world.queues[index].messages -= moved
+            }
+            return API.Move(moved: moved, remaining: there - moved)
+        }
+    }
+
+    func topics(_ query: ListQuery) async -> API.TopicList { API.TopicList(of: world.withLock { $0.topics }, query) }
+
+    func connections(_ query: ListQuery) async throws(AdminError) -> API.ConnectionList {
+        try API.ConnectionList(of: world.withLock { $0.connections }, query)
+    }
+
+    func connection(id: UInt64) async throws(AdminError) -> API.Connection {
+        guard let connection = world.withLock({ $0.connections.first { $0.id == id } }) else {
+            throw AdminError(.notFound, "There is no connection \(id)")
+        }
+        return connection
+    }
+
+    func closeConnection(id: UInt64) async throws(AdminError) -> API.Connection {
+        let connection = try await connection(id: id)
+        world.withLock { $0.connections.removeAll { $0.id == id } }
+        return connection
+    }
+
+    func subscriptions(_ query: ListQuery, connection: UInt64?) async throws(AdminError) -> API.SubscriptionList {
+        let rows = world.withLock { $0.subscriptions }.filter { connection == nil || $0.connectionID == connection }
+        return try API.SubscriptionList(of: rows, query)
+    }
+
+    func settings() async -> API.SettingList { API.SettingList() }
+    func store() async -> API.Store { API.Store() }
+
+    func reload() async throws(AdminError) -> API.Reload {
+        if let error = world.withLock({ $0.reloadError }) { throw error }
+        return API.Reload()
+    }
+}
