@@ -1,0 +1,81 @@
+import Base
+import Synchronization
+
+/// Takes messages and acknowledges each by itself.
+struct Consumer: ~Copyable {
+    struct Outcome: Sendable {
+        var seen: Seen
+        var total: UInt64 = 0
+        /// Received within the measured time, and how long they were on the way.
+        var measured = Histogram()
+        var lastMessage: UInt64 = 0
+    }
+
+    private let run: Run
+    private let index: Int
+    private var outcome: Outcome
+    private var acks = Buffer(capacity: 256 << 10)
+
+    private init(_ run: Run, index: Int) {
+        self.run = run
+        self.index = index
+        outcome = Outcome(seen: Seen(producers: run.options.producers))
+    }
+
+    /// Starts the thread; it arrives when subscribed and takes messages until the run is over.
+    static func start(_ run: Run, index: Int) throws -> Worker<Outcome> {
+        run.expectOne()
+        return try Worker {
+            var consumer = Consumer(run, index: index)
+            do {
+                let link = try openLink(run)
+                let schedule = run.awaitBegin()
+                try consumer.work(link, schedule)
+            } catch {
+                run.fail("consumer \(index)", error)
+            }
+            return consumer.outcome
+        }
+    }
+
+    private static func openLink(_ run: Run) throws -> Link {
+        defer { run.arrive() }
+        do {
+            let link = try Link(run.options)
+            try link.subscribe(
+                to: run.destination, ack: "client-individual", headers: run.options.subscribeHeaders)
+            return link
+        } catch {
+            run.fail("consumer", error)  // before the arrival, so that the run sees it
+            throw error
+        }
+    }
+
+    private mutating func work(_ link: Link, _ schedule: Schedule) throws {
+        while !run.isOver.load(ordering: .relaxed) {
+            guard try link.receive() else { continue }
+            try take(link, schedule)
+            try link.send(&acks)
+            run.noteReceived(outcome.total - outcome.seen.duplicates, byConsumer: index)
+        }
+        if !run.hasFailed.load(ordering: .relaxed) { try link.disconnect() }
+    }
+
+    private mutating func take(_ link: Link, _ schedule: Schedule) throws {
+        let now = Instant.now.nanoseconds
+        let isMeasured = schedule.measured.contains(now)
+        try link.takeFrames { frame in
+            guard frame.kind == .message else { return }
+            let reading = run.body.read(frame.body)
+            outcome.seen.note(reading)
+            outcome.total += 1
+            outcome.lastMessage = now
+            if isMeasured, case .ours(let stamp) = reading {
+                outcome.measured.record(now > stamp.nanoseconds ? now - stamp.nanoseconds : 0)
+            }
+            acks.append("ACK\nid:")
+            acks.append(frame.ack)
+            acks.append("\n\n\0")
+        }
+    }
+}

@@ -1,0 +1,136 @@
+import Base
+import Dispatch
+import Glibc
+import Synchronization
+
+/// When a run starts, and which part of it counts. Nanoseconds of the monotonic clock.
+struct Schedule: Sendable {
+    var start: UInt64 = 0
+    /// The measured time is `measured.lowerBound ..< measured.upperBound`.
+    var measured: Range<UInt64> = 0..<0
+
+    init() {}
+
+    init(_ options: Options) {
+        start = Instant.now.nanoseconds
+        if options.messages > 0 {
+            measured = start..<UInt64.max
+        } else {
+            let from = start + Schedule.nanoseconds(options.warmupSeconds)
+            measured = from..<(from + Schedule.nanoseconds(options.seconds))
+        }
+    }
+
+    static func nanoseconds(_ seconds: Double) -> UInt64 { UInt64(seconds * 1e9) }
+}
+
+/// What the threads of a run share.
+final class Run: Sendable {
+    let options: Options
+    let destination: String
+    let body: Body
+    /// Told to consumers when everything has come, and to all when one has failed.
+    let isOver = Atomic<Bool>(false)
+    let hasFailed = Atomic<Bool>(false)
+    private let failure = Mutex<Failure?>(nil)
+    private let ready = DispatchGroup()
+    private let started = DispatchGroup()
+    private let schedule = Mutex(Schedule())
+    /// Messages each consumer has received, doubled ones not counted.
+    private let received: [Counter]
+
+    private final class Counter: Sendable {
+        let value = Atomic<UInt64>(0)
+    }
+
+    init(_ options: Options) {
+        self.options = options
+        let id = UInt32(truncatingIfNeeded: wallClockMilliseconds() &* 2_654_435_761) ^ UInt32(getpid())
+        destination = options.destination ?? "/queue/brokerbench.\(String(id, radix: 16))"
+        body = Body(size: options.size, run: id)
+        received = (0..<options.consumers).map { _ in Counter() }
+        started.enter()
+    }
+
+    // MARK: The common start
+
+    /// A thread that will report by `arrive` is about to be started.
+    func expectOne() { ready.enter() }
+    func arrive() { ready.leave() }
+
+    /// Waits for all that are expected; throws what any of them met.
+    func awaitArrivals() throws {
+        ready.wait()
+        try rethrow()
+    }
+
+    func begin() -> Schedule {
+        let begun = Schedule(options)
+        schedule.withLock { $0 = begun }
+        started.leave()
+        return begun
+    }
+
+    func awaitBegin() -> Schedule {
+        started.wait()
+        return schedule.withLock { $0 }
+    }
+
+    // MARK: The end
+
+    func fail(_ who: String, _ error: any Error) {
+        let line = (error as? Failure)?.line ?? "\(error)"
+        failure.withLock { if $0 == nil { $0 = Failure("\(who): \(line)") } }
+        hasFailed.store(true, ordering: .relaxed)
+        isOver.store(true, ordering: .relaxed)
+    }
+
+    func rethrow() throws {
+        if let failure = failure.withLock({ $0 }) { throw failure }
+    }
+
+    func noteReceived(_ count: UInt64, byConsumer index: Int) {
+        received[index].value.store(count, ordering: .relaxed)
+    }
+
+    var receivedCount: UInt64 { received.reduce(0) { $0 + $1.value.load(ordering: .relaxed) } }
+
+    /// Sleeps through the measured time, and samples CPU time at both ends of it.
+    func watch(_ schedule: Schedule) -> ProcessorUse {
+        sleep(until: schedule.measured.lowerBound)
+        var use = ProcessorUse(server: options.serverPID)
+        sleep(until: schedule.measured.upperBound)
+        use.end()
+        return use
+    }
+
+    /// Returns at once when the run has failed.
+    private func sleep(until nanoseconds: UInt64) {
+        while !hasFailed.load(ordering: .relaxed) {
+            let now = Instant.now.nanoseconds
+            guard now < nanoseconds else { return }
+            usleep(UInt32(min(50_000, (nanoseconds - now) / 1000 + 1)))
+        }
+    }
+
+    /// Ends the consumers once `wanted` messages have come and it is quiet (more would be doubled
+    /// ones), or when nothing has come for the grace time.
+    func endConsumers(wanted: UInt64) {
+        let grace = Schedule.nanoseconds(options.graceSeconds)
+        var last = receivedCount
+        var since = Instant.now.nanoseconds
+        while !isOver.load(ordering: .relaxed) {
+            usleep(5000)
+            let count = receivedCount
+            let now = Instant.now.nanoseconds
+            if count != last {
+                last = count
+                since = now
+            }
+            let quiet = now - since
+            if (count >= wanted && quiet > 200_000_000) || quiet > grace {
+                isOver.store(true, ordering: .relaxed)
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+import Testing
+
+@testable import brokerbench
+
+private func stamp(_ sequence: UInt64, producer: UInt32 = 0) -> Stamp.Reading {
+    .ours(Stamp(producer: producer, sequence: sequence, nanoseconds: 0))
+}
+
+@Suite struct LedgerTests {
+    @Test func countsWhatIsLostDoubledAndOutOfOrder() {
+        var confirmed = SequenceSet()
+        for sequence in UInt64(0)..<100 { _ = confirmed.insert(sequence) }
+        var first = Seen(producers: 1)
+        var second = Seen(producers: 1)
+        for sequence in UInt64(0)..<50 { first.note(stamp(sequence)) }
+        first.note(stamp(49))  // twice at one consumer
+        for sequence: UInt64 in [50, 60, 55, 10] { second.note(stamp(sequence)) }  // 55 and 10 late, 10 seen by both
+        first.note(.damaged)
+        second.note(.foreign)
+        let verdict = Verdict(confirmed: [confirmed], seen: [first, second])
+        #expect(verdict.confirmed == 100)
+        #expect(verdict.received == 53)
+        #expect(verdict.lost == 47)
+        #expect(verdict.duplicates == 2)
+        #expect(verdict.outOfOrder == 2)
+        #expect(verdict.damaged == 1)
+        #expect(verdict.foreign == 1)
+        #expect(
+            verdict.complaint == "messages: 47 lost, 2 doubled, 2 out of order, 1 changed, 1 not of this run")
+    }
+
+    @Test func hasNothingToSayWhenAllCameOnce() {
+        var confirmed = SequenceSet()
+        var seen = Seen(producers: 2)
+        for sequence in UInt64(0)..<5000 {
+            _ = confirmed.insert(sequence)
+            seen.note(stamp(sequence))
+            seen.note(stamp(sequence, producer: 1))
+        }
+        let verdict = Verdict(confirmed: [confirmed, confirmed], seen: [seen])
+        #expect(verdict.complaint == nil)
+        #expect(verdict.received == 10_000)
+    }
+
+    /// A broker that changes bytes must not make us index out of bounds or allocate without end.
+    @Test func anImpossibleStampCountsAsChanged() {
+        var seen = Seen(producers: 1)
+        seen.note(stamp(0, producer: 1))
+        seen.note(stamp(.max))
+        #expect(seen.damaged == 2)
+    }
+}
+
+@Suite struct FlightTests {
+    @Test func confirmsOnceInAnyOrder() {
+        var flight = Flight(window: 4)
+        for time in UInt64(1)...5000 { flight.add(sentAt: time) }  // more than it was made for
+        #expect(flight.open == 5000)
+        #expect(flight.confirm(4999) == 5000)
+        #expect(flight.confirm(4999) == nil)
+        #expect(flight.confirm(0) == 1)
+        #expect(flight.confirm(0) == nil)
+        #expect(flight.confirm(5000) == nil)
+        for sequence in UInt64(1)..<4999 { #expect(flight.confirm(sequence) == sequence + 1) }
+        #expect(flight.open == 0)
+    }
+}
