@@ -81,7 +81,10 @@ extension Core {
             subscriptions[consumer].firstTag &+= 1
             queues[index].bytes &-= UInt64(content.count)
             totals.acknowledged &+= 1
-            if isStored { settle(queues[index].id, sequence, bytes: content.count) }
+            if isStored {
+                makeRoom(for: 0, into: &effects)
+                settle(queues[index].id, sequence, bytes: content.count)
+            }
         } else {
             subscriptions[consumer].deliveries.append(
                 Subscription.InFlight(
@@ -137,6 +140,7 @@ extension Core {
             if transaction != 0 {
                 decide(position, of: consumer, accept: accept, transaction: transaction)
             } else {
+                makeRoom(for: 0, into: &effects)
                 finish(position, of: consumer, accept: accept, held: true, back: &back)
             }
         }

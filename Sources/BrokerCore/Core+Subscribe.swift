@@ -84,6 +84,7 @@ extension Core {
         var back: [QueueState.Returned] = []
         for position in 0..<subscription.deliveries.count
         where subscriptions[at].deliveries[position].state == .unacknowledged {
+            makeRoom(for: 0, into: &effects)
             finish(position, of: at, accept: false, held: true, back: &back)
         }
         queues[queue].takeBack(back)

@@ -30,7 +30,7 @@ extension Core {
     mutating func commit(_ number: UInt32, of session: Int32, into effects: inout Effects) throws(Refusal) {
         guard let transaction = sessions[Int(session)].transactions[number] else { return }
         try check(transaction)
-        if payloadBytes > 0, payloadBytes + transaction.bytes > limits.batchBytes { seal(into: &effects) }
+        makeRoom(for: transaction.bytes, records: transaction.operations, into: &effects)
         sessions[Int(session)].transactions[number] = nil
         var touched: Set<Int> = []
         for consumer in transaction.subscriptions.sorted() {

@@ -318,6 +318,19 @@ public struct Core: Sendable {
         batchNumber += 1
     }
 
+    /// What a record counts for in the size of a batch, in bytes; on disk it is not larger.
+    static let recordBytes = 64
+
+    /// Closes the batch that was filled if it is not empty and `bytes` of payload in `count` more
+    /// records would make it too large for a journal segment. Nothing that belongs together may lie
+    /// on both sides of a call.
+    @inline(__always)
+    mutating func makeRoom(for bytes: Int, records count: Int = 1, into effects: inout Effects) {
+        if records.isEmpty { return }
+        let size = payloadBytes &+ bytes &+ (records.count &+ count) &* Self.recordBytes
+        if size > limits.batchBytes { seal(into: &effects) }
+    }
+
     /// Copies `bytes` into the batch and says where they are, in memory and in the payload.
     @inline(__always)
     mutating func keep(_ bytes: Bytes) -> (slice: Slice, offset: UInt32) {
