@@ -6,15 +6,18 @@ extension Core {
     /// A queue that comes to be by this stays, whatever becomes of the transaction.
     mutating func hold(_ send: Send, of session: Int32, into effects: inout Effects) throws(Refusal) {
         let target = try target(of: send, session: session, into: &effects)
-        try countOperation(send.transaction, of: session, bytes: send.content.count)
+        try countOperations(1, in: send.transaction, of: session, bytes: send.content.count)
         sessions[Int(session)].transactions[send.transaction]?.add(
             send.content, target: target, headerBytes: send.headerBytes, flags: send.flags)
     }
 
-    mutating func countOperation(_ transaction: UInt32, of session: Int32, bytes: Int) throws(Refusal) {
+    /// Operations are messages sent and messages decided: each is a record of the batch to come.
+    mutating func countOperations(
+        _ count: Int, in transaction: UInt32, of session: Int32, bytes: Int
+    ) throws(Refusal) {
         guard let (operations, held) = sessions[Int(session)].transactions[transaction].map({ ($0.operations, $0.bytes) })
         else { return }
-        if operations >= limits.transactionOperations {
+        if operations + count > limits.transactionOperations {
             throw Refusal(
                 .transactionTooLarge, "a transaction may hold \(limits.transactionOperations) operations (limits.transaction_operations)")
         }
@@ -22,7 +25,7 @@ extension Core {
             throw Refusal(
                 .transactionTooLarge, "a transaction may hold \(limits.transactionBytes) bytes (limits.transaction_bytes)")
         }
-        sessions[Int(session)].transactions[transaction]?.operations += 1
+        sessions[Int(session)].transactions[transaction]?.operations += count
         sessions[Int(session)].transactions[transaction]?.bytes += bytes
     }
 
@@ -101,7 +104,8 @@ extension Core {
                 subscriptions[consumer].heldBytes += Int(delivery.bytes)
             }
         }
-        subscriptions[consumer].dropSettledFront()
+        if !commit { subscriptions[consumer].openFrom = 0 }
+        subscriptions[consumer].dropSettled()
         queues[Int(subscription.queue)].takeBack(back)
         touched.insert(Int(subscription.queue))
         releaseIfDone(consumer)
