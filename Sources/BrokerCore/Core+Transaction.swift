@@ -75,13 +75,14 @@ extension Core {
         }
     }
 
-    mutating func abort(_ number: UInt32, of session: Int32, into effects: inout Effects) {
-        guard let transaction = sessions[Int(session)].transactions.removeValue(forKey: number) else { return }
+    /// Nothing of it. Returns the queues that may have something to hand out now.
+    mutating func abort(_ number: UInt32, of session: Int32) -> Set<Int> {
+        guard let transaction = sessions[Int(session)].transactions.removeValue(forKey: number) else { return [] }
         var touched: Set<Int> = []
         for consumer in transaction.subscriptions.sorted() {
             end(number, of: Int(consumer), commit: false, touched: &touched)
         }
-        for queue in touched.sorted() { dispatch(queue, into: &effects) }
+        return touched
     }
 
     /// Settles what the transaction decided on one subscription, or makes it undecided again.
