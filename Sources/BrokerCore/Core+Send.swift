@@ -208,6 +208,12 @@ extension Core {
         if try TopicPattern(name).hasWildcard {
             throw Refusal(.wildcardInSend, "*, **, > and # stand for words in SUBSCRIBE only")
         }
+        return topicIndex(of: name)
+    }
+
+    /// The topic of a name that is known to be a good one.
+    mutating func topicIndex(of name: [UInt8]) -> Int {
+        if let index = topicByName[name] { return Int(index) }
         if topics.count >= limits.topics { forgetTopics() }
         topics.append(TopicState(name: name, generation: topicGeneration))
         topicByName[name] = Int32(topics.count - 1)

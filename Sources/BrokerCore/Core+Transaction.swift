@@ -5,7 +5,14 @@ extension Core {
     /// Keeps a message for COMMIT. Its destination is understood now, so that a bad one is refused now.
     /// A queue that comes to be by this stays, whatever becomes of the transaction.
     mutating func hold(_ send: Send, of session: Int32, into effects: inout Effects) throws(Refusal) {
-        let target = try target(of: send, session: session, into: &effects)
+        let target: Transaction.Held.Target
+        switch try self.target(of: send, session: session, into: &effects) {
+        case .queue(let index, let generation) where queues[Int(index)].isStored:
+            target = .stored(index, generation: generation)
+        case .queue(let index, let generation): target = .reply(index, generation: generation)
+        case .topic(let index, _): target = .topic(topics[Int(index)].name)
+        case .unknown: target = .gone
+        }
         try countOperations(1, in: send.transaction, of: session, bytes: send.content.count)
         sessions[Int(session)].transactions[send.transaction]?.add(
             send.content, target: target, headerBytes: send.headerBytes, flags: send.flags)
@@ -41,15 +48,15 @@ extension Core {
         }
         for held in transaction.sends {
             switch held.target {
-            case .queue(let index, _) where queues[Int(index)].isStored:
+            case .stored(let index, _):
                 let offset = adopt(held.content)
                 store(held.content, offset: offset, headerBytes: held.headerBytes, flags: held.flags, in: Int(index))
                 if held.flags & MessageFlags.durable == 0 { touched.insert(Int(index)) }
-            case .queue(let index, _):
+            case .reply(let index, let generation) where queues[Int(index)].generation == generation:
                 enqueueTransient(held.content, headerBytes: held.headerBytes, in: Int(index), into: &effects)
-            case .topic(let index, _):
-                publish(held.content, headerBytes: held.headerBytes, to: Int(index), into: &effects)
-            case .unknown:
+            case .topic(let name):
+                publish(held.content, headerBytes: held.headerBytes, to: topicIndex(of: name), into: &effects)
+            case .reply, .gone:
                 totals.repliesDropped += 1
             }
         }
@@ -59,19 +66,11 @@ extension Core {
 
     /// Nothing may be refused once a transaction has begun to take effect.
     private func check(_ transaction: Transaction) throws(Refusal) {
-        for held in transaction.sends {
-            switch held.target {
-            case .queue(let index, let generation):
-                if queues[Int(index)].generation != generation {
-                    throw Refusal(.transactionTargetGone, "nothing of the transaction was done; send it again")
-                }
-                if let diskShort, queues[Int(index)].isStored { throw Refusal(.diskShort, diskShort) }
-            case .topic(let index, let generation):
-                if Int(index) >= topics.count || topics[Int(index)].generation != generation {
-                    throw Refusal(.transactionTargetGone, "nothing of the transaction was done; send it again")
-                }
-            case .unknown: break
+        for case .stored(let index, let generation) in transaction.sends.lazy.map(\.target) {
+            if queues[Int(index)].generation != generation {
+                throw Refusal(.transactionTargetGone, "nothing of the transaction was done; send it again")
             }
+            if let diskShort { throw Refusal(.diskShort, diskShort) }
         }
     }
 
@@ -114,7 +113,7 @@ extension Core {
 }
 
 extension Transaction {
-    mutating func add(_ content: Bytes, target: CoreSession.Memo, headerBytes: UInt32, flags: UInt8) {
+    mutating func add(_ content: Bytes, target: Held.Target, headerBytes: UInt32, flags: UInt8) {
         sends.append(Held(target: target, content: arena.append(content), headerBytes: headerBytes, flags: flags))
     }
 }

@@ -116,7 +116,16 @@ struct CoreSession: Sendable {
 /// What a client gathers between BEGIN and COMMIT.
 struct Transaction: Sendable {
     struct Held: Sendable {
-        var target: CoreSession.Memo
+        /// Only a stored queue must still be there at COMMIT; what lives in memory may have gone or
+        /// have been forgotten meanwhile without making the transaction fail.
+        enum Target {
+            case stored(Int32, generation: UInt32)
+            case reply(Int32, generation: UInt32)
+            case topic([UInt8])
+            case gone
+        }
+
+        var target: Target
         var content: Slice
         var headerBytes: UInt32
         var flags: UInt8
