@@ -73,6 +73,11 @@ final class Engine: Sendable {
 
     var state: ConnectionState { shared.withLock { $0.state } }
 
+    /// Messages received for this subscription and not yet asked for.
+    func buffered(of id: SubscriptionID) -> Int {
+        shared.withLock { $0.conversation.subscriptions[id]?.buffer.count ?? 0 }
+    }
+
     func deadline(_ timeout: Duration?) -> Instant {
         Instant.now.adding(milliseconds: (timeout ?? options.timeout).wholeMilliseconds)
     }
