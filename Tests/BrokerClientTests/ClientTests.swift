@@ -324,6 +324,29 @@ func clientError(_ body: () async throws(ClientError) -> Void) async -> ClientEr
         try await broker.finished()
     }
 
+    /// Goal: neither the loop, nor a timer, nor a waiting task keeps a client that was closed. Method: look until
+    /// it is gone; what would never go would run into the time limit of the suite.
+    @Test func nothingKeepsAClosedClient() async throws {
+        let broker = try FakeBroker { peer in
+            try peer.login()
+            try peer.receipt(try peer.next(.subscribe))
+            try peer.receipt(try peer.next(.send))
+            try peer.goodBye()
+        }
+        weak var engine: Engine?
+        do {
+            let client = try await Client.connect(to: [broker.address], options { $0.passcode = { "x" } })
+            engine = client.engine
+            let orders = try await client.subscribe(to: "/queue/a")
+            try await client.send("x", to: "/queue/a")
+            try await client.close()
+            let end = try await orders.next()
+            #expect(end?.text == nil)
+        }
+        try await broker.finished()
+        while engine != nil { await Task.yield() }
+    }
+
     @Test func theLastReferenceToASubscriptionCancelsIt() async throws {
         let broker = try FakeBroker { peer in
             try peer.login()
