@@ -12,6 +12,7 @@ extension FrameParser {
     mutating func readScannedBody(_ bytes: UnsafeBufferPointer<UInt8>) throws(FrameError) -> Bool {
         let cap = bodyStart + bounds.bodyBytes + 1
         let end = min(bytes.count, cap)
+        if bodyPosition >= cap { throw .bodyTooLong(limit: bounds.bodyBytes) }
         guard bodyPosition < end else { return false }
         if isBodyForbidden, bytes[bodyPosition] != 0 { throw .bodyNotAllowed(layout.command) }
         let searched = UnsafeBufferPointer(rebasing: bytes[..<end])

@@ -77,7 +77,11 @@ public struct FrameParser: Sendable {
     }
 
     private mutating func step(_ bytes: UnsafeBufferPointer<UInt8>) throws(FrameError) -> Step {
-        if phase == .found { phase = .between }
+        if phase == .found {
+            // At once, and not when the next frame begins: an error in between must not name this one's receipt.
+            layout.startOver()
+            phase = .between
+        }
         if phase == .between, try !readBetween(bytes) { return consumed > 0 ? .heartBeat : .incomplete }
         if phase == .command, try !readCommand(bytes) { return .incomplete }
         if phase == .head, try !readHead(bytes) { return .incomplete }
@@ -112,7 +116,6 @@ public struct FrameParser: Sendable {
         case 0x16 where isFirst && role == .server:
             throw .tlsClientHello
         default:
-            layout.startOver()
             line = Line(start: 0)
             hasHigh = false
             phase = .command
