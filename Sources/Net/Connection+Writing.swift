@@ -58,7 +58,8 @@ extension Connection {
         outbox.isClosed = true
         outbox.clear()
         isWriteBroken = true
-        if !isOpen || isPaused || sawEnd { end(.peerReset) }
+        if !isOpen || isPaused || sawEnd { return end(.peerReset) }
+        loop.after(milliseconds: loop.settings.drainMilliseconds) { [weak self] in self?.end(.peerReset) }
     }
 
     private func shutDownIfFinishing() {
