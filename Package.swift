@@ -49,7 +49,7 @@ let package = Package(
         room("DaemonKit", uses: ["Sessions", "LogStorage", "Storage", "Net", "STOMP", "BrokerCore", "Base", "CSystem"]),
         // Level 6
         program("brokerd", uses: ["DaemonKit"]),
-        program("brokerctl", uses: ["DaemonKit", "BrokerClient", "STOMP", "Base"]),
+        program("brokerctl", uses: ["DaemonKit", "BrokerClient", "STOMP", "Net", "Base"]),
         program("brokerbench", uses: ["STOMP", "Net", "Base", "CSystem"]),
 
         tests("BaseTests", uses: ["Base"]),

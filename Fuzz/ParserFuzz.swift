@@ -42,7 +42,8 @@ struct Check {
 
     init(role: FrameParser.Role, version: Version?, bytes: [UInt8]) {
         self.bytes = bytes
-        numbers = SeededNumbers(seed: bytes.reduce(14_695_981_039_346_656_037) { ($0 ^ UInt64($1)) &* 1_099_511_628_211 })
+        numbers = SeededNumbers(
+            seed: bytes.reduce(14_695_981_039_346_656_037) { ($0 ^ UInt64($1)) &* 1_099_511_628_211 })
         let isTight = Bool.random(using: &numbers)
         reader = Reader(role: role, version: version, limits: isTight ? Check.tight : FrameLimits())
     }

@@ -185,8 +185,10 @@ struct JournalWriter: ~Copyable {
 
     private mutating func encodeEmpty(flags: UInt32) {
         let start = scratch.count
-        let header = BatchHeader(
+        var header = BatchHeader(
             sequence: sequence, durable: durable, segment: segment.number, offset: offset, flags: flags)
+        // The checksum of no bytes is what it starts from.
+        header.recordsChecksum = segment.seed
         header.encode(to: UnsafeMutableRawPointer(scratch.room.baseAddress.unsafelyUnwrapped), seed: segment.seed)
         scratch.written(BatchHeader.size)
         gather(from: start)

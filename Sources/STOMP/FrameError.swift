@@ -79,7 +79,7 @@ public enum FrameError: Error, Equatable, Sendable {
             "The content-length at byte \(offset) of the frame contradicts an earlier one."
         case .missingNUL(let offset):
             "The body should end at byte \(offset) of the frame by its content-length, but no NUL is there."
-        case .bodyNotAllowed(let command): "A \(command.text) frame must not have a body."
+        case .bodyNotAllowed(let command): "\(command.text) frames must not have a body."
         }
     }
 }

@@ -23,7 +23,7 @@ public enum Version: UInt8, Comparable, Sendable, CaseIterable {
         var best: Version?
         for item in list.split(separator: .comma) {
             guard let known = Version(UnsafeBufferPointer(rebasing: item).trimmingBlanks()) else { continue }
-            if known > best ?? .v10 || best == nil { best = known }
+            best = max(best ?? known, known)
         }
         return best
     }

@@ -1,1 +1,4 @@
-print("not built yet")
+import Foundation
+
+/// brokerctl: looks after a brokerd. Exit codes: see `CtlFailure.Kind`.
+exit(Brokerctl.run(CommandLine.arguments, Console.standard()))

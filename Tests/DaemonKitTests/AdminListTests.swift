@@ -91,11 +91,12 @@ import Testing
         #expect(message.bodyBytes == UInt64(body.utf8.count))
     }
 
-    @Test(arguments: [
-        ([0xFF], 9, "/w==", false), ([0xFF, 0xFE], 1, "/w==", true), ([0xE4], 9, "5A==", false),
-        ([0, 0xFF, 0x10], 9, "AP8Q", false), ([0x80, 0x80, 0x80, 0x80], 3, "gICA", true),
-        ([0xFB, 0xEF, 0xBE, 0xFF], 9, "++++/w==", false),
-    ] as [([UInt8], Int, String, Bool)])
+    @Test(
+        arguments: [
+            ([0xFF], 9, "/w==", false), ([0xFF, 0xFE], 1, "/w==", true), ([0xE4], 9, "5A==", false),
+            ([0, 0xFF, 0x10], 9, "AP8Q", false), ([0x80, 0x80, 0x80, 0x80], 3, "gICA", true),
+            ([0xFB, 0xEF, 0xBE, 0xFF], 9, "++++/w==", false),
+        ] as [([UInt8], Int, String, Bool)])
     func otherBytesAreShownAsBase64(body: [UInt8], limit: Int, shown: String, truncated: Bool) {
         var message = API.Message()
         body.withUnsafeBufferPointer { message.show(body: $0, limit: limit) }

@@ -61,8 +61,12 @@ import Testing
 
     @Test func everyPieceInBracesIsAParameter() {
         for route in Route.all {
-            let braces = route.pattern.split(separator: "/").filter { $0.hasPrefix("{") }.map { $0.dropFirst().dropLast() }
-            #expect(braces.map(String.init) == route.parameters.filter { $0.place == .path }.map(\.name), "\(route.pattern)")
+            let braces = route.pattern.split(separator: "/").filter { $0.hasPrefix("{") }.map {
+                $0.dropFirst().dropLast()
+            }
+            #expect(
+                braces.map(String.init) == route.parameters.filter { $0.place == .path }.map(\.name), "\(route.pattern)"
+            )
         }
     }
 

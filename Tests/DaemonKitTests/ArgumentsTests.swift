@@ -21,7 +21,8 @@ import Testing
     @Test func optionsAreSettings() throws {
         let configuration = try configuration(
             "--data", "/d", "--listen", "127.0.0.1:1", "--listen=[::1]:2", "--admin", "unix:/a", "--log-level", "debug",
-            "--log-format=json", "--set", "limits.body_bytes=1 MiB", "--set", "stomp.hosts=a, b", "--set=stomp.strict_host=true")
+            "--log-format=json", "--set", "limits.body_bytes=1 MiB", "--set", "stomp.hosts=a, b",
+            "--set=stomp.strict_host=true")
         #expect(configuration.data == "/d")
         #expect(configuration.listen.map { "\($0)" } == ["127.0.0.1:1", "[::1]:2"])
         #expect(configuration.adminAddresses.map { "\($0)" } == ["unix:/a"])
@@ -45,10 +46,22 @@ import Testing
         (["--version=1"], "brokerd: --version takes no value\n"),
         (["serve"], "brokerd: \"serve\" is not an option; brokerd --help lists them\n"),
         (["--set", "x"], "brokerd: --set wants name=value, not \"x\"\n"),
-        (["--set", "limits.queue=1"], "brokerd: --set limits.queue: there is no setting \"limits.queue\"; did you mean limits.queues?\n"),
-        (["--set", "limits.queues=many"], "brokerd: --set limits.queues: limits.queues is \"many\"; it must be a whole number from 1 to 10000000\n"),
-        (["--log-level", "x", "--set", "io.loops=-1"], "brokerd: --log-level: log.level is \"x\"; it must be one of \"error\", \"warning\", \"info\", \"debug\"\nbrokerd: --set io.loops: io.loops is -1; it must be a whole number from 0 to 256\n"),
-        (["--set", "data=a,b=c", "--set", "stomp.strict_host=yes"], "brokerd: --set stomp.strict_host: stomp.strict_host is \"yes\"; it must be true or false\n"),
+        (
+            ["--set", "limits.queue=1"],
+            "brokerd: --set limits.queue: there is no setting \"limits.queue\"; did you mean limits.queues?\n"
+        ),
+        (
+            ["--set", "limits.queues=many"],
+            "brokerd: --set limits.queues: limits.queues is \"many\"; it must be a whole number from 1 to 10000000\n"
+        ),
+        (
+            ["--log-level", "x", "--set", "io.loops=-1"],
+            "brokerd: --log-level: log.level is \"x\"; it must be one of \"error\", \"warning\", \"info\", \"debug\"\nbrokerd: --set io.loops: io.loops is -1; it must be a whole number from 0 to 256\n"
+        ),
+        (
+            ["--set", "data=a,b=c", "--set", "stomp.strict_host=yes"],
+            "brokerd: --set stomp.strict_host: stomp.strict_host is \"yes\"; it must be true or false\n"
+        ),
     ])
     func wrongUsageIsRefusedWithCodeTwoAndARemedy(words: [String], text: String) {
         #expect(refusal(words) == text)
@@ -96,7 +109,10 @@ import Testing
     }
 
     @Test func whatIsPrintedIsAFileThatMeansTheSame() throws {
-        let words = ["--set", "limits.body_bytes=2 MiB", "--data", "/a \"quoted\"/\u{1b}[2J", "--set", "stomp.hosts=a,b", "--print-config"]
+        let words = [
+            "--set", "limits.body_bytes=2 MiB", "--data", "/a \"quoted\"/\u{1b}[2J", "--set", "stomp.hosts=a,b",
+            "--print-config",
+        ]
         guard case .answer(let text) = Startup.prepare(words) else {
             Issue.record("--print-config was not answered")
             return

@@ -23,7 +23,9 @@ struct Feed {
     }
 
     /// The steps for all of it at once, or the error.
-    static func outcome(of text: String, _ limits: HTTPLimits = HTTPLimits()) -> Result<[HTTPRequestParser.Step], HTTPError> {
+    static func outcome(of text: String, _ limits: HTTPLimits = HTTPLimits()) -> Result<
+        [HTTPRequestParser.Step], HTTPError
+    > {
         outcome(of: [Array(text.utf8)], limits)
     }
 
@@ -104,7 +106,10 @@ struct Feed {
             "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
             .transferEncodingAndContentLength
         ),
-        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcde", .contradictingContentLengths),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcde",
+            .contradictingContentLengths
+        ),
         ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4, 4\r\n\r\nabcd", .malformedContentLength),
         ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +4\r\n\r\nabcd", .malformedContentLength),
         ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", .malformedContentLength),
@@ -149,10 +154,11 @@ struct Feed {
         #expect(steps.count == 2)
     }
 
-    @Test(arguments: [
-        ("1.1", nil, true), ("1.1", "close", false), ("1.1", "keep-alive", true), ("1.1", "foo, Close", false),
-        ("1.0", nil, false), ("1.0", "Keep-Alive", true), ("1.0", "keep-alive, close", false),
-    ] as [(String, String?, Bool)])
+    @Test(
+        arguments: [
+            ("1.1", nil, true), ("1.1", "close", false), ("1.1", "keep-alive", true), ("1.1", "foo, Close", false),
+            ("1.0", nil, false), ("1.0", "Keep-Alive", true), ("1.0", "keep-alive, close", false),
+        ] as [(String, String?, Bool)])
     func keepsTheConnectionOpenAsAsked(version: String, connection: String?, keepsAlive: Bool) throws {
         let header = connection.map { "Connection: \($0)\r\n" } ?? ""
         let steps = try Feed.outcome(of: "GET / HTTP/\(version)\r\nHost: a\r\n\(header)\r\n").get()
@@ -235,8 +241,10 @@ struct Feed {
         ]
         var random = Seeded(seed: 20)
         for _ in 0..<3000 {
-            let text = (0..<Int.random(in: 1...30, using: &random)).map { _ in words.randomElement(using: &random) ?? "" }
-            let bytes = Array((Bool.random(using: &random) ? "GET / HTTP/1.1\r\nHost: a\r\n" : "").utf8) + text.joined().utf8
+            let text = (0..<Int.random(in: 1...30, using: &random)).map { _ in words.randomElement(using: &random) ?? ""
+            }
+            let bytes =
+                Array((Bool.random(using: &random) ? "GET / HTTP/1.1\r\nHost: a\r\n" : "").utf8) + text.joined().utf8
             let cut = Int.random(in: 0...bytes.count, using: &random)
             let whole = Feed.outcome(of: [bytes], Self.limits)
             let halves = Feed.outcome(of: [Array(bytes[..<cut]), Array(bytes[cut...])], Self.limits)

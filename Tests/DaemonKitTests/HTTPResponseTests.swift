@@ -12,7 +12,8 @@ import Testing
     }
 
     @Test func anAnswerCarriesItsLengthAndTheHeadersThatProtectIt() {
-        let response = HTTPResponse(404, headers: [HTTPHeader("Content-Type", "application/json")], body: Array("{}".utf8))
+        let response = HTTPResponse(
+            404, headers: [HTTPHeader("Content-Type", "application/json")], body: Array("{}".utf8))
         #expect(
             Self.text(of: response, keepsAlive: false)
                 == "HTTP/1.1 404 Not Found\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Length: 2\r\n"
@@ -26,18 +27,20 @@ import Testing
         #expect(text.hasSuffix("\r\n\r\n"))
     }
 
-    @Test(arguments: [
-        (0, "Thu, 01 Jan 1970 00:00:00 GMT"), (951_782_400, "Tue, 29 Feb 2000 00:00:00 GMT"),
-        (951_868_799, "Tue, 29 Feb 2000 23:59:59 GMT"), (1_735_689_599, "Tue, 31 Dec 2024 23:59:59 GMT"),
-        (4_107_542_400, "Mon, 01 Mar 2100 00:00:00 GMT"),
-    ] as [(UInt64, String)])
+    @Test(
+        arguments: [
+            (0, "Thu, 01 Jan 1970 00:00:00 GMT"), (951_782_400, "Tue, 29 Feb 2000 00:00:00 GMT"),
+            (951_868_799, "Tue, 29 Feb 2000 23:59:59 GMT"), (1_735_689_599, "Tue, 31 Dec 2024 23:59:59 GMT"),
+            (4_107_542_400, "Mon, 01 Mar 2100 00:00:00 GMT"),
+        ] as [(UInt64, String)])
     func datesAreThoseOfTheCalendar(seconds: UInt64, text: String) {
         #expect(httpDate(unixSeconds: seconds) == text)
     }
 
     /// Goal: what the server side writes, the client side reads, however it is cut.
     @Test func theClientReadsWhatTheServerWrote() throws {
-        let response = HTTPResponse(201, headers: [HTTPHeader("Content-Type", "application/json")], body: Array("{\"a\":1}".utf8))
+        let response = HTTPResponse(
+            201, headers: [HTTPHeader("Content-Type", "application/json")], body: Array("{\"a\":1}".utf8))
         let bytes = Array("HTTP/1.1 100 Continue\r\n\r\n".utf8) + Self.text(of: response).utf8
         for cut in 0...bytes.count {
             var parser = HTTPResponseParser()

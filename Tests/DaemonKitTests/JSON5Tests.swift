@@ -35,11 +35,14 @@ import Testing
     }
 
     @Test(arguments: [
-        ("12", SettingValue.number(12)), ("-12", .number(-12)), ("+7", .number(7)), ("-0x1F", .number(-31)), ("0", .number(0)),
+        ("12", SettingValue.number(12)), ("-12", .number(-12)), ("+7", .number(7)), ("-0x1F", .number(-31)),
+        ("0", .number(0)),
         ("true", .flag(true)), ("false", .flag(false)), ("null", .other("null")), ("1.5", .other("1.5")),
         ("1e3", .other("1e3")), (".5", .other(".5")), ("5.", .other("5.")), ("-Infinity", .other("-Infinity")),
-        ("NaN", .other("NaN")), ("99999999999999999999", .other("the number 99999999999999999999")), ("[]", .list([])), ("[1]", .other("a list with something else than texts")),
-        ("{}", .other("an object")), (#"'it\'s'"#, .text("it's")), (#""\x41\u00e9\uD83D\uDE00\n\0""#, .text("Aé😀\n\0")), ("'a\\\nb'", .text("ab")),
+        ("NaN", .other("NaN")), ("99999999999999999999", .other("the number 99999999999999999999")), ("[]", .list([])),
+        ("[1]", .other("a list with something else than texts")),
+        ("{}", .other("an object")), (#"'it\'s'"#, .text("it's")), (#""\x41\u00e9\uD83D\uDE00\n\0""#, .text("Aé😀\n\0")),
+        ("'a\\\nb'", .text("ab")),
         ("'a\\\r\nb'", .text("ab")),
     ])
     func valuesAreWhatTheySay(text: String, value: SettingValue) throws {
@@ -47,9 +50,12 @@ import Testing
     }
 
     @Test(arguments: [
-        ("", 1, 1), ("[]", 1, 1), ("{", 1, 2), ("{ a }", 1, 5), ("{ a: }", 1, 6), ("{ a: 1 b: 2 }", 1, 8), ("{ a: 1 } x", 1, 10),
-        ("{\n a: 'x\n}", 2, 7), ("{ a: 'x", 1, 8), ("{ /* ", 1, 6), ("{ a: 01 }", 1, 8), ("{ a: yes }", 1, 9), ("{ a: '\\uD800' }", 1, 13),
-        ("{ a: '\\u12' }", 1, 11), ("{ a: [1, {}] }", 1, 10), ("{ a: [1 2] }", 1, 9), ("{ / }", 1, 4), ("{ a: - }", 1, 7), ("{ a: -true }", 1, 11),
+        ("", 1, 1), ("[]", 1, 1), ("{", 1, 2), ("{ a }", 1, 5), ("{ a: }", 1, 6), ("{ a: 1 b: 2 }", 1, 8),
+        ("{ a: 1 } x", 1, 10),
+        ("{\n a: 'x\n}", 2, 7), ("{ a: 'x", 1, 8), ("{ /* ", 1, 6), ("{ a: 01 }", 1, 8), ("{ a: yes }", 1, 9),
+        ("{ a: '\\uD800' }", 1, 13),
+        ("{ a: '\\u12' }", 1, 11), ("{ a: [1, {}] }", 1, 10), ("{ a: [1 2] }", 1, 9), ("{ / }", 1, 4),
+        ("{ a: - }", 1, 7), ("{ a: -true }", 1, 11),
         ("{ , }", 1, 3), ("{ a: '\\1' }", 1, 9),
     ])
     func whatIsNotJSON5IsRefusedWithItsPlace(text: String, line: Int, column: Int) throws {

@@ -51,11 +51,13 @@ import Testing
         #expect(!Notify(environment: environment, process: 1).ready("x"))
     }
 
-    @Test(arguments: [
-        (["WATCHDOG_USEC": "30000000"], 15_000), (["WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "7"], 15_000),
-        (["WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "8"], nil), (["WATCHDOG_USEC": "0"], nil), (["WATCHDOG_USEC": "-5"], nil),
-        (["WATCHDOG_USEC": "soon"], nil), (["WATCHDOG_USEC": "5"], 1), ([:], nil),
-    ] as [([String: String], Int?)])
+    @Test(
+        arguments: [
+            (["WATCHDOG_USEC": "30000000"], 15_000), (["WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "7"], 15_000),
+            (["WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "8"], nil), (["WATCHDOG_USEC": "0"], nil),
+            (["WATCHDOG_USEC": "-5"], nil),
+            (["WATCHDOG_USEC": "soon"], nil), (["WATCHDOG_USEC": "5"], 1), ([:], nil),
+        ] as [([String: String], Int?)])
     func theWatchdogIsFedTwiceAsOftenAsWanted(environment: [String: String], milliseconds: Int?) {
         #expect(Notify(environment: environment, process: 7).watchdogMilliseconds == milliseconds)
     }

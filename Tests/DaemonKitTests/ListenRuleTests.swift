@@ -19,7 +19,9 @@ import Testing
     }
 
     /// As long as there is no login: fault case S47.
-    @Test(arguments: ["0.0.0.0:61613", "*:61613", "[::]:61613", "10.0.0.1:61613", "[fe80::1]:1", "128.0.0.1:1", "example.org:1"])
+    @Test(arguments: [
+        "0.0.0.0:61613", "*:61613", "[::]:61613", "10.0.0.1:61613", "[fe80::1]:1", "128.0.0.1:1", "example.org:1",
+    ])
     func addressesThatOthersReachAreRefusedWithTheReason(text: String) throws {
         for setting in ["listen", "admin"] {
             let sentence = try #require(refusal(setting, text))
@@ -28,7 +30,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "", "127.0.0.1", "61613", ":61613", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:+1", "127.0.0.1:1x", "::1:61613", "[::1]",
+        "", "127.0.0.1", "61613", ":61613", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:+1",
+        "127.0.0.1:1x", "::1:61613", "[::1]",
         "[127.0.0.1]:1", "[::1:1", "127.1:1", " 127.0.0.1:1",
     ])
     func malformedAddressesAreRefused(text: String) {

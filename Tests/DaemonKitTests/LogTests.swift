@@ -16,19 +16,26 @@ import Testing
 
     @Test func textLinesAreForPeople() {
         #expect(
-            line("listening", ["address": "127.0.0.1:61613", "connections": 10, "tls": false, "queue": "a b", "none": ""])
+            line(
+                "listening",
+                ["address": "127.0.0.1:61613", "connections": 10, "tls": false, "queue": "a b", "none": ""])
                 == "2026-11-21T11:08:18.007Z info    listening address=127.0.0.1:61613 connections=10 tls=false queue=\"a b\" none=\"\"\n"
         )
         #expect(line("x", level: .warning).contains("Z warning x\n"))
     }
 
     @Test func journaldGetsThePriorityAndNoTime() {
-        #expect(line("stopping", ["after_seconds": 3], level: .error, form: .journald) == "<3>stopping after_seconds=3\n")
+        #expect(
+            line("stopping", ["after_seconds": 3], level: .error, form: .journald) == "<3>stopping after_seconds=3\n")
     }
 
     @Test func jsonLinesAreJSON() throws {
         let text = line(
-            "a \"b\"\n", ["n": .number(UInt64.max), "b": true, "t": "\u{1b}[31m\\ \u{202e} \u{1F600} \u{E0041}", "passcode": "hunter2"], form: .json)
+            "a \"b\"\n",
+            [
+                "n": .number(UInt64.max), "b": true, "t": "\u{1b}[31m\\ \u{202e} \u{1F600} \u{E0041}",
+                "passcode": "hunter2",
+            ], form: .json)
         #expect(text.hasSuffix("}\n") && text.filter { $0 == "\n" }.count == 1)
         let object = try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
         #expect(object["time"] as? String == "2026-11-21T11:08:18.007Z")
@@ -42,7 +49,8 @@ import Testing
 
     /// Fault case S24: nothing from outside may start a line, move the cursor or turn the text round.
     @Test(arguments: [
-        "\n", "\r", "\r\n", "\u{1b}[2J", "\u{7f}", "\u{9b}31m", "\u{202e}", "\u{2066}", "\u{200f}", "\u{61c}", "\u{2028}", "\u{2029}", "\0", "\u{feff}",
+        "\n", "\r", "\r\n", "\u{1b}[2J", "\u{7f}", "\u{9b}31m", "\u{202e}", "\u{2066}", "\u{200f}", "\u{61c}",
+        "\u{2028}", "\u{2029}", "\0", "\u{feff}",
         "\u{e000}", "\u{E0041}",
     ])
     func nothingFromOutsideActsOnTheReader(nasty: String) {
@@ -70,7 +78,8 @@ import Testing
 
     @Test func timesAreRightAtTheirEdges() {
         for (milliseconds, text) in [
-            (0, "1970-01-01T00:00:00.000Z"), (951_782_400_999, "2000-02-29T00:00:00.999Z"), (4_102_444_799_999, "2099-12-31T23:59:59.999Z"),
+            (0, "1970-01-01T00:00:00.000Z"), (951_782_400_999, "2000-02-29T00:00:00.999Z"),
+            (4_102_444_799_999, "2099-12-31T23:59:59.999Z"),
         ] {
             var line: [UInt8] = []
             LogLine.appendTime(UInt64(milliseconds), to: &line)
@@ -82,16 +91,27 @@ import Testing
 
     @Test func secretsAreNeverWrittenWhateverIsPassed() {
         let text = line(
-            "login", ["login": "amy", "passcode": "hunter2", "admin_token": 123_456, "Authorization": "Basic aHVudGVyMg==", "client-secret": "s3"])
-        #expect(!text.contains("hunter2") && !text.contains("123456") && !text.contains("aHVud") && !text.contains("s3"))
+            "login",
+            [
+                "login": "amy", "passcode": "hunter2", "admin_token": 123_456, "Authorization": "Basic aHVudGVyMg==",
+                "client-secret": "s3",
+            ])
+        #expect(
+            !text.contains("hunter2") && !text.contains("123456") && !text.contains("aHVud") && !text.contains("s3"))
         #expect(text.contains("login=amy"))
     }
 
     @Test func aRedactedSecretShowsNothingByMistake() {
-        struct Login { let name = "amy"; let passcode = Redacted("hunter2") }
+        struct Login {
+            let name = "amy"
+            let passcode = Redacted("hunter2")
+        }
         var dumped = ""
         dump(Login(), to: &dumped)
-        for text in ["\(Login())", String(reflecting: Login()), "\(Login().passcode)", dumped, "\(Mirror(reflecting: Login().passcode).children.map(\.value))"] {
+        for text in [
+            "\(Login())", String(reflecting: Login()), "\(Login().passcode)", dumped,
+            "\(Mirror(reflecting: Login().passcode).children.map(\.value))",
+        ] {
             #expect(!text.contains("hunter2"))
         }
         #expect(Login().passcode.revealed == "hunter2")

@@ -3,7 +3,9 @@ import Testing
 @testable import DaemonKit
 
 @Suite struct SettingsTests {
-    private func judge(_ text: String, overrides: [EffectiveConfiguration.Override] = []) throws -> EffectiveConfiguration {
+    private func judge(_ text: String, overrides: [EffectiveConfiguration.Override] = []) throws
+        -> EffectiveConfiguration
+    {
         try EffectiveConfiguration.judge(text: text, file: "f.json5", overrides: overrides)
     }
 
@@ -109,9 +111,18 @@ import Testing
         ("{ limit: { queues: 5 } }", "f.json5:1: there is no setting \"limit.queues\"; did you mean limits.queues?"),
         ("{\n body_bytes: 5 }", "f.json5:2: there is no setting \"body_bytes\"; did you mean limits.body_bytes?"),
         ("{ xyzzy: 5 }", "f.json5:1: there is no setting \"xyzzy\"; brokerd --print-config lists them"),
-        ("{ limits: { queues: '5' } }", "f.json5:1: limits.queues is \"5\"; it must be a whole number from 1 to 10000000"),
-        ("{ limits: { body_bytes: '33 MiB' } }", "f.json5:1: limits.body_bytes is 34603008; it must be from 1 KiB to 32 MiB"),
-        ("{ log: { level: 'loud' } }", "f.json5:1: log.level is \"loud\"; it must be one of \"error\", \"warning\", \"info\", \"debug\""),
+        (
+            "{ limits: { queues: '5' } }",
+            "f.json5:1: limits.queues is \"5\"; it must be a whole number from 1 to 10000000"
+        ),
+        (
+            "{ limits: { body_bytes: '33 MiB' } }",
+            "f.json5:1: limits.body_bytes is 34603008; it must be from 1 KiB to 32 MiB"
+        ),
+        (
+            "{ log: { level: 'loud' } }",
+            "f.json5:1: log.level is \"loud\"; it must be one of \"error\", \"warning\", \"info\", \"debug\""
+        ),
         ("{ stomp: { strict_host: 1 } }", "f.json5:1: stomp.strict_host is 1; it must be true or false"),
         ("{ data: 'a',\n data: 'b' }", "f.json5:2: data was already set (f.json5:1)"),
         ("{ limits: 5 }", "f.json5:1: limits is 5, but it is a section and must be an object, limits: { … }"),
@@ -155,7 +166,8 @@ import Testing
 
     @Test func segmentsHoldTheLargestBatchOfAnyAllowedConfiguration() throws {
         let effective = try judge(
-            "{ limits: { body_bytes: '1 MiB', transaction_bytes: '1 MiB', transaction_operations: 1000 }, journal: { segment_bytes: '2 MiB' } }")
+            "{ limits: { body_bytes: '1 MiB', transaction_bytes: '1 MiB', transaction_operations: 1000 }, journal: { segment_bytes: '2 MiB' } }"
+        )
         let configuration = effective.configuration
         #expect(configuration.batchPayloadBytes >= configuration.messageBytesMax)
         #expect(configuration.batchPayloadBytes < configuration.journal.segmentBytes)

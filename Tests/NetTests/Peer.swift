@@ -92,10 +92,10 @@ final class Peer: @unchecked Sendable {  // Sendable: the kernel serialises; tes
         return bytes
     }
 
-    func receiveToEnd() throws -> [UInt8] {
+    func receiveToEnd(most: Int = 256 << 10) throws -> [UInt8] {
         var bytes: [UInt8] = []
         while true {
-            let more = try receiveSome()
+            let more = try receiveSome(most)
             if more.isEmpty { return bytes }
             bytes += more
         }

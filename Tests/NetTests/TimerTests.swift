@@ -77,8 +77,8 @@ import Testing
     }
 
     /// Goal: a process that was stopped does not take silent clients for dead ones whose heart-beats lie
-    /// in the socket. Method: the loop is held until the deadline has passed and bytes have come; the
-    /// bytes must be received first, and may move the deadline.
+    /// in the socket. Method: the loop is held until the deadline has passed, and then bytes come; they
+    /// must be received first, and may move the deadline.
     @Test func bytesInTheSocketCountBeforeALateDeadline() throws {
         for _ in 0..<10 {
             let events = Watched<[String]>([])
@@ -103,9 +103,9 @@ import Testing
             }
             #expect(isHeld.wait(timeout: .now() + 20) == .success)
             guard events.current == ["bytes"] else { continue }  // the machine was slower than the deadline
-            try peer.send([2])
             let until = Instant.now.adding(milliseconds: 40)
             while Instant.now < until {}
+            try peer.send([2])
             hold.signal()
             #expect(events.wait { $0.count == 2 })
             #expect(house.onLoop { _ in 0 } == 0)

@@ -67,7 +67,8 @@ import Testing
     @Test(arguments: 0..<8) func anyCutsOfAnyBytesFindTheSame(seed: UInt64) {
         var numbers = SeededNumbers(seed: seed)
         let words: [String] = [
-            "SEND\n", "CONNECT\n", "ACK\n", "MESSAGE\r\n", "\n", "\r\n", "\r", "\0", ":", "\\", "\\n", "\\c", "\\r", "x",
+            "SEND\n", "CONNECT\n", "ACK\n", "MESSAGE\r\n", "\n", "\r\n", "\r", "\0", ":", "\\", "\\n", "\\c", "\\r",
+            "x",
             "content-length:", "3", "destination:/queue/a\n", "receipt:1\n", "a:b\n", "\u{e9}", "\n\n", "\0\n", "body",
         ]
         for _ in 0..<300 {

@@ -76,7 +76,7 @@ import Testing
             "The body should end at byte 24 of the frame by its content-length, but no NUL is there."
         ),
         (
-            "ACK\nid:1\n\nab\0", .bodyNotAllowed(.ack), "body not allowed", "A ACK frame must not have a body."
+            "ACK\nid:1\n\nab\0", .bodyNotAllowed(.ack), "body not allowed", "ACK frames must not have a body."
         ),
     ]
 

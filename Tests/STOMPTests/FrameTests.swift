@@ -57,7 +57,9 @@ import Testing
             frame.headers.append(.init(name, text(values, &numbers)))
         }
         if command.mayHaveBody, Bool.random(using: &numbers) {
-            frame.body = (0..<Int.random(in: 1...40, using: &numbers)).map { _ in UInt8.random(in: 0...255, using: &numbers) }
+            frame.body = (0..<Int.random(in: 1...40, using: &numbers)).map { _ in
+                UInt8.random(in: 0...255, using: &numbers)
+            }
             frame.headers.append(.init("content-length", String(frame.body.count)))
         }
         return frame

@@ -125,7 +125,8 @@ import Testing
     @Test(arguments: [
         ("SEND\nx:a:b\n\n\0", Version.v12, "x:a\\cb\n"), ("SEND\nx:a\\cb:\\\\\n\n\0", .v12, "x:a\\cb\\c\\\\\n"),
         ("SEND\nx:\\r\r\n\r\n\0", .v12, "x:\\r\n"), ("SEND\nx\r:a\rb\\n\n\n\0", .v11, "x\\r:a\\rb\\n\n"),
-        ("SEND\nx:a\\nb:c\n\n\0", .v10, "x:a\\\\nb\\cc\n"), ("SEND\nreceipt: 1 \r\ny: 2 \n\n\0", .v10, "receipt:1\ny: 2 \n"),
+        ("SEND\nx:a\\nb:c\n\n\0", .v10, "x:a\\\\nb\\cc\n"),
+        ("SEND\nreceipt: 1 \r\ny: 2 \n\n\0", .v10, "receipt:1\ny: 2 \n"),
     ])
     func theLinesOfAnyFrameBecomeTextOf12(text: String, version: Version, expected: String) throws {
         let bytes = Array(text.utf8)

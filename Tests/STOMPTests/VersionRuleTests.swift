@@ -30,7 +30,9 @@ import Testing
         #expect(reading.frames == [Frame(.send, ["x": "a\rb", "y": "c\r"])])
     }
 
-    @Test(arguments: ["SEND\nx:a\rb\n\n\0", "SEND\nx\ry:a\n\n\0", "SEND\nx:ab\r", "SE\rND\n\n\0", "SEND\n\r\rx:y\n\n\0"])
+    @Test(arguments: [
+        "SEND\nx:a\rb\n\n\0", "SEND\nx\ry:a\n\n\0", "SEND\nx:ab\r", "SE\rND\n\n\0", "SEND\n\r\rx:y\n\n\0",
+    ])
     func inVersion12ALoneCarriageReturnIsAFault(text: String) {
         let whole = text.hasSuffix("\r") ? text + "\r\n\n\0" : text
         let reading = Reader(version: .v12).read(whole)
@@ -107,7 +109,8 @@ import Testing
         #expect(Reader().read(old).error == nil)
     }
 
-    @Test(arguments: ["é", "€", "😀", "aé", "abcdefghé", "日本語日本語日本語"]) func utf8PassesThrough(text: String) {
+    @Test(arguments: ["é", "€", "😀", "aé", "abcdefghé", "日本語日本語日本語"])
+    func utf8PassesThrough(text: String) {
         for version in Version.allCases {
             let reading = Reader(version: version).read("SEND\n\(text):\(text)\n\n\0")
             #expect(reading.frames == [Frame(.send, headers: [.init(text, text)])])
@@ -115,9 +118,11 @@ import Testing
     }
 
     /// Overlong forms, surrogates, beyond the last scalar, cut short, a lone continuation.
-    @Test(arguments: [
-        [0xC1, 0xBF], [0xE0, 0x80, 0x80], [0xED, 0xA0, 0x80], [0xF4, 0x90, 0x80, 0x80], [0xE2, 0x82], [0x80], [0xFF],
-    ] as [[UInt8]])
+    @Test(
+        arguments: [
+            [0xC1, 0xBF], [0xE0, 0x80, 0x80], [0xED, 0xA0, 0x80], [0xF4, 0x90, 0x80, 0x80], [0xE2, 0x82], [0x80],
+            [0xFF],
+        ] as [[UInt8]])
     func whatIsNotUTF8IsRefused(bytes: [UInt8]) {
         for padding in ["", "abc", "abcdefghijk"] {
             let before = "SEND\nk:\(padding)"
@@ -231,15 +236,16 @@ import Testing
     // MARK: Plain frames
 
     /// Goal: a frame called plain can be stored and sent on as it is. The other way round it is only slow.
-    @Test(arguments: [
-        ("SEND\nx:1\n\n\0", Version.v12, true), ("SEND\nx:1\n\n\0", .v11, true), ("SEND\nx:1\n\n\0", .v10, true),
-        ("SEND\nx:a\\cb\\n\\\\\n\n\0", .v11, true), ("SEND\nx:a\\r\n\n\0", .v12, true),
-        ("SEND\nx:a:b\n\n\0", .v12, false), ("SEND\nx:a:b\n\n\0", .v10, false),
-        ("SEND\nx:a\rb\n\n\0", .v11, false), ("SEND\nx:a\rb\n\n\0", .v10, false),
-        ("SEND\nx:1\r\n\r\n\0", .v12, false), ("SEND\nx:a\\b\n\n\0", .v10, false),
-        ("SEND\nx: 1 \n\n\0", .v10, true), ("SEND\nreceipt: 1 \n\n\0", .v10, false),
-        ("SEND\nreceipt: 1 \n\n\0", .v12, true), ("SEND\r\nx:1\n\n\0", .v12, true),
-    ] as [(String, Version, Bool)])
+    @Test(
+        arguments: [
+            ("SEND\nx:1\n\n\0", Version.v12, true), ("SEND\nx:1\n\n\0", .v11, true), ("SEND\nx:1\n\n\0", .v10, true),
+            ("SEND\nx:a\\cb\\n\\\\\n\n\0", .v11, true), ("SEND\nx:a\\r\n\n\0", .v12, true),
+            ("SEND\nx:a:b\n\n\0", .v12, false), ("SEND\nx:a:b\n\n\0", .v10, false),
+            ("SEND\nx:a\rb\n\n\0", .v11, false), ("SEND\nx:a\rb\n\n\0", .v10, false),
+            ("SEND\nx:1\r\n\r\n\0", .v12, false), ("SEND\nx:a\\b\n\n\0", .v10, false),
+            ("SEND\nx: 1 \n\n\0", .v10, true), ("SEND\nreceipt: 1 \n\n\0", .v10, false),
+            ("SEND\nreceipt: 1 \n\n\0", .v12, true), ("SEND\r\nx:1\n\n\0", .v12, true),
+        ] as [(String, Version, Bool)])
     func aPlainFrameIsTextOf12(text: String, version: Version, isPlain: Bool) {
         guard case .frame(_, _, let plain, _, _) = Reader(version: version).read(text).events.first else {
             Issue.record("no frame in \(text)")
@@ -250,11 +256,13 @@ import Testing
 
     // MARK: Negotiation
 
-    @Test(arguments: [
-        ("1.0,1.1,1.2", .v12), ("1.2,1.1,1.0", .v12), ("1.0,1.1,2.0", .v11), ("1.1, 1.2", .v12), ("1.1 ,1.0", .v11),
-        ("1.0", .v10), ("2.0", nil), ("", nil), (",", nil), ("1.20", nil), ("1", nil), ("\t1.2\t", .v12), ("1.2\r", nil),
-        ("1.1 1.2", nil), (",,1.1,,", .v11),
-    ] as [(String, Version?)])
+    @Test(
+        arguments: [
+            ("1.0,1.1,1.2", .v12), ("1.2,1.1,1.0", .v12), ("1.0,1.1,2.0", .v11), ("1.1, 1.2", .v12), ("1.1 ,1.0", .v11),
+            ("1.0", .v10), ("2.0", nil), ("", nil), (",", nil), ("1.20", nil), ("1", nil), ("\t1.2\t", .v12),
+            ("1.2\r", nil),
+            ("1.1 1.2", nil), (",,1.1,,", .v11),
+        ] as [(String, Version?)])
     func theHighestCommonVersionWins(list: String, expected: Version?) {
         #expect(list.withBytes { Version.negotiate(acceptVersion: $0) } == expected)
     }

@@ -65,7 +65,9 @@ public enum APICoding {
     static func camel(_ name: String) -> String {
         let words = name.split(separator: "_")
         guard let first = words.first else { return name }
-        return words.dropFirst().reduce(String(first)) { $0 + ($1 == "id" ? "ID" : $1.prefix(1).uppercased() + $1.dropFirst()) }
+        return words.dropFirst().reduce(String(first)) {
+            $0 + ($1 == "id" ? "ID" : $1.prefix(1).uppercased() + $1.dropFirst())
+        }
     }
 
     private struct Key: CodingKey {

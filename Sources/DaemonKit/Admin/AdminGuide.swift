@@ -11,7 +11,9 @@ enum AdminGuide {
             text += "\n**\(name)** \(schema.type.summary)\n\n| property | type | what it is |\n|---|---|---|\n"
             for property in schema.properties {
                 let note = schema.type.notes[property.name] ?? ""
-                text += "| `\(property.name)` | \(word(property.kind))\(property.isOptional ? ", may be absent" : "") | \(note) |\n"
+                text +=
+                    "| `\(property.name)` | \(word(property.kind))"
+                    + "\(property.isOptional ? ", may be absent" : "") | \(note) |\n"
             }
         }
         return text + "\n"
@@ -25,7 +27,8 @@ enum AdminGuide {
         let statuses = route.statuses.map(String.init).joined(separator: ", ")
         let errors = route.errors.map { "\($0.status) `\($0.rawValue)`" }
         let answer = route.response.map { "\(statuses) \($0.schemaName)" } ?? "\(statuses) JSON"
-        return "| `\(route.method) \(route.pattern)` | \(route.summary) | \((body + parameters).joined(separator: "; ")) "
+        return
+            "| `\(route.method) \(route.pattern)` | \(route.summary) | \((body + parameters).joined(separator: "; ")) "
             + "| \(answer) | \(errors.joined(separator: ", ")) |\n"
     }
 

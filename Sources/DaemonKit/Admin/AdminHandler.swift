@@ -18,7 +18,9 @@ public struct AdminHandlerSettings: Sendable {
     /// How long a connection may be silent between two requests.
     public var idleMilliseconds: UInt64
 
-    public init(limits: HTTPLimits = HTTPLimits(), requestMilliseconds: UInt64 = 10_000, idleMilliseconds: UInt64 = 60_000) {
+    public init(
+        limits: HTTPLimits = HTTPLimits(), requestMilliseconds: UInt64 = 10_000, idleMilliseconds: UInt64 = 60_000
+    ) {
         self.limits = limits
         self.requestMilliseconds = requestMilliseconds
         self.idleMilliseconds = idleMilliseconds

@@ -21,7 +21,8 @@ public enum OpenAPI {
             "openapi": "3.1.0",
             "info": [
                 "title": "brokerd admin", "version": "1",
-                "description": "Look after a brokerd. Served on a Unix socket and, if asked for, on a loopback address.",
+                "description":
+                    "Look after a brokerd. Served on a Unix socket and, if asked for, on a loopback address.",
             ],
             "paths": paths,
             "components": ["schemas": try schemas()],

@@ -77,7 +77,9 @@ public struct RouteParameter: Sendable {
             break
         case .integer(let range):
             guard let number = UInt64(value), range.contains(number) else {
-                let limit = range.upperBound == .max ? "\(range.lowerBound) or more" : "\(range.lowerBound) to \(range.upperBound)"
+                let limit =
+                    range.upperBound == .max
+                    ? "\(range.lowerBound) or more" : "\(range.lowerBound) to \(range.upperBound)"
                 throw AdminError(.invalid, "`\(name)` must be a whole number, \(limit)")
             }
         case .boolean:
@@ -104,7 +106,8 @@ public struct RouteCall: Sendable {
             guard route.parameters.contains(where: { $0.place == .query && $0.name == name }) else {
                 let known = route.parameters.filter { $0.place == .query }.map(\.name).joined(separator: ", ")
                 throw AdminError(
-                    .invalid, "`\(name)` is not known here; \(known.isEmpty ? "there are no parameters" : "there are \(known)")")
+                    .invalid,
+                    "`\(name)` is not known here; \(known.isEmpty ? "there are no parameters" : "there are \(known)")")
             }
             guard values.updateValue(value, forKey: name) == nil else {
                 throw AdminError(.invalid, "Give `\(name)` once")

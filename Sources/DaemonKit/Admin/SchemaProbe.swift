@@ -100,7 +100,9 @@ private struct ProbeContainer<Key: CodingKey>: KeyedDecodingContainerProtocol {
     func nestedContainer<Nested: CodingKey>(
         keyedBy type: Nested.Type, forKey key: Key
     ) throws -> KeyedDecodingContainer<Nested> { throw ProbeError(type: Nested.self) }
-    func nestedUnkeyedContainer(forKey key: Key) throws -> any UnkeyedDecodingContainer { throw ProbeError(type: Key.self) }
+    func nestedUnkeyedContainer(forKey key: Key) throws -> any UnkeyedDecodingContainer {
+        throw ProbeError(type: Key.self)
+    }
     func superDecoder() throws -> any Decoder { throw ProbeError(type: Key.self) }
     func superDecoder(forKey key: Key) throws -> any Decoder { throw ProbeError(type: Key.self) }
 }

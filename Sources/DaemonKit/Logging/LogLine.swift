@@ -54,10 +54,12 @@ enum LogLine {
     /// Bare when it is one plain word, in quotation marks otherwise, so that no value can look like
     /// two fields.
     private static func appendTextValue(_ text: String, to line: inout [UInt8]) {
-        let plain = !text.isEmpty && text.utf8.allSatisfy { byte in
-            byte > 0x20 && byte < 0x7f && byte != UInt8(ascii: "\"") && byte != UInt8(ascii: "=")
-                && byte != UInt8(ascii: "\\")
-        }
+        let plain =
+            !text.isEmpty
+            && text.utf8.allSatisfy { byte in
+                byte > 0x20 && byte < 0x7f && byte != UInt8(ascii: "\"") && byte != UInt8(ascii: "=")
+                    && byte != UInt8(ascii: "\\")
+            }
         if !plain { line.append(UInt8(ascii: "\"")) }
         Escaping.append(text, style: .text, limit: textLimit, to: &line)
         if !plain { line.append(UInt8(ascii: "\"")) }

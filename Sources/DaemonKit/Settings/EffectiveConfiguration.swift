@@ -111,7 +111,9 @@ extension EffectiveConfiguration {
         } catch {
             throw ConfigurationError(path, "the file cannot be read: \(error.localizedDescription)")
         }
-        if bytes.count > fileLimit { throw ConfigurationError(path, "the file is larger than \(ByteSize.text(fileLimit))") }
+        if bytes.count > fileLimit {
+            throw ConfigurationError(path, "the file is larger than \(ByteSize.text(fileLimit))")
+        }
         guard let text = String(validating: bytes, as: UTF8.self) else {
             throw ConfigurationError(path, "the file is not UTF-8")
         }

@@ -213,8 +213,9 @@ struct JSON5Reader {
     /// Letters, digits, `_`, `$` and what `alsoIn` names; may be empty.
     private mutating func word(alsoIn others: String = "") -> String {
         var word = String.UnicodeScalarView()
-        while let next = peek, next == "_" || next == "$" || next.properties.isIDContinue
-            || others.unicodeScalars.contains(next)
+        while let next = peek,
+            next == "_" || next == "$" || next.properties.isIDContinue
+                || others.unicodeScalars.contains(next)
         {
             word.append(next)
             at += 1

@@ -38,7 +38,7 @@ func trimmed(_ text: String) -> String {
 
 /// Sizes in bytes as people write them: `512`, `16 MiB`, `4GiB`.
 public enum ByteSize {
-    private static let units: [(name: String, shift: Int)] = [("GiB", 30), ("MiB", 20), ("KiB", 10)]
+    private static let units: [(name: String, shift: Int)] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)]
 
     /// The largest unit that leaves a whole number: `16 MiB`, `1 KiB`, `1000`.
     public static func text(_ bytes: Int) -> String {
@@ -48,7 +48,7 @@ public enum ByteSize {
         return String(bytes)
     }
 
-    /// nil for anything that is not digits with at most one of the three units behind them.
+    /// nil for anything that is not digits with at most one of the four units behind them.
     public static func parse(_ text: String) -> Int? {
         for unit in units where text.hasSuffix(unit.name) {
             guard let count = digits(trimmed(String(text.dropLast(unit.name.count)))) else { return nil }

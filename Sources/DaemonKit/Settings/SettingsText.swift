@@ -46,12 +46,13 @@ enum SettingsText {
             // left out has its default.
 
             """
-        return opening + object(Settings.all) { setting in
-            let value = json5(setting.value(in: effective.configuration), setting.kind)
-            let origin = effective.origin(of: setting.name)
-            let suffix = origin == .standard ? "" : "  // \(Escaping.safe(origin.description))"
-            return "\(lastPart(setting.name)): \(value),\(suffix)"
-        }
+        return opening
+            + object(Settings.all) { setting in
+                let value = json5(setting.value(in: effective.configuration), setting.kind)
+                let origin = effective.origin(of: setting.name)
+                let suffix = origin == .standard ? "" : "  // \(Escaping.safe(origin.description))"
+                return "\(lastPart(setting.name)): \(value),\(suffix)"
+            }
     }
 
     /// Config/brokerd.json5: every setting with its default, as a comment.
@@ -65,9 +66,10 @@ enum SettingsText {
             // After a change of a setting that needs no restart: systemctl reload brokerd, or SIGHUP.
 
             """
-        return opening + object(Settings.all) { setting in
-            "// \(lastPart(setting.name)): \(json5(setting.standard, setting.kind)),"
-        }
+        return opening
+            + object(Settings.all) { setting in
+                "// \(lastPart(setting.name)): \(json5(setting.standard, setting.kind)),"
+            }
     }
 
     /// Nested braces for dotted names; the settings of one section stand together in the table.
@@ -79,10 +81,14 @@ enum SettingsText {
             let shared = zip(open, sections).prefix { $0 == $1 }.count
             close(&open, to: shared, in: &text)
             for section in sections[shared...] {
+                if !text.hasSuffix("{\n") { text += "\n" }
                 text += indent(open.count) + "\(section): {\n"
                 open.append(section)
             }
-            for comment in wrapped(explanation(setting), width: 94) { text += indent(open.count) + "// \(comment)\n" }
+            if !text.hasSuffix("{\n") { text += "\n" }
+            for comment in wrapped(setting.why, width: 94) + wrapped(rule(setting), width: 94) {
+                text += indent(open.count) + "// \(comment)\n"
+            }
             text += indent(open.count) + line(setting) + "\n"
         }
         close(&open, to: 0, in: &text)
@@ -100,9 +106,10 @@ enum SettingsText {
 
     private static func lastPart(_ name: String) -> Substring { name.split(separator: ".").last ?? "" }
 
-    private static func explanation(_ setting: Setting) -> String {
+    /// `(A list of HOST:PORT; a change counts after a restart.)`
+    private static func rule(_ setting: Setting) -> String {
         let allowed = setting.allowed
-        return "\(setting.why) \(allowed.prefix(1).uppercased())\(allowed.dropFirst()); changes count \(setting.effect.rawValue)."
+        return "(\(allowed.prefix(1).uppercased())\(allowed.dropFirst()); a change counts \(setting.effect.rawValue).)"
     }
 
     /// A value as it may stand in the file.

@@ -66,7 +66,8 @@ struct HTTPHead {
         searched = at
         guard at < reach else {
             guard bytes.count >= lineLimit else { return nil }
-            throw lineLimit < headLimit ? .startLineTooLong(limit: limits.startLineBytes) : .headTooLong(limit: headLimit)
+            throw lineLimit < headLimit
+                ? .startLineTooLong(limit: limits.startLineBytes) : .headTooLong(limit: headLimit)
         }
         guard at > lineStart, bytes[at - 1] == 0x0D else { throw .bareLineEnd }
         let line = lineStart..<(at - 1)

@@ -1,0 +1,139 @@
+import STOMP
+
+/// A connection to a STOMP broker that heals itself.
+///
+///     let client = try await Client.connect(to: ["127.0.0.1:61613"])
+///     try await client.send("hello", to: "/queue/orders")
+///     try await client.close()
+///
+/// When the connection is lost it is made again, as `ClientOptions.reconnect` says; subscriptions are restored
+/// first, then the sends that were not confirmed go out again. Every call waits without blocking a thread and
+/// ends early, with `ClientError.cancelled`, when its task is cancelled.
+///
+/// The last reference to a client and its subscriptions closes the connection without waiting for anything.
+public final class Client: Sendable {
+    let engine: Engine
+
+    private init(_ engine: Engine) { self.engine = engine }
+
+    deinit { engine.apply { $0.leave(at: $1) } }
+
+    /// Connects to the first of the addresses that works, tried once each in this order; later, when a connection
+    /// is lost, in turn. Written "host:port", "[::1]:port" or "unix:/path". Returns when logged in.
+    /// Throws the error of the last address.
+    nonisolated(nonsending) public static func connect(
+        to addresses: [String], _ options: ClientOptions = ClientOptions()
+    ) async throws(ClientError) -> Client {
+        let engine = try Engine(addresses, options)
+        _ = try await engine.call { $0.connect(as: $1, at: $2) }
+        return Client(engine)
+    }
+
+    /// What the connection does at the moment.
+    public var state: ConnectionState { engine.state }
+
+    /// What the connection does, from now on and beginning with the present state; ends after `closed`. Each call
+    /// gives a stream of its own. One that is not read keeps the newest 64 states.
+    public var states: AsyncStream<ConnectionState> { engine.watchers.stream() }
+
+    // MARK: Sending
+
+    /// Sends text, as `text/plain;charset=utf-8` unless `headers` say otherwise. See the other `send`.
+    nonisolated(nonsending) public func send(
+        _ text: String, to destination: String, headers: Headers = [:], persistent: Bool = true,
+        confirmation: Confirmation = .receipt, timeout: Duration? = nil
+    ) async throws(ClientError) {
+        try await send(
+            Array(text.utf8), to: destination, headers: headers.asText, persistent: persistent,
+            confirmation: confirmation, timeout: timeout)
+    }
+
+    /// Sends a message and, with the default confirmation, returns when the broker has it safely.
+    ///
+    /// At least once: while it is unconfirmed it is sent again after every reconnect, with the same `dedup-id`
+    /// header, by which a broker that knows it drops the second copy. (Bring your own `dedup-id` to make a whole
+    /// operation repeatable.) Waits for room when too much is unconfirmed (`ClientOptions`), and for a connection
+    /// when there is none, within `timeout`.
+    nonisolated(nonsending) public func send(
+        _ body: [UInt8], to destination: String, headers: Headers = [:], persistent: Bool = true,
+        confirmation: Confirmation = .receipt, timeout: Duration? = nil
+    ) async throws(ClientError) {
+        let frame = try Self.frame(body, destination, headers, persistent)
+        let deadline = engine.deadline(timeout)
+        _ = try await engine.call { $0.send(frame, confirmation, as: $1, deadline: deadline, at: $2) }
+    }
+
+    // MARK: Receiving
+
+    /// Subscribes, and returns when the broker has confirmed it. `prefetch` is how many messages the broker may
+    /// send ahead of their acknowledgement; the client's buffer never holds more. `headers` go into SUBSCRIBE,
+    /// for example a `selector`.
+    ///
+    /// The subscription lasts until it is cancelled, over any number of reconnects.
+    nonisolated(nonsending) public func subscribe(
+        to destination: String, acknowledgement: Acknowledgement = .individual, prefetch: Int = 100,
+        headers: Headers = [:], timeout: Duration? = nil
+    ) async throws(ClientError) -> Subscription {
+        try Headers.check("destination", destination)
+        try headers.check(reserved: ["destination", "id", "ack", "receipt", "prefetch-count"])
+        let id = SubscriptionID(number: engine.nextNumber())
+        let prefetch = max(1, prefetch)
+        let record = SubscriptionRecord(
+            frame: .subscribe(
+                id, to: destination, acknowledgement: acknowledgement, prefetch: prefetch, headers: headers),
+            destination: destination, acknowledgement: acknowledgement, prefetch: prefetch)
+        let deadline = engine.deadline(timeout)
+        _ = try await engine.call { $0.subscribe(id, record, as: $1, deadline: deadline, at: $2) }
+        return Subscription(id, to: destination, of: self)
+    }
+
+    // MARK: Transactions
+
+    /// Runs `body` and commits what it did with the transaction, all or nothing. Returns when the broker has
+    /// confirmed the COMMIT. When `body` throws, nothing of it happens and the error is passed on.
+    ///
+    /// A transaction lives on one connection. If that is lost before COMMIT was sent, `connectionLost` is thrown
+    /// and nothing happened; after it, `outcomeUnknown`. `timeout` is for BEGIN and COMMIT each.
+    nonisolated(nonsending) public func transaction<Value>(
+        timeout: Duration? = nil, _ body: (Transaction) async throws -> Value
+    ) async throws -> Value {
+        let transaction = Transaction(TransactionID(number: engine.nextNumber()), engine)
+        do {
+            try await transaction.begin(engine.deadline(timeout))
+            let value = try await body(transaction)
+            try await transaction.commit(engine.deadline(timeout))
+            return value
+        } catch {
+            transaction.abort()
+            throw error
+        }
+    }
+
+    // MARK: Closing
+
+    /// Says DISCONNECT and waits for its receipt, so that everything sent before has arrived; at most for
+    /// `timeout`. Whatever it throws, the client is closed then; calling it again does no harm.
+    nonisolated(nonsending) public func close(timeout: Duration = .seconds(5)) async throws(ClientError) {
+        _ = try await engine.call { $0.close(as: $1, within: timeout.wholeMilliseconds, at: $2) }
+    }
+}
+
+extension Client {
+    static func frame(
+        _ body: [UInt8], _ destination: String, _ headers: Headers, _ persistent: Bool
+    ) throws(ClientError) -> Frame {
+        try Headers.check("destination", destination)
+        try headers.check(reserved: ["destination", "receipt", "transaction", "content-length", "persistent"])
+        return .send(body, to: destination, headers: headers, persistent: persistent)
+    }
+}
+
+extension Headers {
+    /// With a `content-type` for text, if there is none.
+    var asText: Headers {
+        if self["content-type"] != nil { return self }
+        var headers = self
+        headers.add("content-type", "text/plain;charset=utf-8")
+        return headers
+    }
+}

@@ -1,0 +1,147 @@
+import Base
+import STOMP
+
+extension Conversation {
+    /// A frame came. False: it is a message for which there is no room, so stop reading, and offer it again
+    /// after `.resumeReading`. Only a broker that ignores `prefetch-count` gets us there.
+    mutating func received(_ frame: Frame, on link: LinkNumber, at now: Instant) -> Bool {
+        self.now = now
+        guard link == self.link else { return true }
+        switch phase {
+        case .loggingIn:
+            receivedFirst(frame)
+        case .restoring, .ready, .closing:
+            return receivedLater(frame)
+        case .idle, .dialing, .resting, .closed:
+            break
+        }
+        return true
+    }
+
+    private mutating func receivedFirst(_ frame: Frame) {
+        switch frame.command {
+        case .connected:
+            connected(frame)
+        case .error where Version.common(with: frame["version"] ?? "1.0,1.1,1.2") == nil:
+            broke(.versionRefused(offered: frame["version"] ?? ""))
+        case .error:
+            broke(.loginRefused(BrokerError(frame)))
+        default:
+            broke(.connectionLost(.notSTOMP("\(frame.command.text) before CONNECTED")))
+        }
+    }
+
+    private mutating func connected(_ frame: Frame) {
+        let offered = frame["version"] ?? "1.0"
+        guard let version = Version(named: offered) else { return broke(.versionRefused(offered: offered)) }
+        guard let theirs = HeartBeat(named: frame["heart-beat"] ?? "0,0") else {
+            return broke(.connectionLost(.notSTOMP("malformed heart-beat header in CONNECTED")))
+        }
+        self.version = version
+        server = frame["server"]
+        heart = Heart(at: now)
+        if version > .v10 {
+            let agreed = settings.heartBeat.intervals(with: theirs)
+            heart.agree(outgoing: agreed.outgoing, incoming: agreed.incoming)
+            wakeBy(heart.next)
+        }
+        loggedIn()
+    }
+
+    private mutating func receivedLater(_ frame: Frame) -> Bool {
+        switch frame.command {
+        case .message: return deliver(frame)
+        case .receipt: receivedReceipt(frame)
+        case .error: receivedError(frame)
+        default: broke(.connectionLost(.notSTOMP("unexpected \(frame.command.text)")))
+        }
+        return true
+    }
+
+    // MARK: RECEIPT
+
+    /// Answers to calls that gave up are no surprise, and are passed over.
+    private mutating func receivedReceipt(_ frame: Frame) {
+        guard let id = frame["receipt-id"].flatMap({ UInt64($0) }).map({ RequestID(number: $0) }) else { return }
+        if case .closing(id) = phase { return hangUpAndEnd(nil) }
+        guard let request = requests[id] else { return }
+        switch request.purpose {
+        case .subscribe(let subscription):
+            subscriptions[subscription]?.phase = .active
+            succeed(id)
+        case .restore:
+            requests[id] = nil
+        case .commit(let transaction):
+            transactions[transaction] = nil
+            succeed(id)
+        case .send where request.isUnconfirmed, .unsubscribe, .settle:
+            succeed(id)
+            admit()
+        case .connect, .send, .post, .begin, .sendInTransaction, .next, .close:
+            return
+        }
+        restored(id)
+    }
+
+    // MARK: ERROR
+
+    private mutating func receivedError(_ frame: Frame) {
+        let error = BrokerError(frame)
+        let culprit = error.receiptID.flatMap { UInt64($0) }.map { RequestID(number: $0) }
+        if let culprit, requests[culprit] != nil {
+            refused(culprit, error)
+        } else {
+            suspectAll(error)
+        }
+        broke(.connectionLost(.error(error)))
+    }
+
+    /// The frame of this request caused the ERROR: it is not sent again.
+    private mutating func refused(_ id: RequestID, _ error: BrokerError) {
+        guard let request = requests[id] else { return }
+        switch request.purpose {
+        case .subscribe(let subscription):
+            fail(id, .refused(error))
+            endSubscription(subscription, nil)
+            subscriptions[subscription] = nil
+        case .restore(let subscription):
+            requests[id] = nil
+            endSubscription(subscription, .refused(error))
+        case .commit(let transaction):
+            transactions[transaction] = nil
+            fail(id, .refused(error))
+        case .send, .unsubscribe, .settle:
+            fail(id, .refused(error))
+        case .connect, .post, .begin, .sendInTransaction, .next, .close:
+            break
+        }
+    }
+
+    /// The broker does not say which frame it was. See `suspicions`.
+    private mutating func suspectAll(_ error: BrokerError) {
+        for (id, request) in requests.sorted(by: { $0.key < $1.key }) where request.isUnconfirmed {
+            requests[id]?.suspicions += 1
+            if request.suspicions + 1 >= Self.suspicions { fail(id, .refused(error)) }
+        }
+    }
+}
+
+extension Version {
+    init?(named text: String) {
+        guard let version = Version.allCases.first(where: { $0.text.description == text }) else { return nil }
+        self = version
+    }
+
+    static func common(with list: String) -> Version? {
+        var list = list
+        return list.withUTF8 { Version.negotiate(acceptVersion: $0) }
+    }
+}
+
+extension HeartBeat {
+    init?(named text: String) {
+        var text = text
+        guard let parsed = text.withUTF8({ HeartBeat(parsing: $0) }) else { return nil }
+        self = parsed
+    }
+}

@@ -1,0 +1,134 @@
+import Base
+import STOMP
+
+extension Conversation {
+    /// SEND. Confirmed: answered by RECEIPT, sent again after a reconnect. Otherwise answered as soon as it
+    /// is on its way. Waits while there is no connection, while too many are unconfirmed, and behind others
+    /// that wait.
+    mutating func send(
+        _ frame: Frame, _ confirmation: Confirmation, as id: RequestID, deadline: Instant, at now: Instant
+    ) {
+        self.now = now
+        switch confirmation {
+        case .none:
+            wait(id, Request(.post(frame), deadline: deadline))
+        case .receipt:
+            var frame = frame.with(receipt: id)
+            if frame["dedup-id"] == nil { frame.add("dedup-id", "\(settings.identity)-\(id.number)") }
+            wait(id, Request(.send(frame, bytes: frame.weight), deadline: deadline))
+        }
+    }
+
+    // MARK: Transactions
+
+    mutating func begin(_ transaction: TransactionID, as id: RequestID, deadline: Instant, at now: Instant) {
+        self.now = now
+        wait(id, Request(.begin(transaction), deadline: deadline))
+    }
+
+    /// SEND as a part of the transaction. Answered as soon as it is on its way: COMMIT confirms all of it.
+    mutating func send(
+        _ frame: Frame, in transaction: TransactionID, as id: RequestID, deadline: Instant, at now: Instant
+    ) {
+        self.now = now
+        var frame = frame
+        frame.add("transaction", String(transaction.number))
+        wait(id, Request(.sendInTransaction(transaction, frame), deadline: deadline))
+    }
+
+    mutating func commit(_ transaction: TransactionID, as id: RequestID, deadline: Instant, at now: Instant) {
+        self.now = now
+        requests[id] = Request(.commit(transaction), deadline: deadline)
+        wakeBy(deadline)
+        do throws(ClientError) {
+            try checkOpen(transaction)
+        } catch {
+            transactions[transaction] = nil
+            return fail(id, error)
+        }
+        transactions[transaction]?.isCommitting = true
+        transmit(.transaction(.commit, transaction).with(receipt: id))
+    }
+
+    /// Nothing of it happened; messages settled in it can be settled again.
+    mutating func abort(_ transaction: TransactionID, at now: Instant) {
+        self.now = now
+        guard let record = transactions.removeValue(forKey: transaction), !record.isCommitting,
+            record.link == link, canTransmit
+        else { return }
+        for (subscription, undo) in record.settled.reversed() { subscriptions[subscription]?.unsettle(undo) }
+        transmit(.transaction(.abort, transaction))
+    }
+
+    func checkOpen(_ transaction: TransactionID) throws(ClientError) {
+        if let finalError { throw finalError }
+        guard let record = transactions[transaction], !record.isCommitting else { throw .transactionEnded }
+        guard record.link == link, canTransmit else { throw .connectionLost(lastLoss) }
+    }
+
+    // MARK: Back-pressure
+
+    private mutating func wait(_ id: RequestID, _ request: Request) {
+        requests[id] = request
+        if let finalError { return fail(id, finalError) }
+        wakeBy(request.deadline)
+        waiting.append(id)
+        admit()
+    }
+
+    /// Lets those out that wait, in order, as far as the limits allow.
+    mutating func admit() {
+        while case .ready = phase, !isCongested, let id = waiting.first {
+            guard var request = requests[id] else {
+                waiting.popFirst()
+                continue
+            }
+            switch request.purpose {
+            case .send(let frame, let bytes):
+                guard hasRoom(for: bytes) else { return }
+                request.isUnconfirmed = true
+                requests[id] = request
+                unconfirmedMessages += 1
+                unconfirmedBytes += bytes
+                transmit(frame)
+            case .post(let frame):
+                transmit(frame)
+                succeed(id)
+            case .begin(let transaction):
+                transactions[transaction] = TransactionRecord(link: link)
+                transmit(.transaction(.begin, transaction))
+                succeed(id)
+            case .sendInTransaction(let transaction, let frame):
+                sendNow(frame, in: transaction, as: id)
+            case .connect, .subscribe, .restore, .unsubscribe, .settle, .commit, .next, .close:
+                assertionFailure("\(request.purpose) does not wait for room")
+            }
+            waiting.popFirst()
+        }
+    }
+
+    private mutating func sendNow(_ frame: Frame, in transaction: TransactionID, as id: RequestID) {
+        do throws(ClientError) {
+            try checkOpen(transaction)
+            transmit(frame)
+            succeed(id)
+        } catch {
+            fail(id, error)
+        }
+    }
+
+    /// One message that is larger than the limit may go when it is alone.
+    private func hasRoom(for bytes: Int) -> Bool {
+        if unconfirmedMessages == 0 { return true }
+        return unconfirmedMessages < settings.unconfirmedMessages
+            && bytes <= settings.unconfirmedBytes - unconfirmedBytes
+    }
+
+    /// What an earlier connection did not confirm goes out again, in its old order.
+    mutating func resend() {
+        let unconfirmed = requests.filter { $0.value.isUnconfirmed }.sorted { $0.key < $1.key }
+        for (_, request) in unconfirmed {
+            if case .send(let frame, _) = request.purpose { transmit(frame) }
+        }
+    }
+}

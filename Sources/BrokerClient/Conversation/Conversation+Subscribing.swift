@@ -1,0 +1,181 @@
+import Base
+import STOMP
+
+extension Conversation {
+    /// SUBSCRIBE, answered by its RECEIPT. Restored after every reconnect until it is cancelled.
+    mutating func subscribe(
+        _ id: SubscriptionID, _ record: SubscriptionRecord, as request: RequestID, deadline: Instant,
+        at now: Instant
+    ) {
+        self.now = now
+        requests[request] = Request(.subscribe(id), deadline: deadline)
+        if let finalError { return fail(request, finalError) }
+        wakeBy(deadline)
+        subscriptions[id] = record
+        if canTransmit { transmit(record.frame.with(receipt: request)) }
+    }
+
+    /// UNSUBSCRIBE, answered by its RECEIPT. No message comes out of it from here on; those not acknowledged
+    /// go back to their queue.
+    mutating func cancel(
+        _ id: SubscriptionID, as request: RequestID, deadline: Instant, at now: Instant
+    ) {
+        self.now = now
+        requests[request] = Request(.unsubscribe(id), deadline: deadline)
+        guard let record = subscriptions[id], case .active = record.phase, canTransmit else {
+            endSubscription(id, nil)
+            return succeed(request)
+        }
+        wakeBy(deadline)
+        endSubscription(id, nil)
+        transmit(.unsubscribe(id).with(receipt: request))
+    }
+
+    /// Nobody holds this subscription any more.
+    mutating func forget(_ id: SubscriptionID, at now: Instant) {
+        self.now = now
+        forget(id)
+    }
+
+    mutating func forget(_ id: SubscriptionID) {
+        guard let record = subscriptions[id] else { return }
+        if record.isOpen, canTransmit { transmit(.unsubscribe(id)) }
+        endSubscription(id, nil)
+        subscriptions[id] = nil
+    }
+
+    mutating func endSubscriptions(_ error: ClientError?) {
+        for id in subscriptions.keys.sorted() { endSubscription(id, error) }
+    }
+
+    mutating func endSubscription(_ id: SubscriptionID, _ error: ClientError?) {
+        guard var record = subscriptions[id], record.isOpen else { return }
+        record.phase = .ended(error)
+        record.loseDeliveries()
+        let consumers = record.consumers
+        record.consumers.removeAll()
+        subscriptions[id] = record
+        for index in 0..<consumers.count {
+            if let error { fail(consumers[index], error) } else { succeed(consumers[index], .end) }
+        }
+        roomFor(id)
+    }
+
+    // MARK: Consuming
+
+    /// The next message, if there is one already.
+    mutating func take(from id: SubscriptionID, at now: Instant) -> Delivery? {
+        self.now = now
+        guard let delivery = subscriptions[id]?.buffer.popFirst() else { return nil }
+        handOver(delivery)
+        roomFor(id)
+        return delivery
+    }
+
+    /// Answered with the next message, or with the end of the subscription.
+    mutating func next(from id: SubscriptionID, as request: RequestID, at now: Instant) {
+        self.now = now
+        requests[request] = Request(.next(id))
+        if let delivery = take(from: id, at: now) { return succeed(request, .message(delivery)) }
+        switch subscriptions[id]?.phase {
+        case .requested, .active: subscriptions[id]?.consumers.append(request)
+        case .ended(let error?): fail(request, error)
+        case .ended(nil), nil: succeed(request, .end)
+        }
+    }
+
+    private mutating func handOver(_ delivery: Delivery) {
+        subscriptions[delivery.subscription]?.handedOver(delivery)
+        if subscriptions[delivery.subscription]?.acknowledgement == .automatic {
+            transmit(.settle(delivery, .acknowledge, version: version))
+        }
+    }
+
+    /// A message came. False: its buffer is full and it was not taken. It may come before the RECEIPT of its
+    /// SUBSCRIBE, or after the subscription was cancelled; then the broker takes it back.
+    mutating func deliver(_ frame: Frame) -> Bool {
+        guard let id = subscription(of: frame), subscriptions[id]?.isOpen == true else { return true }
+        while let consumer = subscriptions[id]?.consumers.popFirst() {
+            guard requests[consumer] != nil else { continue }
+            let delivery = delivery(frame, id)
+            handOver(delivery)
+            succeed(consumer, .message(delivery))
+            return true
+        }
+        if subscriptions[id]?.isFull == true {
+            overrun = id
+            heart.isDeaf = true
+            return false
+        }
+        let delivery = delivery(frame, id)
+        subscriptions[id]?.buffer.append(delivery)
+        return true
+    }
+
+    private mutating func delivery(_ frame: Frame, _ id: SubscriptionID) -> Delivery {
+        lastSerial += 1
+        let messageID = frame["message-id"] ?? ""
+        let acknowledgementID = version == .v12 ? frame["ack"] ?? messageID : messageID
+        return Delivery(
+            link: link, subscription: id, serial: lastSerial, acknowledgementID: acknowledgementID, frame: frame)
+    }
+
+    /// 1.0 does not promise the `subscription` header: then the destination must do.
+    private func subscription(of frame: Frame) -> SubscriptionID? {
+        if let text = frame["subscription"] { return UInt64(text).map { SubscriptionID(number: $0) } }
+        let destination = frame["destination"]
+        return subscriptions.filter { $0.value.destination == destination }.keys.min()
+    }
+
+    /// If reading stopped because of this one, it can go on.
+    private mutating func roomFor(_ id: SubscriptionID) {
+        guard overrun == id else { return }
+        overrun = nil
+        heart.isDeaf = false
+        heart.heard(at: now)
+        wakeBy(heart.next)
+        if hasLink { add(.resumeReading(link)) }
+    }
+
+    // MARK: Settling
+
+    /// ACK or NACK. With a request it is answered by RECEIPT.
+    mutating func settle(
+        _ delivery: Delivery, _ verdict: Verdict, in transaction: TransactionID? = nil,
+        as request: RequestID? = nil, deadline: Instant, at now: Instant
+    ) throws(ClientError) {
+        self.now = now
+        if let finalError { throw finalError }
+        if let transaction { try checkOpen(transaction) }
+        guard delivery.link == link, canTransmit else { throw .connectionLost(lastLoss) }
+        if verdict != .acknowledge, version == .v10 { throw .notSupported("STOMP 1.0 has no NACK") }
+        guard subscriptions[delivery.subscription]?.isOpen == true else { throw .subscriptionEnded }
+        guard let undo = subscriptions[delivery.subscription]?.settle(serial: delivery.serial) else {
+            throw .alreadySettled
+        }
+
+        var frame = Frame.settle(delivery, verdict, version: version)
+        if let transaction {
+            frame.add("transaction", String(transaction.number))
+            transactions[transaction]?.settled.append((delivery.subscription, undo))
+        }
+        if let request {
+            requests[request] = Request(.settle, deadline: deadline)
+            wakeBy(deadline)
+            frame = frame.with(receipt: request)
+        }
+        transmit(frame)
+    }
+
+    /// The same, with its errors as the request's outcome.
+    mutating func settleConfirmed(
+        _ delivery: Delivery, _ verdict: Verdict, as request: RequestID, deadline: Instant, at now: Instant
+    ) {
+        do throws(ClientError) {
+            try settle(delivery, verdict, as: request, deadline: deadline, at: now)
+        } catch {
+            requests[request] = Request(.settle)
+            fail(request, error)
+        }
+    }
+}

@@ -1,0 +1,70 @@
+import Base
+import STOMP
+
+/// A call under way, or something that the conversation itself wants a receipt for.
+struct Request: Sendable {
+    enum Purpose: Sendable {
+        case connect
+        /// A confirmed SEND. Kept until its RECEIPT, and sent again after a reconnect.
+        case send(Frame, bytes: Int)
+        /// A SEND without confirmation, done as soon as it is on its way.
+        case post(Frame)
+        case subscribe(SubscriptionID)
+        /// SUBSCRIBE again, on a new connection. Nobody waits for this one.
+        case restore(SubscriptionID)
+        case unsubscribe(SubscriptionID)
+        /// A confirmed ACK or NACK.
+        case settle
+        case begin(TransactionID)
+        case sendInTransaction(TransactionID, Frame)
+        case commit(TransactionID)
+        /// A consumer waits for a message.
+        case next(SubscriptionID)
+        case close
+    }
+
+    var purpose: Purpose
+    var deadline: Instant?
+    /// Of a confirmed SEND: it counts among the unconfirmed ones, and was written at least once.
+    var isUnconfirmed = false
+    /// ERROR frames that named no culprit while this SEND was under way. See `Conversation.suspicions`.
+    var suspicions = 0
+
+    init(_ purpose: Purpose, deadline: Instant? = nil) {
+        self.purpose = purpose
+        self.deadline = deadline
+    }
+}
+
+/// What a call gets when it succeeds.
+enum Reply: Sendable, Equatable {
+    case done
+    case message(Delivery)
+    /// No more messages.
+    case end
+}
+
+/// A message as it was received, and where.
+struct Delivery: Sendable, Equatable {
+    var link: LinkNumber
+    var subscription: SubscriptionID
+    /// Counts the deliveries of one connection.
+    var serial: UInt64
+    /// What ACK must name: `ack` in 1.2, `message-id` before.
+    var acknowledgementID: String
+    var frame: Frame
+}
+
+/// What the owner of the conversation has to do, in this order.
+enum Effect: Sendable, Equatable {
+    /// Open a socket to the address with this index, get the credentials, then call `opened` or `ended`.
+    case dial(LinkNumber, address: Int)
+    case transmit(Frame)
+    case heartBeat
+    /// Close the socket of this link. Politely: what was transmitted still goes out.
+    case hangUp(LinkNumber, politely: Bool)
+    /// Begin reading again; see `Conversation.received`.
+    case resumeReading(LinkNumber)
+    case complete(RequestID, Result<Reply, ClientError>)
+    case announce(ConnectionState)
+}

@@ -1,0 +1,97 @@
+import Base
+import STOMP
+
+/// What the conversation knows of one subscription.
+///
+///     requested --RECEIPT--> active --cancel, close, ERROR--> ended
+///                              |
+///                              `-- reconnect: SUBSCRIBE again, still active
+struct SubscriptionRecord {
+    enum Phase: Sendable {
+        case requested
+        case active
+        /// nil: by `cancel()` or `close()`, so the sequence ends without an error.
+        case ended(ClientError?)
+    }
+
+    /// SUBSCRIBE as it is sent, but for its `receipt`.
+    let frame: Frame
+    let destination: String
+    let acknowledgement: Acknowledgement
+    /// The broker may have so many messages unacknowledged here, and the buffer holds no more.
+    let prefetch: Int
+
+    var phase = Phase.requested
+    /// Received, and not yet asked for.
+    var buffer = Deque<Delivery>()
+    /// Calls that wait for a message. Some may be gone by now.
+    var consumers = Deque<RequestID>()
+    /// Serials handed over and neither acknowledged nor rejected; in individual mode.
+    private var unsettled: Set<UInt64> = []
+    /// All serials up to this one are settled; in cumulative mode.
+    private var settledThrough: UInt64 = 0
+
+    init(frame: Frame, destination: String, acknowledgement: Acknowledgement, prefetch: Int) {
+        self.frame = frame
+        self.destination = destination
+        self.acknowledgement = acknowledgement
+        self.prefetch = prefetch
+    }
+
+    var isOpen: Bool {
+        if case .ended = phase { return false }
+        return true
+    }
+
+    var isFull: Bool { buffer.count >= prefetch }
+
+    /// The program has it now.
+    mutating func handedOver(_ delivery: Delivery) {
+        if acknowledgement == .individual { unsettled.insert(delivery.serial) }
+    }
+
+    /// What must be known to take a settlement back.
+    struct Undo: Sendable {
+        fileprivate let serial: UInt64
+        fileprivate let settledThrough: UInt64
+    }
+
+    /// Nil if it is settled already.
+    mutating func settle(serial: UInt64) -> Undo? {
+        let undo = Undo(serial: serial, settledThrough: settledThrough)
+        switch acknowledgement {
+        case .automatic:
+            return nil
+        case .individual:
+            return unsettled.remove(serial) == nil ? nil : undo
+        case .cumulative:
+            if serial <= settledThrough { return nil }
+            settledThrough = serial
+            return undo
+        }
+    }
+
+    /// The transaction it was part of was aborted: it can be settled again.
+    mutating func unsettle(_ undo: Undo) {
+        switch acknowledgement {
+        case .automatic: break
+        case .individual: unsettled.insert(undo.serial)
+        case .cumulative: if settledThrough == undo.serial { settledThrough = undo.settledThrough }
+        }
+    }
+
+    /// The connection is gone: the broker will deliver all of these again.
+    mutating func loseDeliveries() {
+        buffer.removeAll()
+        unsettled.removeAll()
+    }
+}
+
+/// What the conversation knows of one transaction.
+struct TransactionRecord: Sendable {
+    /// The connection it was begun on. It has no meaning on any other.
+    let link: LinkNumber
+    var isCommitting = false
+    /// Acknowledged or rejected in it; free again when it is aborted.
+    var settled: [(subscription: SubscriptionID, undo: SubscriptionRecord.Undo)] = []
+}

@@ -1,0 +1,67 @@
+import STOMP
+
+/// A message as it was received.
+public struct Message: Sendable {
+    let delivery: Delivery
+    private let engine: Engine
+
+    init(_ delivery: Delivery, _ engine: Engine) {
+        self.delivery = delivery
+        self.engine = engine
+    }
+
+    public var body: [UInt8] { delivery.frame.body }
+    /// The body as text. What is not UTF-8 is replaced.
+    public var text: String { delivery.frame.text }
+    /// All headers of the MESSAGE frame, those of the sender and those of the broker.
+    public var headers: Headers { Headers(fields: delivery.frame.headers) }
+
+    public var destination: String { delivery.frame["destination"] ?? "" }
+    /// The broker's name for the message. With brokerd the same at every delivery.
+    public var messageID: String { delivery.frame["message-id"] ?? "" }
+    public var contentType: String? { delivery.frame["content-type"] }
+    public var replyTo: String? { delivery.frame["reply-to"] }
+    /// The broker has tried to deliver it before.
+    public var redelivered: Bool { delivery.frame["redelivered"] == "true" }
+    /// How often it was delivered, this time included; nil if the broker does not say.
+    public var deliveryCount: Int? { delivery.frame["delivery-count"].flatMap { Int($0) } }
+
+    // MARK: Settling
+
+    /// The message is done with. With `Acknowledgement.cumulative`, so are all before it.
+    ///
+    /// Returns when it is on its way, or with `confirmation: .receipt` when the broker has it safely. Not needed
+    /// for at-least-once: an acknowledgement that is lost means that the message comes again.
+    ///
+    /// Throws `connectionLost` if the connection it came on is gone: the message will come again.
+    nonisolated(nonsending) public func acknowledge(
+        confirmation: Confirmation = .none, timeout: Duration? = nil
+    ) async throws(ClientError) {
+        try await settle(.acknowledge, confirmation, timeout)
+    }
+
+    /// The message could not be handled. The broker delivers it again, here or elsewhere, and gives it up after
+    /// its limit of deliveries; with `requeue: false` at once, to the dead-letter queue. With
+    /// `Acknowledgement.cumulative` it counts for all before it, too. Needs STOMP 1.1.
+    nonisolated(nonsending) public func reject(
+        requeue: Bool = true, confirmation: Confirmation = .none, timeout: Duration? = nil
+    ) async throws(ClientError) {
+        try await settle(.reject(requeue: requeue), confirmation, timeout)
+    }
+
+    private nonisolated(nonsending) func settle(
+        _ verdict: Verdict, _ confirmation: Confirmation, _ timeout: Duration?
+    ) async throws(ClientError) {
+        let deadline = engine.deadline(timeout)
+        switch confirmation {
+        case .none:
+            try engine.ask { (conversation, now) throws(ClientError) in
+                try conversation.settle(delivery, verdict, deadline: deadline, at: now)
+            }
+        case .receipt:
+            _ = try await engine.call { conversation, request, now in
+                conversation.settleConfirmed(delivery, verdict, as: request, deadline: deadline, at: now)
+            }
+        }
+    }
+}

@@ -1,0 +1,62 @@
+/// The messages of one destination, as a sequence.
+///
+///     for try await message in orders {
+///         try await handle(message)
+///         try await message.acknowledge()
+///     }
+///
+/// Ends after `cancel()` and after `Client.close()`; throws when the connection is lost for good or the broker
+/// refuses to restore the subscription. After a lost connection that comes back it simply goes on. Several tasks
+/// may iterate at once: each message goes to one of them.
+///
+/// The last reference to a subscription cancels it.
+public final class Subscription: AsyncSequence, Sendable {
+    public typealias Element = Message
+    public typealias Failure = ClientError
+
+    public let destination: String
+    private let id: SubscriptionID
+    /// Also keeps the client open.
+    private let client: Client
+
+    init(_ id: SubscriptionID, to destination: String, of client: Client) {
+        self.id = id
+        self.destination = destination
+        self.client = client
+    }
+
+    deinit { client.engine.apply { $0.forget(id, at: $1) } }
+
+    /// The next message; nil when the subscription has ended. With `Acknowledgement.automatic` the message is
+    /// acknowledged here.
+    nonisolated(nonsending) public func next() async throws(ClientError) -> Message? {
+        if Task.isCancelled { throw .cancelled }
+        let engine = client.engine
+        if let delivery = try engine.ask({ $0.take(from: id, at: $1) }) { return Message(delivery, engine) }
+        switch try await engine.call({ $0.next(from: id, as: $1, at: $2) }) {
+        case .message(let delivery): return Message(delivery, engine)
+        case .done, .end: return nil
+        }
+    }
+
+    /// UNSUBSCRIBE; returns when the broker has confirmed it. Messages that are not acknowledged by now, read
+    /// or not, go back to their queue.
+    nonisolated(nonsending) public func cancel(timeout: Duration? = nil) async throws(ClientError) {
+        let deadline = client.engine.deadline(timeout)
+        _ = try await client.engine.call { $0.cancel(id, as: $1, deadline: deadline, at: $2) }
+    }
+
+    public func makeAsyncIterator() -> Iterator { Iterator(subscription: self) }
+
+    public struct Iterator: AsyncIteratorProtocol {
+        let subscription: Subscription
+
+        public mutating func next() async throws(ClientError) -> Message? {
+            try await subscription.next()
+        }
+
+        public mutating func next(isolation: isolated (any Actor)?) async throws(ClientError) -> Message? {
+            try await subscription.next()
+        }
+    }
+}

@@ -1,0 +1,158 @@
+extension Verb {
+    /// Everything that brokerctl can do, in the order of its help.
+    static let all: [Verb] = broker + queues + clients + messages + itself
+
+    private static let queueName = Argument(name: "NAME", summary: "name of the queue, `orders` or `/queue/orders`")
+    private static let pattern = Option(
+        name: "--name", value: "PATTERN", summary: "only names that fit; `*` is any run of characters")
+    private static let stomp = Option(
+        name: "--stomp", value: "HOST:PORT", summary: "where to speak STOMP; the broker is asked if not given")
+
+    private static let broker = [
+        Verb(
+            "status", "Shows version, health, addresses, totals and rates.",
+            detail: "Exit code 1 when the broker is not ready.",
+            examples: ["brokerctl status", "brokerctl --admin 127.0.0.1:61680 status --json"], run: StatusVerbs.status),
+        Verb(
+            "store info", "Shows the storage: files, syncs, room, and what recovery found.",
+            examples: ["brokerctl store info"], run: StatusVerbs.store),
+        Verb(
+            "config show", "Shows the settings in effect, and where each comes from.",
+            options: [Option(name: "--changed", value: nil, summary: "only those that are not the default")],
+            examples: ["brokerctl config show --changed"], run: StatusVerbs.settings),
+        Verb(
+            "reload", "Makes the broker read its configuration file again.",
+            detail: "A file with a mistake is refused as a whole. Says what needs a restart.",
+            examples: ["brokerctl reload"], run: StatusVerbs.reload),
+    ]
+
+    private static let queues = [
+        Verb(
+            "queue list", "Lists queues.", options: [pattern],
+            examples: ["brokerctl queue list", "brokerctl queue list --name 'orders.*' --json"], run: QueueVerbs.list),
+        Verb(
+            "queue show", "Shows one queue.", arguments: [queueName],
+            examples: ["brokerctl queue show orders"], run: QueueVerbs.show),
+        Verb(
+            "queue create", "Makes a durable queue; one that exists stays as it is.", arguments: [queueName],
+            examples: ["brokerctl queue create orders"], run: QueueVerbs.create),
+        Verb(
+            "queue delete", "Deletes a queue.", arguments: [queueName],
+            options: [Option(name: "--force", value: nil, summary: "also when it has consumers or messages")],
+            examples: ["brokerctl queue delete orders", "brokerctl queue delete orders --force"], run: QueueVerbs.delete
+        ),
+        Verb(
+            "queue purge", "Throws away all messages of a queue that no consumer holds.", arguments: [queueName],
+            examples: ["brokerctl queue purge orders.dead"], run: QueueVerbs.purge),
+        Verb(
+            "queue browse", "Shows messages of a queue without consuming them, oldest first.", arguments: [queueName],
+            options: [
+                Option(name: "--from", value: "SEQUENCE", summary: "the first one (0)"),
+                Option(name: "--count", value: "N", summary: "at most so many (20)"),
+                Option(name: "--body-bytes", value: "N", summary: "at most so much of each body (256)"),
+                Option(name: "--full", value: nil, summary: "with headers, and bodies on lines of their own"),
+            ],
+            examples: ["brokerctl queue browse orders", "brokerctl queue browse orders --from 1000 --count 5 --full"],
+            run: QueueVerbs.browse),
+        Verb(
+            "queue move", "Moves messages that no consumer holds to another queue, oldest first.",
+            arguments: [
+                Argument(name: "FROM", summary: "the queue that loses them"),
+                Argument(name: "TO", summary: "the queue that gets them; made if it does not exist"),
+            ],
+            options: [Option(name: "--count", value: "N", summary: "at most so many (all that are there now)")],
+            examples: ["brokerctl queue move orders.dead orders", "brokerctl queue move orders later --count 100"],
+            run: QueueVerbs.move),
+    ]
+
+    private static let clients = [
+        Verb(
+            "topic list", "Lists topics.", options: [pattern],
+            examples: ["brokerctl topic list"], run: ClientVerbs.topics),
+        Verb(
+            "connection list", "Lists connections of clients.",
+            options: [Option(name: "--peer", value: "PATTERN", summary: "only addresses that fit, `127.0.0.1:*`")],
+            examples: ["brokerctl connection list"], run: ClientVerbs.connections),
+        Verb(
+            "connection close", "Ends a connection; what it has not acknowledged goes back to its queues.",
+            arguments: [Argument(name: "ID", summary: "as `brokerctl connection list` shows it")],
+            examples: ["brokerctl connection close 12"], run: ClientVerbs.close),
+        Verb(
+            "subscription list", "Lists subscriptions of clients.",
+            options: [
+                Option(name: "--connection", value: "ID", summary: "only those of this connection"),
+                Option(
+                    name: "--destination", value: "PATTERN", summary: "only destinations that fit, `/queue/orders*`"),
+            ],
+            examples: ["brokerctl subscription list --destination /queue/orders"], run: ClientVerbs.subscriptions),
+    ]
+
+    private static let messages = [
+        Verb(
+            "publish", "Sends a message, or the same one many times.",
+            arguments: [
+                Argument(name: "DESTINATION", summary: "`/queue/orders`, `/topic/news`; a bare name is a queue"),
+                Argument(
+                    name: "BODY", summary: "text; standard input if neither it nor --file is given", isOptional: true),
+            ],
+            options: [
+                Option(name: "--file", value: "PATH", summary: "a file whose bytes are the body"),
+                Option(name: "--header", value: "NAME:VALUE", summary: "a header of the message", isRepeatable: true),
+                Option(name: "--content-type", value: "TYPE", summary: "what the body is"),
+                Option(name: "--reply-to", value: "DESTINATION", summary: "where an answer is wanted"),
+                Option(name: "--count", value: "N", summary: "how many times (1)"),
+                Option(
+                    name: "--persistent", value: nil,
+                    summary: "the message is to outlive the broker's process (so it is anyway)"),
+                Option(
+                    name: "--no-persistent", value: nil, summary: "the message may be lost with the broker's process"),
+                Option(
+                    name: "--receipt", value: nil, summary: "wait until the broker has confirmed (so it does anyway)"),
+                Option(name: "--no-receipt", value: nil, summary: "do not wait for a confirmation"),
+                stomp,
+            ],
+            detail: "Exit code 0 means that every message was confirmed, and a persistent one is on disk. "
+                + "With --json: {\"confirmed\":true,\"messages\":1}.",
+            examples: [
+                "brokerctl publish /queue/orders '{\"id\": 1}' --content-type application/json",
+                "echo hello | brokerctl publish /topic/news --header lang:en",
+            ], run: MessageVerbs.publish),
+        Verb(
+            "consume", "Takes messages from a destination and prints them.",
+            arguments: [
+                Argument(name: "DESTINATION", summary: "`/queue/orders`, `/topic/news`; a bare name is a queue")
+            ],
+            options: [
+                Option(name: "--count", value: "N", summary: "stop after so many (1; no end with --follow)"),
+                Option(name: "--follow", value: nil, summary: "go on until interrupted"),
+                Option(
+                    name: "--timeout", value: "SECONDS",
+                    summary: "stop when no message comes for so long (10; never with --follow)"),
+                Option(
+                    name: "--ack", value: "MODE", summary: "when a message is gone from the queue (client-individual)",
+                    choices: ["auto", "client", "client-individual"]),
+                Option(name: "--body-only", value: nil, summary: "print bodies and nothing else, each with a line end"),
+                Option(
+                    name: "--header", value: "NAME:VALUE", summary: "a header of the SUBSCRIBE frame",
+                    isRepeatable: true),
+                stomp,
+            ],
+            detail:
+                "A message is acknowledged after it is printed, so an interrupted run loses none; with `--ack auto` "
+                + "those on their way are lost. Exit code 5 when fewer messages came than --count asks for.",
+            examples: ["brokerctl consume /queue/orders", "brokerctl consume /topic/news --follow --json"],
+            run: MessageVerbs.consume),
+    ]
+
+    private static let itself = [
+        Verb(
+            "version", "Prints the version of brokerctl.", examples: ["brokerctl version"], run: HelpVerbs.version),
+        Verb(
+            "help", "Lists the verbs, or explains one.",
+            arguments: [Argument(name: "VERB", summary: "one or two words", isOptional: true)],
+            examples: ["brokerctl help", "brokerctl help queue move"], run: HelpVerbs.help),
+        Verb(
+            "completion bash", "Prints a script that completes verbs and options in bash.",
+            examples: ["source <(brokerctl completion bash)"], run: HelpVerbs.completion),
+    ]
+}

@@ -1,0 +1,243 @@
+import Base
+import STOMP
+import Testing
+
+@testable import BrokerClient
+
+/// Drives a conversation by hand: plays its owner and its broker, keeps what it wanted done, and watches the rule
+/// that holds everywhere: no request is answered twice.
+struct Talk {
+    var conversation: Conversation
+    var now = Instant(nanoseconds: 1_000_000_000)
+    var sent: [Frame] = []
+    var heartBeats = 0
+    var dials: [Int] = []
+    var hangUps: [(link: LinkNumber, politely: Bool)] = []
+    var resumed = 0
+    var states: [ConnectionState] = []
+    var outcomes: [RequestID: Result<Reply, ClientError>] = [:]
+    private var lastNumber: UInt64 = 0
+
+    init(_ change: (inout ConversationSettings) -> Void = { _ in }) {
+        var settings = ConversationSettings(addresses: ["first:1"], identity: "me")
+        change(&settings)
+        conversation = Conversation(settings)
+    }
+
+    /// Logged in, without heart-beats and with nothing else said yet.
+    static func ready(
+        version: String = "1.2", _ change: (inout ConversationSettings) -> Void = { _ in }
+    ) -> Talk {
+        var talk = Talk(change)
+        let request = talk.connect()
+        talk.open()
+        talk.broker(.connected, ["version": version])
+        #expect(talk.outcomes[request] == .success(.done))
+        talk.sent = []
+        return talk
+    }
+
+    mutating func number() -> UInt64 {
+        lastNumber += 1
+        return lastNumber
+    }
+
+    mutating func request() -> RequestID { RequestID(number: number()) }
+
+    mutating func event<R>(_ body: (inout Conversation, Instant) throws -> R) rethrows -> R {
+        defer { absorb() }
+        return try body(&conversation, now)
+    }
+
+    private mutating func absorb() {
+        for effect in conversation.takeEffects() {
+            switch effect {
+            case .dial(_, let address): dials.append(address)
+            case .transmit(let frame): sent.append(frame)
+            case .heartBeat: heartBeats += 1
+            case .hangUp(let link, let politely): hangUps.append((link, politely))
+            case .resumeReading: resumed += 1
+            case .announce(let state): states.append(state)
+            case .complete(let id, let outcome):
+                #expect(outcomes.updateValue(outcome, forKey: id) == nil, "\(id) was answered twice")
+            }
+        }
+    }
+
+    // MARK: The owner
+
+    mutating func connect() -> RequestID {
+        let id = request()
+        event { $0.connect(as: id, at: $1) }
+        return id
+    }
+
+    mutating func open(passcode: String? = nil) {
+        let link = conversation.link
+        let isWanted = event { $0.opened(link, passcode: passcode, at: $1) }
+        #expect(isWanted)
+    }
+
+    mutating func lose(_ loss: ConnectionLoss = .ended(reason: "peer-closed")) {
+        let link = conversation.link
+        event { $0.ended(link, .connectionLost(loss), at: $1) }
+    }
+
+    /// Lets the time pass up to the next time that the conversation named, and a little less than nothing more.
+    mutating func sleepUntilWake() {
+        guard let wake = conversation.wake else {
+            Issue.record("the conversation waits for nothing")
+            return
+        }
+        now = max(now, wake)
+        event { $0.tick(at: $1) }
+    }
+
+    mutating func pass(milliseconds: UInt64) {
+        now = now.adding(milliseconds: milliseconds)
+        event { $0.tick(at: $1) }
+    }
+
+    /// From a lost connection to the next CONNECTED.
+    mutating func reconnect(version: String = "1.2") {
+        let before = dials.count
+        for _ in 0..<100 where dials.count == before { sleepUntilWake() }
+        open()
+        sent = []
+        broker(.connected, ["version": version])
+    }
+
+    // MARK: The program
+
+    mutating func send(
+        _ text: String, _ confirmation: BrokerClient.Confirmation = .receipt, headers: Headers = [:], within: UInt64 = 30_000
+    ) -> RequestID {
+        let id = request()
+        let frame = Frame.send(Array(text.utf8), to: "/queue/a", headers: headers, persistent: true)
+        let deadline = now.adding(milliseconds: within)
+        event { $0.send(frame, confirmation, as: id, deadline: deadline, at: $1) }
+        return id
+    }
+
+    mutating func subscribe(
+        _ acknowledgement: Acknowledgement = .individual, prefetch: Int = 3, to destination: String = "/queue/a"
+    ) -> (id: SubscriptionID, request: RequestID) {
+        let id = SubscriptionID(number: number())
+        let request = request()
+        let frame = Frame.subscribe(
+            id, to: destination, acknowledgement: acknowledgement, prefetch: prefetch, headers: [:])
+        let record = SubscriptionRecord(
+            frame: frame, destination: destination, acknowledgement: acknowledgement, prefetch: prefetch)
+        let deadline = now.adding(milliseconds: 30_000)
+        event { $0.subscribe(id, record, as: request, deadline: deadline, at: $1) }
+        return (id, request)
+    }
+
+    mutating func subscribed(
+        _ acknowledgement: Acknowledgement = .individual, prefetch: Int = 3
+    ) -> SubscriptionID {
+        let (id, request) = subscribe(acknowledgement, prefetch: prefetch)
+        receipt(request)
+        #expect(outcomes[request] == .success(.done))
+        sent = []
+        return id
+    }
+
+    mutating func next(_ id: SubscriptionID) -> RequestID {
+        let request = request()
+        event { $0.next(from: id, as: request, at: $1) }
+        return request
+    }
+
+    mutating func message(_ id: SubscriptionID) throws -> Delivery {
+        let request = next(id)
+        guard case .success(.message(let delivery))? = outcomes[request] else { throw Nothing() }
+        return delivery
+    }
+
+    struct Nothing: Error {}
+
+    mutating func settle(
+        _ delivery: Delivery, _ verdict: Verdict = .acknowledge, in transaction: TransactionID? = nil
+    ) throws(ClientError) {
+        defer { absorb() }
+        try conversation.settle(delivery, verdict, in: transaction, deadline: now, at: now)
+    }
+
+    mutating func cancel(_ request: RequestID) { event { $0.cancel(request, at: $1) } }
+
+    mutating func begin() -> TransactionID {
+        let transaction = TransactionID(number: number())
+        let id = request()
+        let deadline = now.adding(milliseconds: 30_000)
+        event { $0.begin(transaction, as: id, deadline: deadline, at: $1) }
+        return transaction
+    }
+
+    mutating func send(_ text: String, in transaction: TransactionID) -> RequestID {
+        let id = request()
+        let frame = Frame.send(Array(text.utf8), to: "/queue/a", headers: [:], persistent: true)
+        let deadline = now.adding(milliseconds: 30_000)
+        event { $0.send(frame, in: transaction, as: id, deadline: deadline, at: $1) }
+        return id
+    }
+
+    mutating func commit(_ transaction: TransactionID) -> RequestID {
+        let id = request()
+        let deadline = now.adding(milliseconds: 30_000)
+        event { $0.commit(transaction, as: id, deadline: deadline, at: $1) }
+        return id
+    }
+
+    mutating func close(within milliseconds: UInt64 = 5_000) -> RequestID {
+        let id = request()
+        event { $0.close(as: id, within: milliseconds, at: $1) }
+        return id
+    }
+
+    // MARK: The broker
+
+    @discardableResult
+    mutating func broker(
+        _ command: Command, _ headers: KeyValuePairs<String, String> = [:], text: String = ""
+    ) -> Bool {
+        let link = conversation.link
+        return event { $0.received(Frame(command, headers, text: text), on: link, at: $1) }
+    }
+
+    mutating func receipt(_ request: RequestID) {
+        broker(.receipt, ["receipt-id": String(request.number)])
+    }
+
+    /// Confirms everything sent so far that asked for it.
+    mutating func confirmAll() {
+        for receipt in sent.compactMap({ $0["receipt"] }) { broker(.receipt, ["receipt-id": receipt]) }
+    }
+
+    @discardableResult
+    mutating func deliver(_ text: String, to id: SubscriptionID) -> Bool {
+        broker(
+            .message,
+            [
+                "subscription": String(id.number), "message-id": "m-\(text)", "ack": "a-\(text)",
+                "destination": "/queue/a",
+            ], text: text)
+    }
+
+    mutating func expectTaken(
+        _ text: String, to id: SubscriptionID, _ expected: Bool, at location: SourceLocation = #_sourceLocation
+    ) {
+        let isTaken = deliver(text, to: id)
+        #expect(isTaken == expected, sourceLocation: location)
+    }
+
+    mutating func expectNext(
+        _ text: String, from id: SubscriptionID, at location: SourceLocation = #_sourceLocation
+    ) throws {
+        let delivery = try message(id)
+        #expect(delivery.frame.text == text, sourceLocation: location)
+    }
+
+    var sentText: [String] { sent.map { "\($0.command.text) \($0.text)" } }
+    var commands: [Command] { sent.map(\.command) }
+}

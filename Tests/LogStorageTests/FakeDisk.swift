@@ -1,0 +1,388 @@
+import Glibc
+import Synchronization
+
+@testable import LogStorage
+
+/// A small random generator that can be repeated from its seed (SplitMix64).
+struct Dice: RandomNumberGenerator {
+    var state: UInt64
+    init(_ seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
+
+    mutating func roll(_ range: Range<Int>) -> Int { Int.random(in: range, using: &self) }
+    /// True once in `n` times.
+    mutating func oneIn(_ n: Int) -> Bool { roll(0..<n) == 0 }
+}
+
+/// A disk in memory that knows what is synced.
+///
+/// What a power cut leaves: of each file its synced bytes and any part of what was written since, in
+/// sectors of 512 bytes and in any order; of each directory its synced entries and the first so many
+/// changes since. Nothing is lost that was synced, unless a test damages it by hand.
+final class FakeDisk: Disk {
+    enum Kind: Sendable { case open, create, read, write, sync, truncate, rename, remove, makeDirectory, syncDirectory, list }
+
+    struct Operation: Sendable {
+        var index: Int
+        var kind: Kind
+        var path: String
+    }
+
+    struct Inode: Sendable {
+        var bytes: [UInt8] = []
+        var synced: [UInt8] = []
+        var pending: [Change] = []
+
+        enum Change: Sendable {
+            case write(Int, [UInt8])
+            case truncate(Int)
+        }
+
+        mutating func apply(_ change: Change) {
+            switch change {
+            case .truncate(let size):
+                if size < bytes.count { bytes.removeLast(bytes.count - size) }
+                if size > bytes.count { bytes.append(contentsOf: repeatElement(0, count: size - bytes.count)) }
+            case .write(let offset, let run):
+                if bytes.count < offset + run.count {
+                    bytes.append(contentsOf: repeatElement(0, count: offset + run.count - bytes.count))
+                }
+                bytes.replaceSubrange(offset..<offset + run.count, with: run)
+            }
+        }
+    }
+
+    enum NameChange: Sendable {
+        case link(String, Int)
+        case unlink(String)
+        case rename(String, String)
+    }
+
+    /// All that there is; a value, so that a crash is a copy.
+    struct Image: Sendable {
+        var inodes: [Int: Inode] = [:]
+        var names: [String: Int] = [:]
+        var syncedNames: [String: Int] = [:]
+        var pendingNames: [String: [NameChange]] = [:]
+        var nextInode = 1
+        var capacity = 1 << 40
+
+        static let directory = 0
+
+        var used: Int { Set(names.values).reduce(0) { $0 + (inodes[$1]?.bytes.count ?? 0) } }
+
+        static func parent(_ path: String) -> String {
+            path.lastIndex(of: "/").map { String(path[..<$0]) } ?? ""
+        }
+
+        mutating func change(_ change: NameChange, in directory: String) {
+            Self.apply(change, to: &names)
+            pendingNames[directory, default: []].append(change)
+        }
+
+        static func apply(_ change: NameChange, to names: inout [String: Int]) {
+            switch change {
+            case .link(let path, let inode): names[path] = inode
+            case .unlink(let path): names[path] = nil
+            case .rename(let from, let to):
+                if let inode = names.removeValue(forKey: from) { names[to] = inode }
+            }
+        }
+
+        mutating func syncDirectory(_ directory: String) {
+            for change in pendingNames[directory] ?? [] { Self.apply(change, to: &syncedNames) }
+            pendingNames[directory] = nil
+        }
+
+        /// What a power cut leaves; `keep` 0 nothing that was not synced, 1 all of it, else by dice.
+        func afterPowerCut(_ keep: Int, _ dice: inout Dice) -> Image {
+            var after = Image()
+            after.capacity = capacity
+            after.nextInode = nextInode
+            var left = syncedNames
+            for directory in pendingNames.keys.sorted() {
+                let changes = pendingNames[directory] ?? []
+                let count = keep == 0 ? 0 : keep == 1 ? changes.count : dice.roll(0..<changes.count + 1)
+                for change in changes[..<count] { Self.apply(change, to: &left) }
+            }
+            for path in left.keys.sorted() {
+                var parent = Self.parent(path)
+                var isReachable = true
+                while !parent.isEmpty {
+                    if left[parent] == nil { isReachable = false }
+                    parent = Self.parent(parent)
+                }
+                guard isReachable, let id = left[path] else { continue }
+                after.names[path] = id
+                if id == Self.directory || after.inodes[id] != nil { continue }
+                guard let inode = inodes[id] else { continue }
+                let bytes = Self.cut(inode, keep, &dice)
+                after.inodes[id] = Inode(bytes: bytes, synced: bytes)
+            }
+            after.syncedNames = after.names
+            return after
+        }
+
+        private static func cut(_ inode: Inode, _ keep: Int, _ dice: inout Dice) -> [UInt8] {
+            if keep == 1 { return inode.bytes }
+            var left = Inode(bytes: inode.synced)
+            if keep == 0 { return left.bytes }
+            let way = dice.roll(0..<5)
+            if way == 0 { return left.bytes }
+            if way == 1 { return inode.bytes }
+            let prefix = way == 2 ? dice.roll(0..<inode.pending.count + 1) : inode.pending.count
+            for change in inode.pending[..<prefix] {
+                guard way > 2, case .write(let offset, let run) = change else {
+                    left.apply(change)
+                    continue
+                }
+                var at = 0
+                while at < run.count {
+                    let sector = 512 - (offset + at) % 512
+                    let end = min(run.count, at + sector)
+                    // The size may be there without the bytes: then zeros are.
+                    if dice.oneIn(2) {
+                        left.apply(.write(offset + at, Array(run[at..<end])))
+                    } else if way == 4, left.bytes.count < offset + end {
+                        left.apply(.truncate(offset + end))
+                    }
+                    at = end
+                }
+            }
+            return left.bytes
+        }
+    }
+
+    let image: Mutex<Image>
+    private let counter = Atomic<Int>(0)
+    /// Asked before each operation: an error number makes it fail.
+    let fault = Mutex<(@Sendable (Operation) -> Int32?)?>(nil)
+    /// Told before each operation; may use the disk and the store.
+    let watch = Mutex<(@Sendable (Operation) -> Void)?>(nil)
+    /// What the free space is said to be.
+    let free = Mutex<UInt64>(1 << 40)
+    private let isLocked = Mutex(false)
+
+    init(_ image: Image = Image()) { self.image = Mutex(image) }
+
+    var operations: Int { counter.load(ordering: .relaxed) }
+
+    func copy() -> Image { image.withLock { $0 } }
+
+    /// Changes the synced bytes of a file, as damage does.
+    func damage(_ path: String, _ change: (inout [UInt8]) -> Void) {
+        image.withLock { image in
+            guard let id = image.names[path] else { return }
+            var inode = image.inodes[id] ?? Inode()
+            change(&inode.bytes)
+            image.inodes[id] = Inode(bytes: inode.bytes, synced: inode.bytes)
+        }
+    }
+
+    func bytes(_ path: String) -> [UInt8]? {
+        image.withLock { image in image.names[path].flatMap { image.inodes[$0]?.bytes } }
+    }
+
+    func put(_ path: String, _ bytes: [UInt8]) {
+        image.withLock { image in
+            let id = image.nextInode
+            image.nextInode += 1
+            image.inodes[id] = FakeDisk.Inode(bytes: bytes, synced: bytes)
+            image.names[path] = id
+            image.syncedNames[path] = id
+        }
+    }
+
+    func drop(_ path: String) {
+        image.withLock { image in
+            image.names[path] = nil
+            image.syncedNames[path] = nil
+        }
+    }
+
+    var paths: [String] { image.withLock { $0.names.keys.sorted() } }
+
+    fileprivate func begin(_ kind: Kind, _ path: String) throws(DiskError) {
+        let index = counter.add(1, ordering: .relaxed).newValue
+        let operation = Operation(index: index, kind: kind, path: path)
+        if let watch = watch.withLock({ $0 }) { watch(operation) }
+        if let fault = fault.withLock({ $0 }), let code = fault(operation) {
+            throw DiskError("\(kind)", path, code: code)
+        }
+    }
+
+    // MARK: Disk
+
+    func makeDirectory(_ path: String) throws(DiskError) {
+        try begin(.makeDirectory, path)
+        image.withLock { image in
+            if image.names[path] == nil { image.change(.link(path, Image.directory), in: Image.parent(path)) }
+        }
+    }
+
+    func open(_ path: String, _ opening: DiskOpening) throws(DiskError) -> any DiskFile {
+        if case .create = opening { try begin(.create, path) } else { try begin(.open, path) }
+        let id = image.withLock { image -> Int? in
+            if let id = image.names[path] {
+                if case .create = opening {
+                    image.inodes[id]?.apply(.truncate(0))
+                    image.inodes[id]?.pending.append(.truncate(0))
+                }
+                return id
+            }
+            guard case .create = opening else { return nil }
+            let parent = Image.parent(path)
+            if !parent.isEmpty, image.names[parent] == nil { return nil }
+            let id = image.nextInode
+            image.nextInode += 1
+            image.inodes[id] = Inode()
+            image.change(.link(path, id), in: parent)
+            return id
+        }
+        guard let id else { throw DiskError("open", path, code: ENOENT) }
+        return FakeFile(self, path, id)
+    }
+
+    func rename(_ path: String, to target: String) throws(DiskError) {
+        try begin(.rename, path)
+        let isThere = image.withLock { image in
+            let isThere = image.names[path] != nil
+            if isThere { image.change(.rename(path, target), in: Image.parent(path)) }
+            return isThere
+        }
+        if !isThere { throw DiskError("rename", path, code: ENOENT) }
+    }
+
+    func remove(_ path: String) throws(DiskError) {
+        try begin(.remove, path)
+        let isThere = image.withLock { image in
+            let isThere = image.names[path] != nil
+            if isThere { image.change(.unlink(path), in: Image.parent(path)) }
+            return isThere
+        }
+        if !isThere { throw DiskError("remove", path, code: ENOENT) }
+    }
+
+    func removeDirectory(_ path: String) throws(DiskError) {
+        try begin(.remove, path)
+        let code = image.withLock { image -> Int32 in
+            if image.names[path] == nil { return ENOENT }
+            if image.names.keys.contains(where: { $0.hasPrefix(path + "/") }) { return ENOTEMPTY }
+            image.change(.unlink(path), in: Image.parent(path))
+            return 0
+        }
+        if code != 0 { throw DiskError("remove", path, code: code) }
+    }
+
+    func names(in directory: String) throws(DiskError) -> [String] {
+        try begin(.list, directory)
+        let prefix = directory.isEmpty ? "" : directory + "/"
+        return image.withLock { image in
+            image.names.keys.filter { $0.hasPrefix(prefix) && !$0.dropFirst(prefix.count).contains("/") }
+                .map { String($0.dropFirst(prefix.count)) }
+        }
+    }
+
+    func syncDirectory(_ path: String) throws(DiskError) {
+        try begin(.syncDirectory, path)
+        image.withLock { $0.syncDirectory(path) }
+    }
+
+    func freeBytes() throws(DiskError) -> UInt64 { free.withLock { $0 } }
+
+    func lock(_ path: String) throws(DiskError) -> any DiskLock {
+        let isHeld = isLocked.withLock { isLocked in
+            defer { isLocked = true }
+            return isLocked
+        }
+        if isHeld { throw DiskError("locking", path, code: EWOULDBLOCK, detail: "process 1 has it") }
+        return FakeLock(self)
+    }
+
+    func checkStillThere() throws(DiskError) {}
+
+    fileprivate func unlock() { isLocked.withLock { $0 = false } }
+}
+
+private final class FakeLock: DiskLock {
+    private let disk: FakeDisk
+    init(_ disk: FakeDisk) { self.disk = disk }
+    deinit { disk.unlock() }
+}
+
+private final class FakeFile: DiskFile {
+    let path: String
+    private let disk: FakeDisk
+    private let id: Int
+
+    init(_ disk: FakeDisk, _ path: String, _ id: Int) {
+        self.disk = disk
+        self.path = path
+        self.id = id
+    }
+
+    func read(into target: UnsafeMutableRawBufferPointer, at offset: Int) throws(DiskError) -> Int {
+        try disk.begin(.read, path)
+        return disk.image.withLock { image in
+            guard let bytes = image.inodes[id]?.bytes, offset < bytes.count else { return 0 }
+            let count = min(target.count, bytes.count - offset)
+            bytes.withUnsafeBytes { target.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[offset..<offset + count])) }
+            return count
+        }
+    }
+
+    func write(_ pieces: [UnsafeRawBufferPointer], at offset: Int) throws(DiskError) {
+        var run: [UInt8] = []
+        for piece in pieces { run.append(contentsOf: piece) }
+        do throws(DiskError) {
+            try disk.begin(.write, path)
+        } catch {
+            // A write that fails may have done a part of its work.
+            keep(Array(run[..<(run.count / 2)]), at: offset)
+            throw error
+        }
+        if !keep(run, at: offset) { throw DiskError("write", path, code: ENOSPC) }
+    }
+
+    /// False when there is no room for all of it.
+    @discardableResult private func keep(_ run: [UInt8], at offset: Int) -> Bool {
+        disk.image.withLock { image in
+            let size = image.inodes[id]?.bytes.count ?? 0
+            let growth = max(0, offset + run.count - size)
+            let room = growth == 0 ? 0 : max(0, image.capacity - image.used)
+            let kept = growth <= room ? run : Array(run[..<max(0, run.count - (growth - room))])
+            if !kept.isEmpty {
+                image.inodes[id]?.apply(.write(offset, kept))
+                image.inodes[id]?.pending.append(.write(offset, kept))
+            }
+            return kept.count == run.count
+        }
+    }
+
+    func syncData() throws(DiskError) {
+        try disk.begin(.sync, path)
+        disk.image.withLock { image in
+            guard let bytes = image.inodes[id]?.bytes else { return }
+            image.inodes[id] = FakeDisk.Inode(bytes: bytes, synced: bytes)
+        }
+    }
+
+    func sync() throws(DiskError) { try syncData() }
+
+    func truncate(to size: Int) throws(DiskError) {
+        try disk.begin(.truncate, path)
+        disk.image.withLock { image in
+            image.inodes[id]?.apply(.truncate(size))
+            image.inodes[id]?.pending.append(.truncate(size))
+        }
+    }
+
+    func size() throws(DiskError) -> Int { disk.image.withLock { $0.inodes[id]?.bytes.count ?? 0 } }
+}
