@@ -77,15 +77,19 @@ extension Core {
         let slot = subscriptions[consumer].slot
         let session = Int(subscriptions[consumer].session.index)
         let tag = subscriptions[consumer].nextTag
+        subscriptions[consumer].nextTag = tag &+ 1
         if mode == .auto {
-            subscriptions[consumer].firstTag &+= 1
+            subscriptions[consumer].firstTag = tag &+ 1
             queues[index].bytes &-= UInt64(content.count)
             totals.acknowledged &+= 1
-            if isStored { settle(queues[index].id, sequence, bytes: content.count) }
+            if isStored {
+                makeRoom(for: 0, into: &effects)
+                settle(queues[index].id, sequence, bytes: content.count)
+            }
         } else {
             subscriptions[consumer].deliveries.append(
                 Subscription.InFlight(
-                    sequence: sequence, bytes: content.count, count: count, headerBytes: headerBytes,
+                    tag: tag, sequence: sequence, bytes: content.count, count: count, headerBytes: headerBytes,
                     state: .unacknowledged, transaction: 0, content: isStored ? nil : content))
             subscriptions[consumer].heldCount &+= 1
             subscriptions[consumer].heldBytes &+= Int(content.count)
@@ -127,20 +131,24 @@ extension Core {
         else {
             throw Refusal(.unknownDelivery, "the message was not delivered on this subscription or is settled already")
         }
+        let first = mode == .cumulative ? subscriptions[consumer].index(atOrAfter: subscriptions[consumer].openFrom) : at
         if transaction != 0 {
-            try countOperation(transaction, of: session, bytes: 0)
+            let count = (first...at).count { subscriptions[consumer].deliveries[$0].state == .unacknowledged }
+            try countOperations(count, in: transaction, of: session, bytes: 0)
             sessions[Int(session)].transactions[transaction]?.subscriptions.insert(Int32(consumer))
         }
         var back: [QueueState.Returned] = []
-        for position in (mode == .cumulative ? 0 : at)...at
+        for position in first...at
         where subscriptions[consumer].deliveries[position].state == .unacknowledged {
             if transaction != 0 {
                 decide(position, of: consumer, accept: accept, transaction: transaction)
             } else {
+                makeRoom(for: 0, into: &effects)
                 finish(position, of: consumer, accept: accept, held: true, back: &back)
             }
         }
-        subscriptions[consumer].dropSettledFront()
+        if mode == .cumulative { subscriptions[consumer].openFrom = tag &+ 1 }
+        subscriptions[consumer].dropSettled()
         let queue = Int(subscriptions[consumer].queue)
         if !back.isEmpty { queues[queue].takeBack(back) }
         dispatch(queue, into: &effects)
@@ -207,7 +215,7 @@ extension Core {
             for position in 0..<subscription.deliveries.count {
                 let delivery = subscription.deliveries[position]
                 if delivery.sequence == sequence, delivery.state == .unacknowledged {
-                    return (candidate, subscription.firstTag &+ UInt64(position))
+                    return (candidate, delivery.tag)
                 }
             }
         }

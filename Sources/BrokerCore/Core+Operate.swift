@@ -192,7 +192,10 @@ extension Core {
         }
         let index = Int(found)
         let count = queues[index].ready
-        for back in queues[index].returned.reversed() { settle(queues[index].id, back.sequence, bytes: back.bytes) }
+        for back in queues[index].returned.reversed() {
+            makeRoom(for: 0, into: &effects)
+            settle(queues[index].id, back.sequence, bytes: back.bytes)
+        }
         let returnedBytes = queues[index].returned.reduce(UInt64(0)) { $0 + UInt64($1.bytes) }
         queues[index].returned.removeAll()
         queues[index].evict()
@@ -262,7 +265,7 @@ extension Core {
             }
             queues[index].attempts[message.sequence] = nil
             queues[index].bytes &-= UInt64(message.content.count)
-            if payloadBytes > 0, payloadBytes + Int(message.content.count) > limits.batchBytes { seal(into: &effects) }
+            makeRoom(for: Int(message.content.count), records: 2, into: &effects)
             let (slice, offset) = keep(message.content.bytes)
             store(slice, offset: offset, headerBytes: message.headerBytes, flags: flag, in: destination)
             settle(queues[index].id, message.sequence, bytes: message.content.count)

@@ -97,18 +97,14 @@ extension Core {
             return enqueueTransient(keepTransient(send.content), headerBytes: send.headerBytes, in: index, into: &effects)
         }
         if let diskShort { throw Refusal(.diskShort, diskShort) }
-        try makeRoom(for: send.content.count, into: &effects)
+        let count = send.content.count
+        guard count <= Batch.payloadLimit else {
+            throw Refusal(.messageTooLarge, "\(count) bytes are more than the \(Batch.payloadLimit) that can be stored together")
+        }
+        makeRoom(for: count, into: &effects)
         let (slice, offset) = keep(send.content)
         store(slice, offset: offset, headerBytes: send.headerBytes, flags: send.flags, in: index)
         if send.flags & MessageFlags.durable == 0 { dispatch(index, into: &effects) }
-    }
-
-    /// Closes the batch that is being filled if `bytes` more would make it too large.
-    mutating func makeRoom(for bytes: Int, into effects: inout Effects) throws(Refusal) {
-        guard bytes <= Batch.payloadLimit else {
-            throw Refusal(.messageTooLarge, "\(bytes) bytes are more than the \(Batch.payloadLimit) that can be stored together")
-        }
-        if payloadBytes > 0, payloadBytes + bytes > limits.batchBytes { seal(into: &effects) }
     }
 
     /// A message whose bytes are in the batch becomes the last of its queue.
@@ -212,6 +208,12 @@ extension Core {
         if try TopicPattern(name).hasWildcard {
             throw Refusal(.wildcardInSend, "*, **, > and # stand for words in SUBSCRIBE only")
         }
+        return topicIndex(of: name)
+    }
+
+    /// The topic of a name that is known to be a good one.
+    mutating func topicIndex(of name: [UInt8]) -> Int {
+        if let index = topicByName[name] { return Int(index) }
         if topics.count >= limits.topics { forgetTopics() }
         topics.append(TopicState(name: name, generation: topicGeneration))
         topicByName[name] = Int32(topics.count - 1)

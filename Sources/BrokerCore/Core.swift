@@ -102,16 +102,17 @@ public struct Core: Sendable {
     public mutating func close(_ id: SessionID, into effects: inout Effects) {
         guard isOpen(id) else { return }
         let session = sessions[Int(id.index)]
-        for number in session.transactions.keys.sorted() { abort(number, of: id.index, into: &effects) }
-        var touched: [Int32] = []
+        // Nothing is handed out before all is taken back, or this session could get some of it.
+        var touched: Set<Int> = []
+        for number in session.transactions.keys.sorted() { touched.formUnion(abort(number, of: id.index)) }
         for slot in session.subscriptions.keys.sorted() {
             guard let index = session.subscriptions[slot] else { continue }
-            touched.append(endSubscription(index, into: &effects))
+            touched.insert(endSubscription(index, into: &effects))
         }
         sessions[Int(id.index)] = CoreSession(address: session.address, generation: 0)
         freeSessions.append(id.index)
         for queue in session.temporaries { removeQueue(Int(queue)) }
-        for queue in touched { dispatch(Int(queue), into: &effects) }
+        for queue in touched.sorted() { dispatch(queue, into: &effects) }
         seal(into: &effects)
     }
 
@@ -173,7 +174,7 @@ public struct Core: Sendable {
         case .commit(let transaction):
             try commit(transaction, of: id.index, into: &effects)
         case .abort(let transaction):
-            abort(transaction, of: id.index, into: &effects)
+            for queue in abort(transaction, of: id.index).sorted() { dispatch(queue, into: &effects) }
         case .flushed(let bytes):
             flushed(bytes, of: id.index, into: &effects)
         }
@@ -316,6 +317,19 @@ public struct Core: Sendable {
         records.reserveCapacity(usualRecords)
         payloadBytes = 0
         batchNumber += 1
+    }
+
+    /// What a record counts for in the size of a batch, in bytes; on disk it is not larger.
+    static let recordBytes = 64
+
+    /// Closes the batch that was filled if it is not empty and `bytes` of payload in `count` more
+    /// records would make it too large for a journal segment. Nothing that belongs together may lie
+    /// on both sides of a call.
+    @inline(__always)
+    mutating func makeRoom(for bytes: Int, records count: Int = 1, into effects: inout Effects) {
+        if records.isEmpty { return }
+        let size = payloadBytes &+ bytes &+ (records.count &+ count) &* Self.recordBytes
+        if size > limits.batchBytes { seal(into: &effects) }
     }
 
     /// Copies `bytes` into the batch and says where they are, in memory and in the payload.

@@ -116,7 +116,8 @@ struct QueueState: Sendable {
         returned.sort { $0.sequence > $1.sequence }
     }
 
-    /// Lets go of the bytes in the window; they can be read again. Stored queues only.
+    /// Lets go of the bytes in the window; they can be read again. Stored queues only. A page that was
+    /// asked for stays good: what is in the window is untouched, so storage has had it all along.
     mutating func evict() {
         guard let first = window.first else { return }
         for index in 0..<window.count where window[index].count > 0 {
@@ -126,7 +127,5 @@ struct QueueState: Sendable {
         coldCount += UInt64(window.count)
         window.removeAll()
         windowBytes = 0
-        pageEpoch &+= 1
-        pageOutstanding = false
     }
 }

@@ -18,7 +18,7 @@ extension Session {
         sends &+= 1
         let name = UnsafeBufferPointer(rebasing: UnsafeBufferPointer(frame)[destination.value])
         if version != .v10, parser.layout.isPlain, parser.layout.contentLength != nil, replyTo == nil, !destination.hasEscape,
-            name.first != UInt8(ascii: "/") || !name.starts(with: Self.temporaryPrefix.utf8)
+            !Self.isTemporary(name)
         {
             sendInPlace(frame, flags: flags, transaction: transaction, batch: &batch)
         } else {
@@ -26,9 +26,16 @@ extension Session {
         }
     }
 
+    @inline(__always)
     private func isFalse(_ known: KnownHeader, _ frame: Frame) -> Bool {
-        guard let value = header(known, frame) else { return false }
+        guard let value = header(known, frame), value.count == 5 else { return false }
         return value.elementsEqual("false".utf8)
+    }
+
+    /// Whether a destination is a name of this connection only. Looks at one byte of most others.
+    @inline(__always)
+    private static func isTemporary(_ name: UnsafeBufferPointer<UInt8>) -> Bool {
+        name.count > 2 && name[2] == UInt8(ascii: "e") && name.starts(with: temporaryPrefix.utf8)
     }
 
     @inline(__always)
