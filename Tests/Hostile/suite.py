@@ -48,7 +48,8 @@ class Target:
         assert not before, f"{before} before the receipt of SUBSCRIBE"
 
     def send(self, connection, destination, body=b"x", **more):
-        connection.ask("SEND", {"destination": destination, **more}, body)
+        """SEND, confirmed. Messages that come before the receipt can be read afterwards."""
+        connection.unread += connection.ask("SEND", {"destination": destination, **more}, body)
 
     def bodies(self, destination, count):
         """Takes `count` messages from a queue, by a client of its own, and no more."""

@@ -25,6 +25,13 @@ class ErrorFrame(Exception):
         self.frame = frame
 
 
+def readable(sock, seconds):
+    """Whether something comes (or the end) in this time. `select` knows 1024 descriptors only."""
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
+
+
 class Frame:
     """A frame as it stood on the wire; header values are decoded as in STOMP 1.2."""
 
@@ -74,6 +81,7 @@ class Connection:
     def __init__(self, port, host="127.0.0.1", patience=10.0, version="1.2", login=True, headers=None):
         self.patience = patience
         self.inbox = bytearray()
+        self.unread = []  # frames put back, to be read again first
         self.heart_beats = 0
         self.receipts_made = 0
         self.sock = socket.create_connection((host, port), timeout=patience)
@@ -108,13 +116,15 @@ class Connection:
 
     def read(self, seconds=None):
         """The next frame. Heart-beats are counted and passed over."""
+        if self.unread:
+            return self.unread.pop(0)
         until = time.monotonic() + (self.patience if seconds is None else seconds)
         while True:
             found = self.parse()
             if found is not None:
                 return found
             left = until - time.monotonic()
-            if left <= 0 or not select.select([self.sock], [], [], left)[0]:
+            if left <= 0 or not readable(self.sock, left):
                 raise Timeout(f"nothing came in time (have {bytes(self.inbox[:80])!r})")
             try:
                 data = self.sock.recv(1 << 18)
