@@ -1,5 +1,5 @@
 import Base
-import Foundation
+import FoundationEssentials
 import Net
 
 extension SocketAddress {

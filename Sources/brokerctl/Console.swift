@@ -1,4 +1,4 @@
-import Foundation
+import FoundationEssentials
 
 /// Where brokerctl reads and writes. Tests give one that keeps what was written.
 struct Console {
