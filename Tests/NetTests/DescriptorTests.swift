@@ -23,7 +23,8 @@ import Testing
                 Script { script in
                     script.onReceived = { bytes, connection in
                         switch bytes[0] {
-                        case 0: connection.outbox.withTail { $0.append("bye") }
+                        case 0:
+                            connection.outbox.withTail { $0.append("bye") }
                             connection.finish(.finished("asked"))
                         case 1: connection.abort(.aborted("asked"))
                         case 2:
@@ -51,8 +52,8 @@ import Testing
                 }
             }
             try cycle()
-            guard ended.wait(until: { $0 == 4 }), Watched(0).wait(until: { _ in house.listener.counters().current == 0 })
-            else { exit(4) }
+            guard ended.wait(until: { $0 == 4 }) else { exit(4) }
+            guard Watched(0).wait(until: { _ in house.listener.counters().current == 0 }) else { exit(8) }
             let before = DescriptorTests.openDescriptors()
             for _ in 0..<rounds { try cycle() }
             guard ended.wait(until: { $0 == 4 + 4 * rounds }) else { exit(5) }
@@ -69,8 +70,9 @@ import Testing
             let loop = IOLoop(index: 0)
             let listener = try Listener(
                 address: SocketAddress(parsing: "127.0.0.1:0"), loops: [loop],
-                limits: ListenerLimits(pauseMilliseconds: 20), onPause: { why in told.change { $0.append(why) } }
-            ) { _ in Script.echo() }
+                limits: ListenerLimits(pauseMilliseconds: 20),
+                onPause: { why in told.change { $0.append(why) } },
+                makeHandler: { _ in Script.echo() })
             listener.start()
             func echo(_ peer: Peer) throws {
                 try peer.send([1])

@@ -45,7 +45,8 @@ final class House: Sendable {
 
     init(
         _ address: String = "127.0.0.1:0", settings: LoopSettings = LoopSettings(),
-        limits: ListenerLimits = ListenerLimits(), makeHandler: @escaping @Sendable (Connection) -> any ConnectionHandler
+        limits: ListenerLimits = ListenerLimits(),
+        makeHandler: @escaping @Sendable (Connection) -> any ConnectionHandler
     ) throws {
         loop = IOLoop(index: 0, settings: settings)
         listener = try Listener(
