@@ -101,6 +101,7 @@ struct PageReader: ~Copyable {
     ) -> Bool {
         let key = FileKey(queue: filling.page.request.queue.rawValue, first: file.first)
         clock += 1
+        var wanted = sequences.first ?? filling.page.resumeAt
         do throws(DiskError) {
             if files[key] == nil {
                 if files.count >= Self.openFilesMax, let oldest = files.min(by: { $0.value.usedAt < $1.value.usedAt }) {
@@ -116,11 +117,12 @@ struct PageReader: ~Copyable {
             }
             for sequence in sequences {
                 if filling.isFull { return true }
+                wanted = sequence
                 try reader.read(sequence, limit: file.bytes, &window, into: &filling, &arena)
             }
         } catch {
             if error.isMissing { return false }
-            filling.fail(at: filling.page.resumeAt, "\(error)")
+            filling.fail(at: wanted, "\(error)")
         }
         return true
     }
