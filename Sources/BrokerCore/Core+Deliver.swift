@@ -16,7 +16,7 @@ extension Core {
                     from: index, to: Int(consumer), into: &effects)
             case .returned:
                 guard let consumer = nextConsumer(index) else { return }
-                guard let back = queues[index].returned.popLast(), let content = back.content else { return }
+                guard let back = queues[index].returned.popLowest(), let content = back.content else { return }
                 deliver(
                     content, headerBytes: back.headerBytes, sequence: back.sequence, count: back.count &+ 1,
                     from: index, to: Int(consumer), into: &effects)
@@ -137,7 +137,7 @@ extension Core {
             try countOperations(count, in: transaction, of: session, bytes: 0)
             sessions[Int(session)].transactions[transaction]?.subscriptions.insert(Int32(consumer))
         }
-        var back: [QueueState.Returned] = []
+        var back: [Returned] = []
         for position in first...at
         where subscriptions[consumer].deliveries[position].state == .unacknowledged {
             if transaction != 0 {
@@ -166,7 +166,7 @@ extension Core {
     /// A delivery ends: its message is gone, or comes back.
     @inline(__always)
     mutating func finish(
-        _ position: Int, of consumer: Int, accept: Bool, held: Bool, back: inout [QueueState.Returned]
+        _ position: Int, of consumer: Int, accept: Bool, held: Bool, back: inout [Returned]
     ) {
         let delivery = subscriptions[consumer].deliveries[position]
         subscriptions[consumer].deliveries[position].state = .settled
@@ -186,7 +186,7 @@ extension Core {
             return
         }
         back.append(
-            QueueState.Returned(
+            Returned(
                 sequence: delivery.sequence, bytes: delivery.bytes, count: delivery.count,
                 headerBytes: delivery.headerBytes, content: delivery.content))
         if queues[queue].isStored {

@@ -81,7 +81,7 @@ extension Core {
         queues[queue].consumers.removeAll { $0 == index }
         queues[queue].turn = 0
         if let topic = subscription.topic { stopListening(topic, index) }
-        var back: [QueueState.Returned] = []
+        var back: [Returned] = []
         for position in 0..<subscription.deliveries.count
         where subscriptions[at].deliveries[position].state == .unacknowledged {
             makeRoom(for: 0, into: &effects)

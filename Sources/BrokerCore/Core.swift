@@ -223,29 +223,17 @@ public struct Core: Sendable {
             return
         }
         queues[index].failure = nil
-        attachReturned(messages, to: index)
+        queues[index].returned.attach(messages, below: resumeAt)
         extendWindow(messages, from: wanted.from, resumeAt: resumeAt, of: index)
         if resumeAt <= wanted.from {
             nothingYet(index, into: &effects)
-        } else if let back = queues[index].returned.last, back.content == nil,
-            (wanted.from..<resumeAt).contains(back.sequence)
+        } else if !queues[index].returned.isEmpty, !queues[index].returned.lowestIsInMemory,
+            (wanted.from..<resumeAt).contains(queues[index].returned.lowestSequence)
         {
-            missing(back.sequence, in: index, into: &effects)
+            missing(queues[index].returned.lowestSequence, in: index, into: &effects)
         }
         dispatch(index, into: &effects)
         seal(into: &effects)
-    }
-
-    private mutating func attachReturned(_ messages: [PageMessage], to index: Int) {
-        var at = queues[index].returned.count - 1
-        for message in messages {
-            while at >= 0, queues[index].returned[at].sequence < message.sequence { at -= 1 }
-            if at < 0 { return }
-            if queues[index].returned[at].sequence == message.sequence {
-                queues[index].returned[at].content = message.content
-                queues[index].returned[at].headerBytes = message.headerBytes
-            }
-        }
     }
 
     private mutating func extendWindow(_ messages: [PageMessage], from: UInt64, resumeAt: UInt64, of index: Int) {
