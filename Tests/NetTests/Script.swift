@@ -1,4 +1,5 @@
 import Base
+import Foundation
 import Glibc
 import Net
 
@@ -89,5 +90,5 @@ func pattern(_ count: Int, from start: Int = 0) -> [UInt8] {
 }
 
 func temporaryPath(_ name: String) -> String {
-    "/tmp/net-\(getpid())-\(UInt32.random(in: 0...UInt32.max))-\(name)"
+    "\(NSTemporaryDirectory())/net-\(getpid())-\(UInt32.random(in: 0...UInt32.max))-\(name)"
 }
