@@ -27,10 +27,15 @@ public struct Session: ~Copyable {
     public internal(set) var endCode: String?
     /// The session ends because of the client's mistake; the sentence for the log.
     public internal(set) var failure: SessionError?
+    /// The rest of the bytes begins with a frame that must be in a batch of its own: after `commit` and
+    /// the deliveries of this batch, `receive` is to be called again.
+    public internal(set) var hasMore = false
     /// SEND frames taken.
     public internal(set) var sends: UInt64 = 0
     public internal(set) var heartBeats = HeartBeat.Intervals(outgoing: 0, incoming: 0)
 
+    /// The last batch that holds anything of this session.
+    var lastBatch: UInt64 = 0
     var answers = Answers()
     /// Answers of the frames being taken, until the core has had its say.
     var staged = Buffer()
@@ -146,8 +151,9 @@ public struct Session: ~Copyable {
 
     // MARK: Out
 
-    /// The core has done the first `done` commands of the batch; `refusal` says why not the next. What
-    /// was staged may leave when `required` is durable; `durable` is now.
+    /// The core has done the first `done` commands of the batch; `refusal` says why not the next. What was
+    /// staged may leave when `required` is durable, and all that this session did before: a RECEIPT speaks
+    /// for the frames before its own too (STOMP 1.2, RECEIPT). `durable` is now.
     public mutating func commit(
         done: Int, refusal: Refusal?, batch: borrowing CommandBatch, required: UInt64, durable: UInt64,
         into out: inout Buffer
@@ -164,9 +170,10 @@ public struct Session: ~Copyable {
             failure = error
             stagedEnd = error.code
         }
+        lastBatch = max(lastBatch, required)
         if !staged.isEmpty {
             answers.add(
-                staged.readable, after: required, durable: durable, holdDeliveries: stagedHold, into: &out)
+                staged.readable, after: lastBatch, durable: durable, holdDeliveries: stagedHold, into: &out)
             staged.clear()
         }
         if let stagedEnd {
