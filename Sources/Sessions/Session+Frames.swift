@@ -23,7 +23,7 @@ extension Session {
         case .begin: try begin(frame, batch: &batch)
         case .commit: batch.commands.append(.commit(transaction: try endTransaction(frame)))
         case .abort: batch.commands.append(.abort(transaction: try endTransaction(frame)))
-        case .disconnect: stagedEnd = "disconnected"
+        case .disconnect: disconnect(batch: &batch)
         case .connect, .stomp:
             throw SessionError(.alreadyConnected, "CONNECT is the first frame of a connection and no other")
         case .connected, .message, .receipt, .error:
@@ -202,7 +202,7 @@ extension Session {
         if slots[name] != nil {
             throw SessionError(.subscriptionExists, "the subscription id \"\(Self.printable(name))\" is in use on this connection")
         }
-        if subscriptions.count >= settings.subscriptions {
+        if slots.count >= settings.subscriptions {
             throw SessionError(
                 .tooManySubscriptions, "a connection may have \(settings.subscriptions) subscriptions (limits.subscriptions_per_connection)")
         }
@@ -255,10 +255,17 @@ extension Session {
         guard let slot = slots.removeValue(forKey: id) else {
             throw SessionError(.noSuchSubscription, "this connection has no subscription \"\(Self.printable(id))\"")
         }
-        subscriptions[slot] = nil
-        if recentSlot == slot { recent = nil }
+        ended.append(slot)
         for (name, replySlot) in replySlots where replySlot == slot { replySlots[name] = nil }
         batch.commands.append(.unsubscribe(slot: slot))
+    }
+
+    /// Nothing more is given to subscriptions that would lose it.
+    private mutating func disconnect(batch: inout CommandBatch) {
+        stagedEnd = "disconnected"
+        for slot in slots.values.sorted() where subscriptions[slot]?.mode == .auto {
+            batch.commands.append(.unsubscribe(slot: slot))
+        }
     }
 
     // MARK: Reply channels
@@ -272,8 +279,7 @@ extension Session {
         if let slot = replySlots.removeValue(forKey: destination) {
             // An explicit SUBSCRIBE takes over from the one that a reply-to made.
             slots[destination] = nil
-            subscriptions[slot] = nil
-            recent = nil
+            ended.append(slot)
             batch.commands.append(.unsubscribe(slot: slot))
         }
         return try temporary(destination, batch: &batch)

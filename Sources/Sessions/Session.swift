@@ -44,8 +44,12 @@ public struct Session: ~Copyable {
     var stagedErrorReceipt: [UInt8]?
     var stagedEnd: String?
 
+    /// Subscriptions by the client's id for them.
     var slots: [[UInt8]: UInt32] = [:]
+    /// All that may still be written to: those of `slots`, and until `commit` those of `ended`.
     var subscriptions: [UInt32: SessionSubscription] = [:]
+    /// Ended by a frame of this batch. What the core had given them before is still to be written.
+    var ended: [UInt32] = []
     var nextSlot: UInt32 = 1
     var recentSlot: UInt32 = 0
     var recent: SessionSubscription?
@@ -78,7 +82,7 @@ public struct Session: ~Copyable {
     public var isEnding: Bool { state == .ending }
     /// All that was owed has been handed over: the connection can be finished.
     public var isOver: Bool { state == .ending && answers.isEmpty }
-    public var subscriptionCount: Int { subscriptions.count }
+    public var subscriptionCount: Int { slots.count }
     /// Bytes that wait for the disk.
     public var owedBytes: Int { answers.count }
 
@@ -91,17 +95,23 @@ public struct Session: ~Copyable {
 
     /// Takes all whole frames at the start of `bytes`, which may be rewritten in place. Adds what they
     /// ask to `batch` (whose commands point into `bytes`) and returns how many bytes are done with.
-    /// `received` counts all bytes that ever came. `commit` must follow before anything else is called.
+    /// `received` counts all bytes that ever came. `commit` must follow. Before it, deliveries that the core
+    /// made before this batch must be written, since some of these frames may end their subscription.
     public mutating func receive(
         _ bytes: UnsafeMutableBufferPointer<UInt8>, received: UInt64, now: Instant, batch: inout CommandBatch
     ) -> Int {
         guard let base = bytes.baseAddress else { return 0 }
         var used = 0
+        hasMore = false
         while used < bytes.count, state != .ending, stagedError == nil, stagedEnd == nil {
             let rest = UnsafeMutableBufferPointer(start: base + used, count: bytes.count - used)
             do throws(FrameError) {
                 let step = try parser.next(in: UnsafeBufferPointer(rest))
                 if step == .incomplete { break }
+                if step == .frame, endsSubscriptions, !batch.isEmpty {
+                    hasMore = true
+                    return used
+                }
                 used += parser.consumed
                 if step == .heartBeat { continue }
             } catch {
@@ -122,6 +132,12 @@ public struct Session: ~Copyable {
             partialBytes = received
         }
         return used
+    }
+
+    /// What the frames before gave to an `ack:auto` subscription counts as taken, so that it must be written
+    /// before a frame that ends the subscription is answered. The parser finds the frame again.
+    private var endsSubscriptions: Bool {
+        state == .connected && (parser.layout.command == .unsubscribe || parser.layout.command == .disconnect)
     }
 
     /// So that the ERROR can name the receipt of the frame that broke a rule.
@@ -179,6 +195,11 @@ public struct Session: ~Copyable {
         if let stagedEnd {
             state = .ending
             endCode = stagedEnd
+        }
+        for slot in ended { subscriptions[slot] = nil }
+        if !ended.isEmpty {
+            ended.removeAll(keepingCapacity: true)
+            recent = nil
         }
         stagedHold = false
         stagedError = nil
