@@ -70,6 +70,9 @@ public struct Session: ~Copyable {
     let opened: Instant
     var partialSince: Instant?
     var partialBytes: UInt64 = 0
+    /// When `due` last found that we were not reading: the client's silence before it was our doing.
+    var excused = Instant(nanoseconds: 0)
+    var wasReading = true
 
     public init(settings: SessionSettings, token: String, now: Instant) {
         self.settings = settings
