@@ -146,7 +146,22 @@ public struct Session: ~Copyable {
     /// So that the ERROR can name the receipt of the frame that broke a rule.
     private func receiptOfBrokenFrame(_ bytes: UnsafeMutableBufferPointer<UInt8>) -> [UInt8]? {
         guard let header = parser.layout.first(.receipt), Int(header.valueEnd) <= bytes.count else { return nil }
-        return Array(UnsafeBufferPointer(rebasing: bytes[header.value]))
+        let value = UnsafeBufferPointer(rebasing: UnsafeBufferPointer(bytes)[header.value])
+        return canGoBack(value, hasEscape: header.hasEscape) ? Array(value) : nil
+    }
+
+    /// What may be wrong with the frame is its receipt: then repeating it would make the ERROR broken too.
+    private func canGoBack(_ value: UnsafeBufferPointer<UInt8>, hasEscape: Bool) -> Bool {
+        if version > .v10, String(validating: value, as: UTF8.self) == nil { return false }
+        if version == .v12, value.contains(UInt8(ascii: "\r")) { return false }
+        if !hasEscape { return true }
+        var plain = Buffer()
+        do throws(FrameError) {
+            try HeaderText.unescape(value, version: version, into: &plain)
+            return true
+        } catch {
+            return false
+        }
     }
 
     private mutating func take(_ frame: UnsafeMutableBufferPointer<UInt8>, batch: inout CommandBatch) {
