@@ -199,6 +199,7 @@ extension Session {
         var bytes = try number(.prefetchSize, frame)
         if bytes == nil { bytes = try number(.consumerWindowSize, frame) }
         let name = id ?? destination
+        takeOver(destination, batch: &batch)
         if slots[name] != nil {
             throw SessionError(.subscriptionExists, "the subscription id \"\(Self.printable(name))\" is in use on this connection")
         }
@@ -276,13 +277,15 @@ extension Session {
     /// only and stands for a channel with a name that nobody can guess. Makes it on SUBSCRIBE.
     private mutating func reach(_ destination: [UInt8], batch: inout CommandBatch) throws(SessionError) -> [UInt8] {
         guard destination.starts(with: Self.temporaryPrefix.utf8) else { return destination }
-        if let slot = replySlots.removeValue(forKey: destination) {
-            // An explicit SUBSCRIBE takes over from the one that a reply-to made.
-            slots[destination] = nil
-            ended.append(slot)
-            batch.commands.append(.unsubscribe(slot: slot))
-        }
         return try temporary(destination, batch: &batch)
+    }
+
+    /// An explicit SUBSCRIBE takes over from the one that a `reply-to` made, be it under the same id.
+    private mutating func takeOver(_ destination: [UInt8], batch: inout CommandBatch) {
+        guard let slot = replySlots.removeValue(forKey: destination) else { return }
+        slots[destination] = nil
+        ended.append(slot)
+        batch.commands.append(.unsubscribe(slot: slot))
     }
 
     /// The global name of a reply channel of this connection; made if it is not there.
