@@ -208,7 +208,7 @@ extension Session {
                 .tooManySubscriptions, "a connection may have \(settings.subscriptions) subscriptions (limits.subscriptions_per_connection)")
         }
         let global = try reach(destination, batch: &batch)
-        let slot = addSlot(name, mode: mode, isNamed: isNamed)
+        let slot = try addSlot(name, mode: mode, isNamed: isNamed)
         let prefetch = UInt32(clamping: max(1, count ?? UInt64(settings.prefetchCount)))
         batch.commands.append(
             .subscribe(
@@ -217,7 +217,11 @@ extension Session {
                     prefetchBytes: max(1, bytes ?? settings.prefetchBytes))))
     }
 
-    private mutating func addSlot(_ id: [UInt8], mode: AcknowledgeMode, isNamed: Bool) -> UInt32 {
+    private mutating func addSlot(_ id: [UInt8], mode: AcknowledgeMode, isNamed: Bool) throws(SessionError) -> UInt32 {
+        // A number is never given twice, or an old ACK could hit a new delivery.
+        guard nextSlot < .max else {
+            throw SessionError(.tooManySubscriptions, "this connection has made \(nextSlot - 1) subscriptions; connect again")
+        }
         let slot = nextSlot
         nextSlot += 1
         slots[id] = slot
@@ -308,7 +312,7 @@ extension Session {
         if let known = temporaries[name] { return known }
         let global = try temporary(name, batch: &batch)
         if slots[name] != nil { return global }
-        let slot = addSlot(name, mode: .auto, isNamed: true)
+        let slot = try addSlot(name, mode: .auto, isNamed: true)
         replySlots[name] = slot
         batch.commands.append(
             .subscribe(
@@ -329,9 +333,10 @@ extension Session {
             throw SessionError(
                 .tooManyTransactions, "a connection may have \(settings.transactions) open transactions (limits.transactions_per_connection)")
         }
-        transactions[name] = nextTransaction
-        batch.commands.append(.begin(transaction: nextTransaction))
-        nextTransaction += 1
+        // Numbers of ended transactions may be used again; 0 means none.
+        repeat { lastTransaction &+= 1 } while lastTransaction == 0 || transactions.values.contains(lastTransaction)
+        transactions[name] = lastTransaction
+        batch.commands.append(.begin(transaction: lastTransaction))
     }
 
     private mutating func endTransaction(_ frame: Frame) throws(SessionError) -> UInt32 {

@@ -55,7 +55,7 @@ public struct Session: ~Copyable {
     var recent: SessionSubscription?
 
     var transactions: [[UInt8]: UInt32] = [:]
-    var nextTransaction: UInt32 = 1
+    var lastTransaction: UInt32 = 0
 
     var memos: [[UInt8]: Int32] = [:]
     var recentDestination: [UInt8] = []
