@@ -261,8 +261,15 @@ extension Session {
             throw SessionError(.noSuchSubscription, "this connection has no subscription \"\(Self.printable(id))\"")
         }
         ended.append(slot)
+        retire(id, slot)
         for (name, replySlot) in replySlots where replySlot == slot { replySlots[name] = nil }
         batch.commands.append(.unsubscribe(slot: slot))
+    }
+
+    private mutating func retire(_ id: [UInt8], _ slot: UInt32) {
+        if version == .v12 { return }
+        if retired.count >= settings.subscriptions { retired.removeAll() }
+        retired[id] = slot
     }
 
     /// Nothing more is given to subscriptions that would lose it.
@@ -399,12 +406,14 @@ extension Session {
         return (UInt32(slot), tag)
     }
 
+    /// The subscription that an ACK of 1.0 or 1.1 is about, one that has ended too: such an ACK is late, not
+    /// wrong. 0 stands for any.
     private func messageSlot(_ frame: Frame) throws(SessionError) -> UInt32 {
         guard let id = try decoded(.subscription, frame) else {
-            if version == .v10 { return 0 }
+            if version == .v10 { return slots.isEmpty ? retired.values.first ?? 0 : 0 }
             throw SessionError(.headerMissing, "\(parser.layout.command.text) needs the header subscription")
         }
-        if let slot = slots[id] { return slot }
+        if let slot = slots[id] ?? retired[id] { return slot }
         throw SessionError(.noSuchSubscription, "this connection has no subscription \"\(Self.printable(id))\"")
     }
 

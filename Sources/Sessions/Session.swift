@@ -50,6 +50,8 @@ public struct Session: ~Copyable {
     var subscriptions: [UInt32: SessionSubscription] = [:]
     /// Ended by a frame of this batch. What the core had given them before is still to be written.
     var ended: [UInt32] = []
+    /// Slots that ids stood for before UNSUBSCRIBE, for the late ACKs of 1.0 and 1.1, which name no slot.
+    var retired: [[UInt8]: UInt32] = [:]
     var nextSlot: UInt32 = 1
     var recentSlot: UInt32 = 0
     var recent: SessionSubscription?
