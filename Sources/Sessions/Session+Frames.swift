@@ -74,6 +74,11 @@ extension Session {
         return value
     }
 
+    func checkLength(of id: [UInt8], _ known: KnownHeader) throws(SessionError) {
+        if id.count <= settings.idBytes { return }
+        throw SessionError(.badHeader, "\(known.text) may have \(settings.idBytes) bytes, this one has \(id.count)")
+    }
+
     func isTrue(_ known: KnownHeader, _ frame: Frame) -> Bool {
         header(known, frame).map { $0.elementsEqual("true".utf8) } ?? false
     }
@@ -193,12 +198,10 @@ extension Session {
             id = destination
         }
         let mode = try acknowledgeMode(frame)
-        var count = try number(.prefetchCount, frame)
-        if count == nil { count = try number(.activemqPrefetchSize, frame) }
-        if count == nil { count = try creditCount(frame) }
-        var bytes = try number(.prefetchSize, frame)
-        if bytes == nil { bytes = try number(.consumerWindowSize, frame) }
+        let count = try prefetchCount(frame)
+        let bytes = try prefetchBytes(frame)
         let name = id ?? destination
+        try checkLength(of: name, .id)
         takeOver(destination, batch: &batch)
         if slots[name] != nil {
             throw SessionError(.subscriptionExists, "the subscription id \"\(Self.printable(name))\" is in use on this connection")
@@ -209,12 +212,12 @@ extension Session {
         }
         let global = try reach(destination, batch: &batch)
         let slot = try addSlot(name, mode: mode, isNamed: isNamed)
-        let prefetch = UInt32(clamping: max(1, count ?? UInt64(settings.prefetchCount)))
         batch.commands.append(
             .subscribe(
                 Subscribe(
-                    slot: slot, destination: hold(global, batch: &batch), mode: mode, prefetchCount: prefetch,
-                    prefetchBytes: max(1, bytes ?? settings.prefetchBytes))))
+                    slot: slot, destination: hold(global, batch: &batch), mode: mode,
+                    prefetchCount: min(UInt32(clamping: max(1, count)), settings.prefetchCountMost),
+                    prefetchBytes: min(max(1, bytes), settings.prefetchBytesMost))))
     }
 
     private mutating func addSlot(_ id: [UInt8], mode: AcknowledgeMode, isNamed: Bool) throws(SessionError) -> UInt32 {
@@ -231,6 +234,21 @@ extension Session {
 
     func hold(_ bytes: [UInt8], batch: inout CommandBatch) -> Bytes {
         bytes.withUnsafeBufferPointer { batch.hold($0) }
+    }
+
+    /// A count of 0 means no wish in RabbitMQ, and one at a time elsewhere.
+    private func prefetchCount(_ frame: Frame) throws(SessionError) -> UInt64 {
+        let standard = UInt64(settings.prefetchCount)
+        if let count = try number(.prefetchCount, frame) { return count == 0 ? standard : count }
+        if let count = try number(.activemqPrefetchSize, frame) { return count }
+        return try creditCount(frame) ?? standard
+    }
+
+    /// In Artemis a window of 0 means one at a time, and -1 no wish.
+    private func prefetchBytes(_ frame: Frame) throws(SessionError) -> UInt64 {
+        if let bytes = try number(.prefetchSize, frame) { return bytes == 0 ? settings.prefetchBytes : bytes }
+        if let window = header(.consumerWindowSize, frame), window.elementsEqual("-1".utf8) { return settings.prefetchBytes }
+        return try number(.consumerWindowSize, frame) ?? settings.prefetchBytes
     }
 
     /// Apollo's `credit:count[,bytes]`; only the count is looked at.
@@ -333,6 +351,7 @@ extension Session {
 
     private mutating func begin(_ frame: Frame, batch: inout CommandBatch) throws(SessionError) {
         let name = try required(.transaction, frame)
+        try checkLength(of: name, .transaction)
         if transactions[name] != nil {
             throw SessionError(.transactionExists, "the transaction \"\(Self.printable(name))\" is open on this connection")
         }
