@@ -202,7 +202,7 @@ public struct Session: ~Copyable {
             stagedEnd = nil
         }
         if let error = stagedError {
-            writeError(error, receipt: stagedErrorReceipt)
+            if error.isWorthAFrame { writeError(error, receipt: stagedErrorReceipt) }
             failure = error
             stagedEnd = error.code
         }
