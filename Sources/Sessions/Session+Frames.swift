@@ -79,10 +79,6 @@ extension Session {
         throw SessionError(.badHeader, "\(known.text) may have \(settings.idBytes) bytes, this one has \(id.count)")
     }
 
-    func isTrue(_ known: KnownHeader, _ frame: Frame) -> Bool {
-        header(known, frame).map { $0.elementsEqual("true".utf8) } ?? false
-    }
-
     /// A header that must be a number, if it is there.
     func number(_ known: KnownHeader, _ frame: Frame) throws(SessionError) -> UInt64? {
         guard let value = header(known, frame) else { return nil }
@@ -116,6 +112,14 @@ extension Session {
         for known in unsupported where parser.layout.has(known) {
             throw SessionError(
                 .unsupportedHeader, "this broker does not act on the header \(known.text) yet; leave it out")
+        }
+    }
+
+    /// The same for headers that ask for nothing with another value.
+    func refuse(_ unsupported: [KnownHeader], _ frame: Frame, asking value: String) throws(SessionError) {
+        for known in unsupported where header(known, frame)?.elementsEqual(value.utf8) == true {
+            throw SessionError(
+                .unsupportedHeader, "this broker does not act on \(known.text):\(value) yet; leave it out")
         }
     }
 
@@ -186,11 +190,14 @@ extension Session {
     private mutating func subscribe(_ frame: Frame, batch: inout CommandBatch) throws(SessionError) {
         try refuse(
             [
-                .selector, .durableSubscriptionName, .activemqSubscriptionName, .streamOffset, .fromSequence, .exclusive,
-                .activemqExclusive,
+                .selector, .durableSubscriptionName, .activemqSubscriptionName, .streamOffset, .fromSequence,
             ], frame)
-        if isTrue(.browser, frame) { throw SessionError(.unsupportedHeader, "browsing by SUBSCRIBE is not there yet; use brokerctl queue browse") }
+        try refuse([.exclusive, .activemqExclusive, .noLocal], frame, asking: "true")
+        if header(.browser, frame)?.elementsEqual("true".utf8) == true {
+            throw SessionError(.unsupportedHeader, "browsing by SUBSCRIBE is not there yet; use brokerctl queue browse")
+        }
         let destination = try required(.destination, frame)
+        if destination.starts(with: "/topic/".utf8) { try refuse([.durable, .persistent], frame, asking: "true") }
         var id = try decoded(.id, frame)
         let isNamed = id != nil
         if id == nil {
@@ -388,7 +395,10 @@ extension Session {
 
     private mutating func settle(_ frame: Frame, accept: Bool, batch: inout CommandBatch) throws(SessionError) {
         if !accept, version == .v10 { throw SessionError(.nackNotInVersion, "a 1.0 client can only leave a message unacknowledged") }
-        if !accept { try refuse([.delay], frame) }
+        if !accept {
+            try refuse([.delay], frame)
+            try refuse([.requeue], frame, asking: "false")
+        }
         let transaction = try self.transaction(frame)
         if version == .v12 {
             guard let id = header(.id, frame) else {
