@@ -227,9 +227,13 @@ extension Core {
         return sessions[Int(session)].subscriptions[slot].map { Int($0) }
     }
 
-    /// Finds a delivery by the message it carries.
-    func delivery(of session: Int32, slot: UInt32, queue: UInt32, sequence: UInt64) throws(Refusal) -> (UInt32, UInt64) {
+    /// Finds a delivery by the message it carries. Nil for a late ACK after UNSUBSCRIBE, where there
+    /// is nothing to do; a 1.0 client names no subscription, so it is believed once it had another.
+    func delivery(
+        of session: Int32, slot: UInt32, queue: UInt32, sequence: UInt64
+    ) throws(Refusal) -> (slot: UInt32, tag: UInt64)? {
         let mine = sessions[Int(session)].subscriptions
+        let highestSlot = sessions[Int(session)].highestSlot
         var takesNone = false
         for candidate in slot == 0 ? mine.keys.sorted() : [slot] {
             guard let index = mine[candidate] else { continue }
@@ -239,15 +243,14 @@ extension Core {
             takesNone = takesNone || subscription.mode == .auto
             for position in 0..<subscription.deliveries.count {
                 let delivery = subscription.deliveries[position]
-                if delivery.sequence == sequence, delivery.state == .unacknowledged {
-                    return (candidate, delivery.tag)
-                }
+                if delivery.sequence == sequence, delivery.state == .unacknowledged { return (candidate, delivery.tag) }
             }
         }
+        let hasEnded = slot == 0 ? mine.count < highestSlot : mine[slot] == nil && slot <= highestSlot
+        if hasEnded { return nil }
         if takesNone {
             throw Refusal(.autoAcknowledged, "the subscription has ack:auto; its messages are settled as they are sent")
         }
-        if slot != 0, mine[slot] == nil, slot <= sessions[Int(session)].highestSlot { return (slot, 0) }
         throw Refusal(.unknownDelivery, "the message was not delivered on this subscription or is settled already")
     }
 }

@@ -161,7 +161,7 @@ public struct Core: Sendable {
         case .reject(let slot, let tag, let transaction):
             try acknowledge(slot: slot, tag: tag, accept: false, transaction: transaction, of: id.index, into: &effects)
         case .settleMessage(let slot, let queue, let sequence, let accept, let transaction):
-            let (found, tag) = try delivery(of: id.index, slot: slot, queue: queue, sequence: sequence)
+            guard let (found, tag) = try delivery(of: id.index, slot: slot, queue: queue, sequence: sequence) else { return }
             try acknowledge(slot: found, tag: tag, accept: accept, transaction: transaction, of: id.index, into: &effects)
         case .subscribe(let subscribe):
             try self.subscribe(subscribe, of: id, into: &effects)
