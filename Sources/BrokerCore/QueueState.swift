@@ -47,9 +47,10 @@ struct QueueState: Sendable {
     /// Delivery counts of cold messages, from before a restart or an eviction.
     var attempts: [UInt64: UInt32] = [:]
 
-    /// Subscriptions in turn.
     var consumers: [Int32] = []
-    var turn = 0
+    /// Those of them that may have one more as far as is known, in turn. One that may not is taken out
+    /// when its turn comes, and put back when it gets credit or room: see `Subscription.isInTurn`.
+    var turn = Deque<Int32>()
 
     var pageOutstanding = false
     var pageEpoch: UInt32 = 0
