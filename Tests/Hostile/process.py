@@ -182,7 +182,7 @@ def a_second_broker_on_one_directory_is_refused(target):
     with own_broker() as broker:
         with Closing(target_of(broker).connect()) as client:
             client.ask("SEND", {"destination": "/queue/q"}, b"kept")
-            assert refused_start(["--data", broker.data, "--listen", f"127.0.0.1:{brokerd.free_port()}"])
+            assert refused_start(["--data", broker.data, "--listen", f"127.0.0.1:{brokerd.free_port()}"]) == 1
             client.ask("SEND", {"destination": "/queue/q"}, b"unharmed")
         assert target_of(broker).bodies("/queue/q", 2) == [b"kept", b"unharmed"]
 

@@ -33,7 +33,12 @@ def main():
     options.add_argument("--pid", type=int)
     options.add_argument("--only", default="", help="only cases with this in their rows or name")
     options.add_argument("--verbose", action="store_true")
+    options.add_argument("--list", action="store_true", help="print rows and names, run nothing")
     options = options.parse_args()
+    if options.list:
+        for rows, name, _ in suite.CASES:
+            print(f"{rows:<28} {name}")
+        return 0
     if options.port and not options.pid:
         print("--port needs --pid: memory is looked at", file=sys.stderr)
         return 2

@@ -1,4 +1,4 @@
-"""Frame syntax, escaping, bodies: what must be refused (C1-C3 of docs/conformance.md, S2-S10)."""
+"""Frame syntax, escaping, bodies: what must be refused (C1 to C44, S2 to S10)."""
 from suite import Closing, case, expect_error
 
 Q = b"destination:/queue/hostile.syntax\n"
