@@ -15,13 +15,12 @@ extension Session {
             recentSlot = delivery.slot
         }
         if recent.unsafelyUnwrapped.queue != delivery.queue { prepareHead(queue: delivery.queue) }
+        let subscription = recent.unsafelyUnwrapped
         if answers.holdsDeliveries {
-            // Bytes first go aside, since the answers cannot be written to while the session is read.
-            var aside = Buffer()
-            write(delivery, into: &aside)
-            answers.addDelivery { $0.append(UnsafeBufferPointer(aside.readable)) }
+            let version = version
+            answers.addDelivery { Self.write(delivery, for: subscription, version: version, into: &$0) }
         } else {
-            write(delivery, into: &out)
+            Self.write(delivery, for: subscription, version: version, into: &out)
         }
         return true
     }
@@ -46,8 +45,9 @@ extension Session {
         subscriptions[subscription.slot] = subscription
     }
 
-    private func write(_ delivery: borrowing Delivery, into out: inout Buffer) {
-        let subscription = recent.unsafelyUnwrapped
+    private static func write(
+        _ delivery: borrowing Delivery, for subscription: SessionSubscription, version: Version, into out: inout Buffer
+    ) {
         out.reserve(subscription.head.count + Int(delivery.content.count) + 128)
         out.append(subscription.head)
         out.append(decimal: delivery.sequence)
