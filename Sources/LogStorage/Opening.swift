@@ -83,7 +83,7 @@ struct Opening {
         case .newer(let version):
             StorageFailure(
                 "\(path) has format version \(version), this program knows versions up to \(FormatVersion.current): the "
-                    + "data was written by a newer brokerd. Start that one; nothing was changed.", isUntouched: true)
+                    + "data was written by a newer brokerd. Start that one; nothing was changed.")
         case .damaged: StorageFailure("\(path) is damaged or of something else. \(Replay.advice)")
         }
     }
@@ -102,7 +102,7 @@ struct Opening {
 
     private func takeLock() throws(StorageFailure) -> any DiskLock {
         do throws(DiskError) { return try disk.lock(StorePath.lock) } catch {
-            throw error.isHeld ? StorageFailure("the data directory is in use: \(error.detail)", isUntouched: true) : Self.failure(error)
+            throw error.isHeld ? StorageFailure("the data directory is in use: \(error.detail)") : Self.failure(error)
         }
     }
 

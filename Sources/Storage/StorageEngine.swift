@@ -49,14 +49,7 @@ public enum StorageRoom: Sendable, Equatable {
 public struct StorageFailure: Error, Sendable, CustomStringConvertible {
     /// One sentence: what failed, on which file, with the system's error.
     public let description: String
-    /// The storage was not touched: the directory belongs to another process, cannot be used, or was
-    /// made by a newer version. Otherwise something stored is damaged, or can no longer be written.
-    public let isUntouched: Bool
-
-    public init(_ description: String, isUntouched: Bool = false) {
-        self.description = description
-        self.isUntouched = isUntouched
-    }
+    public init(_ description: String) { self.description = description }
 }
 
 public struct PageRequest: Sendable {
