@@ -192,12 +192,12 @@ extension Core {
         }
         let index = Int(found)
         let count = queues[index].ready
-        for back in queues[index].returned.reversed() {
+        var returnedBytes: UInt64 = 0
+        while let back = queues[index].returned.popLowest() {
             makeRoom(for: 0, into: &effects)
             settle(queues[index].id, back.sequence, bytes: back.bytes)
+            returnedBytes += UInt64(back.bytes)
         }
-        let returnedBytes = queues[index].returned.reduce(UInt64(0)) { $0 + UInt64($1.bytes) }
-        queues[index].returned.removeAll()
         queues[index].evict()
         settleCold(index, held: returnedBytes)
         queues[index].attempts.removeAll()
@@ -237,8 +237,9 @@ extension Core {
             return nil
         }
         queues[Int(found)].evict()
-        let first = queues[Int(found)].returned.last?.sequence ?? .max
-        return (queues[Int(found)].id, min(first, queues[Int(found)].coldFrom))
+        let cold = queues[Int(found)].coldFrom
+        let hasReturned = !queues[Int(found)].returned.isEmpty
+        return (queues[Int(found)].id, hasReturned ? min(queues[Int(found)].returned.lowestSequence, cold) : cold)
     }
 
     /// Moves those of `messages` (read from storage, in order, with nothing left out) that no consumer
@@ -249,18 +250,18 @@ extension Core {
     ) throws(Refusal) -> Int {
         let canonical = try storedName(target)
         if let diskShort { throw Refusal(.diskShort, diskShort) }
+        guard let found = queueByID[queue] else { return 0 }
         let destination = try self.queue(named: canonical, into: &effects)
-        guard let found = queueByID[queue], Int(found) != destination else { return 0 }
+        if Int(found) == destination { return 0 }
         let index = Int(found)
         queues[index].evict()
         var moved = 0
+        var aside: [Returned] = []
         for (message, flag) in zip(messages, flags) {
             if message.sequence >= queues[index].coldFrom {
                 queues[index].coldCount -= min(1, queues[index].coldCount)
                 queues[index].coldFrom = message.sequence + 1
-            } else if let at = queues[index].returned.firstIndex(where: { $0.sequence == message.sequence }) {
-                queues[index].returned.remove(at: at)
-            } else {
+            } else if !queues[index].returned.remove(message.sequence, aside: &aside) {
                 continue
             }
             queues[index].attempts[message.sequence] = nil
@@ -271,6 +272,7 @@ extension Core {
             settle(queues[index].id, message.sequence, bytes: message.content.count)
             moved += 1
         }
+        queues[index].takeBack(aside)
         if moved == messages.count, resumeAt > queues[index].coldFrom { queues[index].coldFrom = resumeAt }
         queues[index].pageOutstanding = false
         queues[index].pageEpoch &+= 1
@@ -286,7 +288,7 @@ extension Core {
     public func deliveries(in queue: QueueID, of sequences: ClosedRange<UInt64>) -> (counts: [UInt64: UInt32], held: Set<UInt64>) {
         guard let index = queueByID[queue] else { return ([:], []) }
         var counts = queues[Int(index)].attempts.filter { sequences.contains($0.key) }
-        for back in queues[Int(index)].returned where sequences.contains(back.sequence) { counts[back.sequence] = back.count }
+        for back in queues[Int(index)].returned.all where sequences.contains(back.sequence) { counts[back.sequence] = back.count }
         var held: Set<UInt64> = []
         for subscription in subscriptions where subscription.queue == index && !subscription.isFree {
             for position in 0..<subscription.deliveries.count {

@@ -28,6 +28,7 @@ extension Core {
                 prefetchCount: Int(max(1, subscribe.prefetchCount)),
                 prefetchBytes: Int(clamping: max(1, subscribe.prefetchBytes)), topic: topic))
         queues[queue].consumers.append(index)
+        takeTurn(Int(index))
         if let topic { try listen(to: topic, with: index) }
         let session = Int(id.index)
         sessions[session].subscriptions[subscribe.slot] = index
@@ -79,9 +80,9 @@ extension Core {
         let subscription = subscriptions[at]
         let queue = Int(subscription.queue)
         queues[queue].consumers.removeAll { $0 == index }
-        queues[queue].turn = 0
+        loseTurn(at)
         if let topic = subscription.topic { stopListening(topic, index) }
-        var back: [QueueState.Returned] = []
+        var back: [Returned] = []
         for position in 0..<subscription.deliveries.count
         where subscriptions[at].deliveries[position].state == .unacknowledged {
             makeRoom(for: 0, into: &effects)

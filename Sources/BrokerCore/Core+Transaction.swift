@@ -88,7 +88,7 @@ extension Core {
     private mutating func end(_ number: UInt32, of consumer: Int, commit: Bool, touched: inout Set<Int>) {
         let subscription = subscriptions[consumer]
         guard !subscription.isFree else { return }
-        var back: [QueueState.Returned] = []
+        var back: [Returned] = []
         for position in 0..<subscription.deliveries.count {
             let delivery = subscriptions[consumer].deliveries[position]
             guard delivery.transaction == number, delivery.state == .accepting || delivery.state == .rejecting else { continue }

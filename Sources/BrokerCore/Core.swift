@@ -161,7 +161,7 @@ public struct Core: Sendable {
         case .reject(let slot, let tag, let transaction):
             try acknowledge(slot: slot, tag: tag, accept: false, transaction: transaction, of: id.index, into: &effects)
         case .settleMessage(let slot, let queue, let sequence, let accept, let transaction):
-            let (found, tag) = try delivery(of: id.index, slot: slot, queue: queue, sequence: sequence)
+            guard let (found, tag) = try delivery(of: id.index, slot: slot, queue: queue, sequence: sequence) else { return }
             try acknowledge(slot: found, tag: tag, accept: accept, transaction: transaction, of: id.index, into: &effects)
         case .subscribe(let subscribe):
             try self.subscribe(subscribe, of: id, into: &effects)
@@ -180,13 +180,18 @@ public struct Core: Sendable {
         }
     }
 
-    /// A client has taken what it was given: its subscriptions may have more.
+    /// A client has taken what it was given: its subscriptions may have more. Each time another one
+    /// is first, or one with a long queue would leave nothing to the others.
     private mutating func flushed(_ bytes: Int, of session: Int32, into effects: inout Effects) {
-        let before = sessions[Int(session)].unflushed
-        let after = max(0, before - bytes)
-        sessions[Int(session)].unflushed = after
-        guard before >= limits.unflushedBytes, after < limits.unflushedBytes else { return }
-        for subscription in sessions[Int(session)].subscriptions.values.sorted() {
+        let at = Int(session)
+        sessions[at].unflushed = max(0, sessions[at].unflushed - bytes)
+        guard sessions[at].isHeldUp, sessions[at].unflushed < limits.unflushedBytes else { return }
+        sessions[at].isHeldUp = false
+        let all = sessions[at].subscriptions.values.sorted()
+        for subscription in all { takeTurn(Int(subscription)) }
+        let first = all.firstIndex { $0 > sessions[at].firstServed } ?? 0
+        if !all.isEmpty { sessions[at].firstServed = all[first] }
+        for subscription in all[first...] + all[..<first] {
             dispatch(Int(subscriptions[Int(subscription)].queue), into: &effects)
         }
     }
@@ -223,29 +228,17 @@ public struct Core: Sendable {
             return
         }
         queues[index].failure = nil
-        attachReturned(messages, to: index)
+        queues[index].returned.attach(messages, below: resumeAt)
         extendWindow(messages, from: wanted.from, resumeAt: resumeAt, of: index)
         if resumeAt <= wanted.from {
             nothingYet(index, into: &effects)
-        } else if let back = queues[index].returned.last, back.content == nil,
-            (wanted.from..<resumeAt).contains(back.sequence)
+        } else if !queues[index].returned.isEmpty, !queues[index].returned.lowestIsInMemory,
+            (wanted.from..<resumeAt).contains(queues[index].returned.lowestSequence)
         {
-            missing(back.sequence, in: index, into: &effects)
+            missing(queues[index].returned.lowestSequence, in: index, into: &effects)
         }
         dispatch(index, into: &effects)
         seal(into: &effects)
-    }
-
-    private mutating func attachReturned(_ messages: [PageMessage], to index: Int) {
-        var at = queues[index].returned.count - 1
-        for message in messages {
-            while at >= 0, queues[index].returned[at].sequence < message.sequence { at -= 1 }
-            if at < 0 { return }
-            if queues[index].returned[at].sequence == message.sequence {
-                queues[index].returned[at].content = message.content
-                queues[index].returned[at].headerBytes = message.headerBytes
-            }
-        }
     }
 
     private mutating func extendWindow(_ messages: [PageMessage], from: UInt64, resumeAt: UInt64, of index: Int) {

@@ -39,6 +39,8 @@ struct Subscription: Sendable {
     var heldBytes = 0
     /// Decided in a transaction.
     var decided = 0
+    /// It stands in the turn of its queue.
+    var isInTurn = false
     /// UNSUBSCRIBE has come; only open transactions keep it.
     var isClosed = false
     /// The place in the table may be used again.
@@ -111,6 +113,10 @@ struct CoreSession: Sendable {
     var temporaries: [Int32] = []
     /// Bytes of deliveries that have not been reported flushed.
     var unflushed = 0
+    /// A subscription lost its turn because of `unflushed`.
+    var isHeldUp = false
+    /// The subscription that was first to get something when the session had room again.
+    var firstServed: Int32 = -1
 }
 
 /// What a client gathers between BEGIN and COMMIT.

@@ -215,6 +215,7 @@ public final class IOLoop: @unchecked Sendable {  // Sendable: mutable state is 
     }
 
     func enqueueDirty(_ connection: Connection) {
+        preconditionOnLoop()
         dirty.append(connection)
         needTurn()
     }

@@ -23,7 +23,7 @@ extension Session {
         case .begin: try begin(frame, batch: &batch)
         case .commit: batch.commands.append(.commit(transaction: try endTransaction(frame)))
         case .abort: batch.commands.append(.abort(transaction: try endTransaction(frame)))
-        case .disconnect: stagedEnd = "disconnected"
+        case .disconnect: disconnect(batch: &batch)
         case .connect, .stomp:
             throw SessionError(.alreadyConnected, "CONNECT is the first frame of a connection and no other")
         case .connected, .message, .receipt, .error:
@@ -74,8 +74,9 @@ extension Session {
         return value
     }
 
-    func isTrue(_ known: KnownHeader, _ frame: Frame) -> Bool {
-        header(known, frame).map { $0.elementsEqual("true".utf8) } ?? false
+    func checkLength(of id: [UInt8], _ known: KnownHeader) throws(SessionError) {
+        if id.count <= settings.idBytes { return }
+        throw SessionError(.badHeader, "\(known.text) may have \(settings.idBytes) bytes, this one has \(id.count)")
     }
 
     /// A header that must be a number, if it is there.
@@ -111,6 +112,14 @@ extension Session {
         for known in unsupported where parser.layout.has(known) {
             throw SessionError(
                 .unsupportedHeader, "this broker does not act on the header \(known.text) yet; leave it out")
+        }
+    }
+
+    /// The same for headers that ask for nothing with another value.
+    func refuse(_ unsupported: [KnownHeader], _ frame: Frame, asking value: String) throws(SessionError) {
+        for known in unsupported where header(known, frame)?.elementsEqual(value.utf8) == true {
+            throw SessionError(
+                .unsupportedHeader, "this broker does not act on \(known.text):\(value) yet; leave it out")
         }
     }
 
@@ -181,11 +190,14 @@ extension Session {
     private mutating func subscribe(_ frame: Frame, batch: inout CommandBatch) throws(SessionError) {
         try refuse(
             [
-                .selector, .durableSubscriptionName, .activemqSubscriptionName, .streamOffset, .fromSequence, .exclusive,
-                .activemqExclusive,
+                .selector, .durableSubscriptionName, .activemqSubscriptionName, .streamOffset, .fromSequence,
             ], frame)
-        if isTrue(.browser, frame) { throw SessionError(.unsupportedHeader, "browsing by SUBSCRIBE is not there yet; use brokerctl queue browse") }
+        try refuse([.exclusive, .activemqExclusive, .noLocal], frame, asking: "true")
+        if header(.browser, frame)?.elementsEqual("true".utf8) == true {
+            throw SessionError(.unsupportedHeader, "browsing by SUBSCRIBE is not there yet; use brokerctl queue browse")
+        }
         let destination = try required(.destination, frame)
+        if destination.starts(with: "/topic/".utf8) { try refuse([.durable, .persistent], frame, asking: "true") }
         var id = try decoded(.id, frame)
         let isNamed = id != nil
         if id == nil {
@@ -193,30 +205,33 @@ extension Session {
             id = destination
         }
         let mode = try acknowledgeMode(frame)
-        var count = try number(.prefetchCount, frame)
-        if count == nil { count = try number(.activemqPrefetchSize, frame) }
-        if count == nil { count = try creditCount(frame) }
-        var bytes = try number(.prefetchSize, frame)
-        if bytes == nil { bytes = try number(.consumerWindowSize, frame) }
+        let count = try prefetchCount(frame)
+        let bytes = try prefetchBytes(frame)
         let name = id ?? destination
+        try checkLength(of: name, .id)
+        takeOver(destination, batch: &batch)
         if slots[name] != nil {
             throw SessionError(.subscriptionExists, "the subscription id \"\(Self.printable(name))\" is in use on this connection")
         }
-        if subscriptions.count >= settings.subscriptions {
+        if slots.count >= settings.subscriptions {
             throw SessionError(
                 .tooManySubscriptions, "a connection may have \(settings.subscriptions) subscriptions (limits.subscriptions_per_connection)")
         }
         let global = try reach(destination, batch: &batch)
-        let slot = addSlot(name, mode: mode, isNamed: isNamed)
-        let prefetch = UInt32(clamping: max(1, count ?? UInt64(settings.prefetchCount)))
+        let slot = try addSlot(name, mode: mode, isNamed: isNamed)
         batch.commands.append(
             .subscribe(
                 Subscribe(
-                    slot: slot, destination: hold(global, batch: &batch), mode: mode, prefetchCount: prefetch,
-                    prefetchBytes: max(1, bytes ?? settings.prefetchBytes))))
+                    slot: slot, destination: hold(global, batch: &batch), mode: mode,
+                    prefetchCount: min(UInt32(clamping: max(1, count)), settings.prefetchCountMost),
+                    prefetchBytes: min(max(1, bytes), settings.prefetchBytesMost))))
     }
 
-    private mutating func addSlot(_ id: [UInt8], mode: AcknowledgeMode, isNamed: Bool) -> UInt32 {
+    private mutating func addSlot(_ id: [UInt8], mode: AcknowledgeMode, isNamed: Bool) throws(SessionError) -> UInt32 {
+        // A number is never given twice, or an old ACK could hit a new delivery.
+        guard nextSlot < .max else {
+            throw SessionError(.tooManySubscriptions, "this connection has made \(nextSlot - 1) subscriptions; connect again")
+        }
         let slot = nextSlot
         nextSlot += 1
         slots[id] = slot
@@ -226,6 +241,21 @@ extension Session {
 
     func hold(_ bytes: [UInt8], batch: inout CommandBatch) -> Bytes {
         bytes.withUnsafeBufferPointer { batch.hold($0) }
+    }
+
+    /// A count of 0 means no wish in RabbitMQ, and one at a time elsewhere.
+    private func prefetchCount(_ frame: Frame) throws(SessionError) -> UInt64 {
+        let standard = UInt64(settings.prefetchCount)
+        if let count = try number(.prefetchCount, frame) { return count == 0 ? standard : count }
+        if let count = try number(.activemqPrefetchSize, frame) { return count }
+        return try creditCount(frame) ?? standard
+    }
+
+    /// In Artemis a window of 0 means one at a time, and -1 no wish.
+    private func prefetchBytes(_ frame: Frame) throws(SessionError) -> UInt64 {
+        if let bytes = try number(.prefetchSize, frame) { return bytes == 0 ? settings.prefetchBytes : bytes }
+        if let window = header(.consumerWindowSize, frame), window.elementsEqual("-1".utf8) { return settings.prefetchBytes }
+        return try number(.consumerWindowSize, frame) ?? settings.prefetchBytes
     }
 
     /// Apollo's `credit:count[,bytes]`; only the count is looked at.
@@ -255,10 +285,24 @@ extension Session {
         guard let slot = slots.removeValue(forKey: id) else {
             throw SessionError(.noSuchSubscription, "this connection has no subscription \"\(Self.printable(id))\"")
         }
-        subscriptions[slot] = nil
-        if recentSlot == slot { recent = nil }
+        ended.append(slot)
+        retire(id, slot)
         for (name, replySlot) in replySlots where replySlot == slot { replySlots[name] = nil }
         batch.commands.append(.unsubscribe(slot: slot))
+    }
+
+    private mutating func retire(_ id: [UInt8], _ slot: UInt32) {
+        if version == .v12 { return }
+        if retired.count >= settings.subscriptions { retired.removeAll() }
+        retired[id] = slot
+    }
+
+    /// Nothing more is given to subscriptions that would lose it.
+    private mutating func disconnect(batch: inout CommandBatch) {
+        stagedEnd = "disconnected"
+        for slot in slots.values.sorted() where subscriptions[slot]?.mode == .auto {
+            batch.commands.append(.unsubscribe(slot: slot))
+        }
     }
 
     // MARK: Reply channels
@@ -269,14 +313,15 @@ extension Session {
     /// only and stands for a channel with a name that nobody can guess. Makes it on SUBSCRIBE.
     private mutating func reach(_ destination: [UInt8], batch: inout CommandBatch) throws(SessionError) -> [UInt8] {
         guard destination.starts(with: Self.temporaryPrefix.utf8) else { return destination }
-        if let slot = replySlots.removeValue(forKey: destination) {
-            // An explicit SUBSCRIBE takes over from the one that a reply-to made.
-            slots[destination] = nil
-            subscriptions[slot] = nil
-            recent = nil
-            batch.commands.append(.unsubscribe(slot: slot))
-        }
         return try temporary(destination, batch: &batch)
+    }
+
+    /// An explicit SUBSCRIBE takes over from the one that a `reply-to` made, be it under the same id.
+    private mutating func takeOver(_ destination: [UInt8], batch: inout CommandBatch) {
+        guard let slot = replySlots.removeValue(forKey: destination) else { return }
+        slots[destination] = nil
+        ended.append(slot)
+        batch.commands.append(.unsubscribe(slot: slot))
     }
 
     /// The global name of a reply channel of this connection; made if it is not there.
@@ -299,7 +344,7 @@ extension Session {
         if let known = temporaries[name] { return known }
         let global = try temporary(name, batch: &batch)
         if slots[name] != nil { return global }
-        let slot = addSlot(name, mode: .auto, isNamed: true)
+        let slot = try addSlot(name, mode: .auto, isNamed: true)
         replySlots[name] = slot
         batch.commands.append(
             .subscribe(
@@ -313,6 +358,7 @@ extension Session {
 
     private mutating func begin(_ frame: Frame, batch: inout CommandBatch) throws(SessionError) {
         let name = try required(.transaction, frame)
+        try checkLength(of: name, .transaction)
         if transactions[name] != nil {
             throw SessionError(.transactionExists, "the transaction \"\(Self.printable(name))\" is open on this connection")
         }
@@ -320,9 +366,10 @@ extension Session {
             throw SessionError(
                 .tooManyTransactions, "a connection may have \(settings.transactions) open transactions (limits.transactions_per_connection)")
         }
-        transactions[name] = nextTransaction
-        batch.commands.append(.begin(transaction: nextTransaction))
-        nextTransaction += 1
+        // Numbers of ended transactions may be used again; 0 means none.
+        repeat { lastTransaction &+= 1 } while lastTransaction == 0 || transactions.values.contains(lastTransaction)
+        transactions[name] = lastTransaction
+        batch.commands.append(.begin(transaction: lastTransaction))
     }
 
     private mutating func endTransaction(_ frame: Frame) throws(SessionError) -> UInt32 {
@@ -348,7 +395,10 @@ extension Session {
 
     private mutating func settle(_ frame: Frame, accept: Bool, batch: inout CommandBatch) throws(SessionError) {
         if !accept, version == .v10 { throw SessionError(.nackNotInVersion, "a 1.0 client can only leave a message unacknowledged") }
-        if !accept { try refuse([.delay], frame) }
+        if !accept {
+            try refuse([.delay], frame)
+            try refuse([.requeue], frame, asking: "false")
+        }
         let transaction = try self.transaction(frame)
         if version == .v12 {
             guard let id = header(.id, frame) else {
@@ -385,12 +435,14 @@ extension Session {
         return (UInt32(slot), tag)
     }
 
+    /// The subscription that an ACK of 1.0 or 1.1 is about, one that has ended too: such an ACK is late, not
+    /// wrong. 0 stands for any.
     private func messageSlot(_ frame: Frame) throws(SessionError) -> UInt32 {
         guard let id = try decoded(.subscription, frame) else {
-            if version == .v10 { return 0 }
+            if version == .v10 { return slots.isEmpty ? retired.values.first ?? 0 : 0 }
             throw SessionError(.headerMissing, "\(parser.layout.command.text) needs the header subscription")
         }
-        if let slot = slots[id] { return slot }
+        if let slot = slots[id] ?? retired[id] { return slot }
         throw SessionError(.noSuchSubscription, "this connection has no subscription \"\(Self.printable(id))\"")
     }
 

@@ -17,8 +17,10 @@ extension Session {
         stageReceipt(frame)
         sends &+= 1
         let name = UnsafeBufferPointer(rebasing: UnsafeBufferPointer(frame)[destination.value])
-        if version != .v10, parser.layout.isPlain, parser.layout.contentLength != nil, replyTo == nil, !destination.hasEscape,
-            !Self.isTemporary(name)
+        // A blank line that is CRLF must not be stored: 1.1 and 1.0 know LF only.
+        let hasPlainBlankLine = parser.layout.body.lowerBound == parser.layout.headersEnd + 1
+        if version != .v10, parser.layout.isPlain, hasPlainBlankLine, parser.layout.contentLength != nil, replyTo == nil,
+            !destination.hasEscape, !Self.isTemporary(name)
         {
             sendInPlace(frame, flags: flags, transaction: transaction, batch: &batch)
         } else {

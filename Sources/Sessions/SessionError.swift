@@ -62,6 +62,8 @@ public struct SessionError: Error, Equatable, Sendable {
     public var detail: String
     /// Kebab-case, for the log line of the connection's end.
     public var code: String
+    /// False if the peer does not speak STOMP: an ERROR frame would only confuse it.
+    public var isWorthAFrame = true
 
     public init(_ kind: Kind, _ detail: String) {
         message = kind.message
@@ -78,7 +80,8 @@ public struct SessionError: Error, Equatable, Sendable {
     public init(_ error: FrameError) {
         message = error.message
         detail = error.detail
-        code = "bad-frame"
+        code = error.isNotSTOMP ? "not-stomp" : "bad-frame"
+        isWorthAFrame = !error.isNotSTOMP
     }
 
     static func kebab(_ name: String) -> String {

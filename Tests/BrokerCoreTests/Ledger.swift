@@ -43,12 +43,14 @@ struct Ledger: Equatable {
             queues[record.queue] = Queue(name: name)
             return nil
         }
-        guard var queue = queues[record.queue] else { return "\(record.kind) for \(record.queue), which is not there" }
+        // Taken out while it is changed, or each change would copy it.
+        guard var queue = queues.removeValue(forKey: record.queue) else {
+            return "\(record.kind) for \(record.queue), which is not there"
+        }
+        if record.kind == .deleteQueue { return nil }
+        defer { queues[record.queue] = queue }
         switch record.kind {
-        case .createQueue: return nil
-        case .deleteQueue:
-            queues[record.queue] = nil
-            return nil
+        case .createQueue, .deleteQueue: return nil
         case .append:
             guard record.sequence == queue.next else { return "append of \(record.sequence), not \(queue.next)" }
             guard let bytes = payload.bytes(of: record) else { return "message \(record.sequence) lies across pieces" }
@@ -61,7 +63,6 @@ struct Ledger: Equatable {
                 settled += UInt64(queue.live.removeValue(forKey: sequence)?.bytes.count ?? 0)
             }
             if settled != record.bytes, record.count < .max {
-                queues[record.queue] = queue
                 return "settled \(settled) bytes from \(record.sequence), the record says \(record.bytes)"
             }
         case .attempt:
@@ -69,7 +70,6 @@ struct Ledger: Equatable {
             guard record.count > before else { return "attempts of \(record.sequence) fell to \(record.count)" }
             queue.live[record.sequence]?.attempts = record.count
         }
-        queues[record.queue] = queue
         return nil
     }
 }

@@ -12,6 +12,8 @@ struct Rig {
     var reports: [Report] = []
     /// Numbers of the batches of the last call.
     var batches: [Batch] = []
+    /// Batches go to the storage, for the sake of speed only where somebody looks.
+    var isStoring = true
     private var connections: UInt64 = 0
 
     init(limits: CoreLimits = CoreLimits()) { core = Core(limits: limits) }
@@ -32,7 +34,7 @@ struct Rig {
         kicks += effects.kicks
         reports += effects.reports
         batches = effects.batches
-        for batch in effects.batches { storage.append(batch) }
+        if isStoring { for batch in effects.batches { storage.append(batch) } }
         for wanted in effects.pages { storage.ask(wanted) }
         effects.clear()
     }

@@ -34,7 +34,15 @@ final class Client: ConnectionHandler {
     // MARK: In
 
     func received(_ bytes: UnsafeMutableBufferPointer<UInt8>, on connection: Connection) -> Int {
-        if session.isEnding { return bytes.count }
+        var used = 0
+        repeat {
+            if session.isEnding { return bytes.count }
+            used += takeBatch(UnsafeMutableBufferPointer(rebasing: bytes[used...]))
+        } while session.hasMore
+        return used
+    }
+
+    private func takeBatch(_ bytes: UnsafeMutableBufferPointer<UInt8>) -> Int {
         let now = home.loop.now
         let used = session.receive(bytes, received: connection.bytesReceived, now: now, batch: &home.batch)
         var done = 0
@@ -47,6 +55,7 @@ final class Client: ConnectionHandler {
                     core.apply($0, of: id, now: now, into: &effects)
                 }
             }
+            home.writeMail()
         }
         commit(done: done, refusal: refusal, required: required)
         home.batch.clear()

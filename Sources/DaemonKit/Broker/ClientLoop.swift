@@ -88,6 +88,13 @@ final class ClientLoop {
         if reportFlushed() { carryOut() }
     }
 
+    /// What other loops delivered before we entered the core leaves before what we answer: it may be for a
+    /// subscription that ends with this answer.
+    func writeMail() {
+        write(mail.deliveries)
+        mail.deliveries.removeAll(keepingCapacity: true)
+    }
+
     /// Nothing here may call back before the mail is cleared: a connection that ends enters the core.
     private func readMail() {
         write(mail.deliveries)

@@ -1,7 +1,7 @@
 import Base
 import BrokerCore
 import Dispatch
-import Foundation
+import Glibc
 import LogStorage
 import Net
 import STOMP
