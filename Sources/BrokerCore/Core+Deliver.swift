@@ -16,7 +16,7 @@ extension Core {
                     from: index, to: Int(consumer), into: &effects)
             case .returned:
                 guard let consumer = nextConsumer(index) else { return }
-                guard let back = queues[index].returned.popLast(), let content = back.content else { return }
+                guard let back = queues[index].returned.popLowest(), let content = back.content else { return }
                 deliver(
                     content, headerBytes: back.headerBytes, sequence: back.sequence, count: back.count &+ 1,
                     from: index, to: Int(consumer), into: &effects)
@@ -45,27 +45,51 @@ extension Core {
     /// The next consumer in turn that may have one more; nil if none may.
     @inline(__always)
     private mutating func nextConsumer(_ index: Int) -> Int32? {
-        let count = queues[index].consumers.count
-        var turn = queues[index].turn
-        for _ in 0..<count {
-            turn = turn &+ 1 < count ? turn &+ 1 : 0
-            let consumer = queues[index].consumers[turn]
-            if mayDeliver(to: Int(consumer)) {
-                queues[index].turn = turn
-                return consumer
-            }
+        guard canDeliver(index), let consumer = queues[index].turn.first else { return nil }
+        if queues[index].turn.count > 1 {
+            queues[index].turn.popFirst()
+            queues[index].turn.append(consumer)
         }
-        return nil
+        return consumer
     }
 
-    private func canDeliver(_ index: Int) -> Bool {
-        queues[index].consumers.contains { mayDeliver(to: Int($0)) }
+    /// Brings a consumer that may have one more to the front of the turn, if there is one.
+    @inline(__always)
+    private mutating func canDeliver(_ index: Int) -> Bool {
+        while let consumer = queues[index].turn.first {
+            if mayDeliver(to: Int(consumer)) { return true }
+            queues[index].turn.popFirst()
+            subscriptions[Int(consumer)].isInTurn = false
+        }
+        return false
+    }
+
+    /// A consumer has credit or room again, or for the first time.
+    @inline(__always)
+    mutating func takeTurn(_ consumer: Int) {
+        if subscriptions[consumer].isInTurn || subscriptions[consumer].isClosed { return }
+        subscriptions[consumer].isInTurn = true
+        queues[Int(subscriptions[consumer].queue)].turn.append(Int32(consumer))
+    }
+
+    /// A consumer is leaving.
+    mutating func loseTurn(_ consumer: Int) {
+        guard subscriptions[consumer].isInTurn else { return }
+        subscriptions[consumer].isInTurn = false
+        let index = Int(subscriptions[consumer].queue)
+        for _ in 0..<queues[index].turn.count {
+            guard let other = queues[index].turn.popFirst() else { return }
+            if Int(other) != consumer { queues[index].turn.append(other) }
+        }
     }
 
     @inline(__always)
-    private func mayDeliver(to consumer: Int) -> Bool {
+    private mutating func mayDeliver(to consumer: Int) -> Bool {
         guard subscriptions[consumer].hasCredit else { return false }
-        return sessions[Int(subscriptions[consumer].session.index)].unflushed < limits.unflushedBytes
+        let session = Int(subscriptions[consumer].session.index)
+        if sessions[session].unflushed < limits.unflushedBytes { return true }
+        sessions[session].isHeldUp = true
+        return false
     }
 
     private mutating func deliver(
@@ -77,15 +101,19 @@ extension Core {
         let slot = subscriptions[consumer].slot
         let session = Int(subscriptions[consumer].session.index)
         let tag = subscriptions[consumer].nextTag
+        subscriptions[consumer].nextTag = tag &+ 1
         if mode == .auto {
-            subscriptions[consumer].firstTag &+= 1
+            subscriptions[consumer].firstTag = tag &+ 1
             queues[index].bytes &-= UInt64(content.count)
             totals.acknowledged &+= 1
-            if isStored { settle(queues[index].id, sequence, bytes: content.count) }
+            if isStored {
+                makeRoom(for: 0, into: &effects)
+                settle(queues[index].id, sequence, bytes: content.count)
+            }
         } else {
             subscriptions[consumer].deliveries.append(
                 Subscription.InFlight(
-                    sequence: sequence, bytes: content.count, count: count, headerBytes: headerBytes,
+                    tag: tag, sequence: sequence, bytes: content.count, count: count, headerBytes: headerBytes,
                     state: .unacknowledged, transaction: 0, content: isStored ? nil : content))
             subscriptions[consumer].heldCount &+= 1
             subscriptions[consumer].heldBytes &+= Int(content.count)
@@ -127,20 +155,26 @@ extension Core {
         else {
             throw Refusal(.unknownDelivery, "the message was not delivered on this subscription or is settled already")
         }
+        let first =
+            mode == .cumulative ? subscriptions[consumer].index(atOrAfter: subscriptions[consumer].openFrom) : at
         if transaction != 0 {
-            try countOperation(transaction, of: session, bytes: 0)
+            let count = (first...at).count { subscriptions[consumer].deliveries[$0].state == .unacknowledged }
+            try countOperations(count, in: transaction, of: session, bytes: 0)
             sessions[Int(session)].transactions[transaction]?.subscriptions.insert(Int32(consumer))
         }
-        var back: [QueueState.Returned] = []
-        for position in (mode == .cumulative ? 0 : at)...at
+        var back: [Returned] = []
+        for position in first...at
         where subscriptions[consumer].deliveries[position].state == .unacknowledged {
             if transaction != 0 {
                 decide(position, of: consumer, accept: accept, transaction: transaction)
             } else {
+                makeRoom(for: 0, into: &effects)
                 finish(position, of: consumer, accept: accept, held: true, back: &back)
             }
         }
-        subscriptions[consumer].dropSettledFront()
+        if mode == .cumulative { subscriptions[consumer].openFrom = tag &+ 1 }
+        subscriptions[consumer].dropSettled()
+        takeTurn(consumer)
         let queue = Int(subscriptions[consumer].queue)
         if !back.isEmpty { queues[queue].takeBack(back) }
         dispatch(queue, into: &effects)
@@ -158,7 +192,7 @@ extension Core {
     /// A delivery ends: its message is gone, or comes back.
     @inline(__always)
     mutating func finish(
-        _ position: Int, of consumer: Int, accept: Bool, held: Bool, back: inout [QueueState.Returned]
+        _ position: Int, of consumer: Int, accept: Bool, held: Bool, back: inout [Returned]
     ) {
         let delivery = subscriptions[consumer].deliveries[position]
         subscriptions[consumer].deliveries[position].state = .settled
@@ -178,7 +212,7 @@ extension Core {
             return
         }
         back.append(
-            QueueState.Returned(
+            Returned(
                 sequence: delivery.sequence, bytes: delivery.bytes, count: delivery.count,
                 headerBytes: delivery.headerBytes, content: delivery.content))
         if queues[queue].isStored {
@@ -194,9 +228,13 @@ extension Core {
         return sessions[Int(session)].subscriptions[slot].map { Int($0) }
     }
 
-    /// Finds a delivery by the message it carries.
-    func delivery(of session: Int32, slot: UInt32, queue: UInt32, sequence: UInt64) throws(Refusal) -> (UInt32, UInt64) {
+    /// Finds a delivery by the message it carries. Nil for a late ACK after UNSUBSCRIBE, where there
+    /// is nothing to do; a 1.0 client names no subscription, so it is believed once it had another.
+    func delivery(
+        of session: Int32, slot: UInt32, queue: UInt32, sequence: UInt64
+    ) throws(Refusal) -> (slot: UInt32, tag: UInt64)? {
         let mine = sessions[Int(session)].subscriptions
+        let highestSlot = sessions[Int(session)].highestSlot
         var takesNone = false
         for candidate in slot == 0 ? mine.keys.sorted() : [slot] {
             guard let index = mine[candidate] else { continue }
@@ -206,15 +244,14 @@ extension Core {
             takesNone = takesNone || subscription.mode == .auto
             for position in 0..<subscription.deliveries.count {
                 let delivery = subscription.deliveries[position]
-                if delivery.sequence == sequence, delivery.state == .unacknowledged {
-                    return (candidate, subscription.firstTag &+ UInt64(position))
-                }
+                if delivery.sequence == sequence, delivery.state == .unacknowledged { return (candidate, delivery.tag) }
             }
         }
+        let hasEnded = slot == 0 ? mine.count < highestSlot : mine[slot] == nil && slot <= highestSlot
+        if hasEnded { return nil }
         if takesNone {
             throw Refusal(.autoAcknowledged, "the subscription has ack:auto; its messages are settled as they are sent")
         }
-        if slot != 0, mine[slot] == nil, slot <= sessions[Int(session)].highestSlot { return (slot, 0) }
         throw Refusal(.unknownDelivery, "the message was not delivered on this subscription or is settled already")
     }
 }

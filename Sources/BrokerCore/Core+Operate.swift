@@ -57,7 +57,8 @@ extension Core {
         let queue = queues[index]
         return QueueView(
             id: queue.id, name: queue.name, isStored: queue.isStored, messages: queue.messages, ready: queue.ready,
-            unacknowledged: queue.inFlight, bytes: queue.bytes, consumers: queue.consumers.count, inTotal: queue.inTotal,
+            unacknowledged: queue.inFlight, bytes: queue.bytes, consumers: queue.consumers.count,
+            inTotal: queue.inTotal,
             outTotal: queue.outTotal, redeliveredTotal: queue.redeliveredTotal, memoryBytes: queue.windowBytes,
             failure: queue.failure)
     }
@@ -65,7 +66,8 @@ extension Core {
     public func topicViews() -> [TopicView] {
         var views: [[UInt8]: TopicView] = [:]
         for topic in topics {
-            views[topic.name] = TopicView(name: topic.name, subscribers: 0, inTotal: topic.inTotal, outTotal: topic.outTotal)
+            views[topic.name] = TopicView(
+                name: topic.name, subscribers: 0, inTotal: topic.inTotal, outTotal: topic.outTotal)
         }
         for subscription in subscriptions where !subscription.isFree && !subscription.isClosed {
             guard let topic = subscription.topic else { continue }
@@ -136,7 +138,9 @@ extension Core {
 
     private func storedName(_ name: [UInt8]) throws(Refusal) -> [UInt8] {
         let destination = try name.withUnsafeBufferPointer { (bytes) throws(Refusal) in try Destination(bytes) }
-        guard destination.kind == .queue else { throw Refusal(.badDestination, "only /queue/NAME can be managed as a queue") }
+        guard destination.kind == .queue else {
+            throw Refusal(.badDestination, "only /queue/NAME can be managed as a queue")
+        }
         return destination.name
     }
 
@@ -152,14 +156,16 @@ extension Core {
     public mutating func deleteQueue(
         named name: [UInt8], force: Bool, into effects: inout Effects
     ) throws(DeleteObstacle) -> UInt64 {
-        guard let canonical = canonicalQueue(name), let found = queueByName[canonical], queues[Int(found)].isStored else {
+        guard let canonical = canonicalQueue(name), let found = queueByName[canonical], queues[Int(found)].isStored
+        else {
             throw .missing
         }
         let index = Int(found)
         let (messages, consumers) = (queues[index].messages, queues[index].consumers)
         if !force, !consumers.isEmpty { throw .consumers(consumers.count) }
         if !force, messages > 0 { throw .messages(messages) }
-        for position in subscriptions.indices where subscriptions[position].queue == found && !subscriptions[position].isFree {
+        for position in subscriptions.indices
+        where subscriptions[position].queue == found && !subscriptions[position].isFree {
             disown(position, into: &effects)
         }
         records.append(Record(kind: .deleteQueue, queue: queues[index].id))
@@ -187,14 +193,18 @@ extension Core {
 
     /// Throws away all messages of a stored queue that no consumer holds; returns how many.
     public mutating func purgeQueue(named name: [UInt8], into effects: inout Effects) -> UInt64? {
-        guard let canonical = canonicalQueue(name), let found = queueByName[canonical], queues[Int(found)].isStored else {
+        guard let canonical = canonicalQueue(name), let found = queueByName[canonical], queues[Int(found)].isStored
+        else {
             return nil
         }
         let index = Int(found)
         let count = queues[index].ready
-        for back in queues[index].returned.reversed() { settle(queues[index].id, back.sequence, bytes: back.bytes) }
-        let returnedBytes = queues[index].returned.reduce(UInt64(0)) { $0 + UInt64($1.bytes) }
-        queues[index].returned.removeAll()
+        var returnedBytes: UInt64 = 0
+        while let back = queues[index].returned.popLowest() {
+            makeRoom(for: 0, into: &effects)
+            settle(queues[index].id, back.sequence, bytes: back.bytes)
+            returnedBytes += UInt64(back.bytes)
+        }
         queues[index].evict()
         settleCold(index, held: returnedBytes)
         queues[index].attempts.removeAll()
@@ -209,7 +219,8 @@ extension Core {
     private mutating func settleCold(_ index: Int, held returnedBytes: UInt64) {
         var inFlightBytes: UInt64 = 0
         for subscription in subscriptions where Int(subscription.queue) == index && !subscription.isFree {
-            for position in 0..<subscription.deliveries.count where subscription.deliveries[position].state != .settled {
+            for position in 0..<subscription.deliveries.count where subscription.deliveries[position].state != .settled
+            {
                 inFlightBytes += UInt64(subscription.deliveries[position].bytes)
             }
         }
@@ -230,12 +241,14 @@ extension Core {
     /// Where `moveMessages` must start reading `name`; nil if there is no such stored queue. Lets go
     /// of the window, so that all that is ready is in storage.
     public mutating func beginMove(from name: [UInt8]) -> (queue: QueueID, sequence: UInt64)? {
-        guard let canonical = canonicalQueue(name), let found = queueByName[canonical], queues[Int(found)].isStored else {
+        guard let canonical = canonicalQueue(name), let found = queueByName[canonical], queues[Int(found)].isStored
+        else {
             return nil
         }
         queues[Int(found)].evict()
-        let first = queues[Int(found)].returned.last?.sequence ?? .max
-        return (queues[Int(found)].id, min(first, queues[Int(found)].coldFrom))
+        let cold = queues[Int(found)].coldFrom
+        let hasReturned = !queues[Int(found)].returned.isEmpty
+        return (queues[Int(found)].id, hasReturned ? min(queues[Int(found)].returned.lowestSequence, cold) : cold)
     }
 
     /// Moves those of `messages` (read from storage, in order, with nothing left out) that no consumer
@@ -246,28 +259,29 @@ extension Core {
     ) throws(Refusal) -> Int {
         let canonical = try storedName(target)
         if let diskShort { throw Refusal(.diskShort, diskShort) }
+        guard let found = queueByID[queue] else { return 0 }
         let destination = try self.queue(named: canonical, into: &effects)
-        guard let found = queueByID[queue], Int(found) != destination else { return 0 }
+        if Int(found) == destination { return 0 }
         let index = Int(found)
         queues[index].evict()
         var moved = 0
+        var aside: [Returned] = []
         for (message, flag) in zip(messages, flags) {
             if message.sequence >= queues[index].coldFrom {
                 queues[index].coldCount -= min(1, queues[index].coldCount)
                 queues[index].coldFrom = message.sequence + 1
-            } else if let at = queues[index].returned.firstIndex(where: { $0.sequence == message.sequence }) {
-                queues[index].returned.remove(at: at)
-            } else {
+            } else if !queues[index].returned.remove(message.sequence, aside: &aside) {
                 continue
             }
             queues[index].attempts[message.sequence] = nil
             queues[index].bytes &-= UInt64(message.content.count)
-            if payloadBytes > 0, payloadBytes + Int(message.content.count) > limits.batchBytes { seal(into: &effects) }
+            makeRoom(for: Int(message.content.count), records: 2, into: &effects)
             let (slice, offset) = keep(message.content.bytes)
             store(slice, offset: offset, headerBytes: message.headerBytes, flags: flag, in: destination)
             settle(queues[index].id, message.sequence, bytes: message.content.count)
             moved += 1
         }
+        queues[index].takeBack(aside)
         if moved == messages.count, resumeAt > queues[index].coldFrom { queues[index].coldFrom = resumeAt }
         queues[index].pageOutstanding = false
         queues[index].pageEpoch &+= 1
@@ -280,10 +294,14 @@ extension Core {
 extension Core {
     /// Of the messages of a queue with these sequences: how often each was delivered, and which a
     /// consumer holds now.
-    public func deliveries(in queue: QueueID, of sequences: ClosedRange<UInt64>) -> (counts: [UInt64: UInt32], held: Set<UInt64>) {
+    public func deliveries(in queue: QueueID, of sequences: ClosedRange<UInt64>) -> (
+        counts: [UInt64: UInt32], held: Set<UInt64>
+    ) {
         guard let index = queueByID[queue] else { return ([:], []) }
         var counts = queues[Int(index)].attempts.filter { sequences.contains($0.key) }
-        for back in queues[Int(index)].returned where sequences.contains(back.sequence) { counts[back.sequence] = back.count }
+        for back in queues[Int(index)].returned.all where sequences.contains(back.sequence) {
+            counts[back.sequence] = back.count
+        }
         var held: Set<UInt64> = []
         for subscription in subscriptions where subscription.queue == index && !subscription.isFree {
             for position in 0..<subscription.deliveries.count {

@@ -16,7 +16,8 @@ extension Core {
     }
 
     /// What the destination of a message stands for now. Makes a queue that is not there yet.
-    mutating func target(of send: Send, session: Int32, into effects: inout Effects) throws(Refusal) -> CoreSession.Memo {
+    mutating func target(of send: Send, session: Int32, into effects: inout Effects) throws(Refusal) -> CoreSession.Memo
+    {
         let memo = Int(send.memo)
         if memo >= 0, memo < sessions[Int(session)].memos.count {
             let known = sessions[Int(session)].memos[memo]
@@ -55,7 +56,9 @@ extension Core {
     mutating func queue(named name: [UInt8], into effects: inout Effects) throws(Refusal) -> Int {
         if let index = queueByName[name] { return Int(index) }
         guard queueByID.count < limits.queues else {
-            throw Refusal(.tooManyQueues, "the broker holds its limit of \(limits.queues) queues; delete some or raise limits.queues")
+            throw Refusal(
+                .tooManyQueues,
+                "the broker holds its limit of \(limits.queues) queues; delete some or raise limits.queues")
         }
         let id = QueueID(rawValue: nextQueueID)
         nextQueueID += 1
@@ -94,21 +97,19 @@ extension Core {
 
     private mutating func enqueue(_ send: Send, in index: Int, into effects: inout Effects) throws(Refusal) {
         guard queues[index].isStored else {
-            return enqueueTransient(keepTransient(send.content), headerBytes: send.headerBytes, in: index, into: &effects)
+            return enqueueTransient(
+                keepTransient(send.content), headerBytes: send.headerBytes, in: index, into: &effects)
         }
         if let diskShort { throw Refusal(.diskShort, diskShort) }
-        try makeRoom(for: send.content.count, into: &effects)
+        let count = send.content.count
+        guard count <= Batch.payloadLimit else {
+            throw Refusal(
+                .messageTooLarge, "\(count) bytes are more than the \(Batch.payloadLimit) that can be stored together")
+        }
+        makeRoom(for: count, into: &effects)
         let (slice, offset) = keep(send.content)
         store(slice, offset: offset, headerBytes: send.headerBytes, flags: send.flags, in: index)
         if send.flags & MessageFlags.durable == 0 { dispatch(index, into: &effects) }
-    }
-
-    /// Closes the batch that is being filled if `bytes` more would make it too large.
-    mutating func makeRoom(for bytes: Int, into effects: inout Effects) throws(Refusal) {
-        guard bytes <= Batch.payloadLimit else {
-            throw Refusal(.messageTooLarge, "\(bytes) bytes are more than the \(Batch.payloadLimit) that can be stored together")
-        }
-        if payloadBytes > 0, payloadBytes + bytes > limits.batchBytes { seal(into: &effects) }
     }
 
     /// A message whose bytes are in the batch becomes the last of its queue.
@@ -131,7 +132,8 @@ extension Core {
         if queues[index].coldCount == 0, queues[index].windowBytes < room {
             let batch = flags & MessageFlags.durable != 0 ? batchNumber : 0
             queues[index].window.append(
-                QueueState.Entry(sequence: sequence, batch: batch, content: content, headerBytes: headerBytes, count: 0))
+                QueueState.Entry(sequence: sequence, batch: batch, content: content, headerBytes: headerBytes, count: 0)
+            )
             queues[index].windowBytes &+= Int(content.count)
             queues[index].coldFrom = sequence &+ 1
         } else {
@@ -201,7 +203,9 @@ extension Core {
         var matches = exactSubscriptions[name] ?? []
         if !patternSubscriptions.isEmpty {
             let words = TopicPattern.split(name)
-            for (pattern, subscription) in patternSubscriptions where pattern.matches(words) { matches.append(subscription) }
+            for (pattern, subscription) in patternSubscriptions where pattern.matches(words) {
+                matches.append(subscription)
+            }
         }
         topics[index].matches = matches
         topics[index].epoch = topicEpoch
@@ -212,6 +216,12 @@ extension Core {
         if try TopicPattern(name).hasWildcard {
             throw Refusal(.wildcardInSend, "*, **, > and # stand for words in SUBSCRIBE only")
         }
+        return topicIndex(of: name)
+    }
+
+    /// The topic of a name that is known to be a good one.
+    mutating func topicIndex(of name: [UInt8]) -> Int {
+        if let index = topicByName[name] { return Int(index) }
         if topics.count >= limits.topics { forgetTopics() }
         topics.append(TopicState(name: name, generation: topicGeneration))
         topicByName[name] = Int32(topics.count - 1)

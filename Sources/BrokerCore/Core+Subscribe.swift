@@ -28,6 +28,7 @@ extension Core {
                 prefetchCount: Int(max(1, subscribe.prefetchCount)),
                 prefetchBytes: Int(clamping: max(1, subscribe.prefetchBytes)), topic: topic))
         queues[queue].consumers.append(index)
+        takeTurn(Int(index))
         if let topic { try listen(to: topic, with: index) }
         let session = Int(id.index)
         sessions[session].subscriptions[subscribe.slot] = index
@@ -69,27 +70,28 @@ extension Core {
         guard let index = sessions[Int(session)].subscriptions.removeValue(forKey: slot) else { return }
         if sessions[Int(session)].recentSlot == slot { sessions[Int(session)].recentSubscription = -1 }
         let queue = endSubscription(index, into: &effects)
-        dispatch(Int(queue), into: &effects)
+        dispatch(queue, into: &effects)
     }
 
     /// What the subscription holds goes back; returns its queue. Deliveries that an open
     /// transaction has decided stay with it until that ends.
-    mutating func endSubscription(_ index: Int32, into effects: inout Effects) -> Int32 {
+    mutating func endSubscription(_ index: Int32, into effects: inout Effects) -> Int {
         let at = Int(index)
         let subscription = subscriptions[at]
         let queue = Int(subscription.queue)
         queues[queue].consumers.removeAll { $0 == index }
-        queues[queue].turn = 0
+        loseTurn(at)
         if let topic = subscription.topic { stopListening(topic, index) }
-        var back: [QueueState.Returned] = []
+        var back: [Returned] = []
         for position in 0..<subscription.deliveries.count
         where subscriptions[at].deliveries[position].state == .unacknowledged {
+            makeRoom(for: 0, into: &effects)
             finish(position, of: at, accept: false, held: true, back: &back)
         }
         queues[queue].takeBack(back)
         subscriptions[at].isClosed = true
         releaseIfDone(at)
-        return Int32(queue)
+        return queue
     }
 
     /// Frees a closed subscription that no transaction needs, with the queue that was its own.

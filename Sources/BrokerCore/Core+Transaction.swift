@@ -5,24 +5,37 @@ extension Core {
     /// Keeps a message for COMMIT. Its destination is understood now, so that a bad one is refused now.
     /// A queue that comes to be by this stays, whatever becomes of the transaction.
     mutating func hold(_ send: Send, of session: Int32, into effects: inout Effects) throws(Refusal) {
-        let target = try target(of: send, session: session, into: &effects)
-        try countOperation(send.transaction, of: session, bytes: send.content.count)
+        let target: Transaction.Held.Target
+        switch try self.target(of: send, session: session, into: &effects) {
+        case .queue(let index, let generation) where queues[Int(index)].isStored:
+            target = .stored(index, generation: generation)
+        case .queue(let index, let generation): target = .reply(index, generation: generation)
+        case .topic(let index, _): target = .topic(topics[Int(index)].name)
+        case .unknown: target = .gone
+        }
+        try countOperations(1, in: send.transaction, of: session, bytes: send.content.count)
         sessions[Int(session)].transactions[send.transaction]?.add(
             send.content, target: target, headerBytes: send.headerBytes, flags: send.flags)
     }
 
-    mutating func countOperation(_ transaction: UInt32, of session: Int32, bytes: Int) throws(Refusal) {
-        guard let (operations, held) = sessions[Int(session)].transactions[transaction].map({ ($0.operations, $0.bytes) })
+    /// Operations are messages sent and messages decided: each is a record of the batch to come.
+    mutating func countOperations(
+        _ count: Int, in transaction: UInt32, of session: Int32, bytes: Int
+    ) throws(Refusal) {
+        guard
+            let (operations, held) = sessions[Int(session)].transactions[transaction].map({ ($0.operations, $0.bytes) })
         else { return }
-        if operations >= limits.transactionOperations {
+        if operations + count > limits.transactionOperations {
             throw Refusal(
-                .transactionTooLarge, "a transaction may hold \(limits.transactionOperations) operations (limits.transaction_operations)")
+                .transactionTooLarge,
+                "a transaction may hold \(limits.transactionOperations) operations (limits.transaction_operations)")
         }
         if held + bytes > limits.transactionBytes {
             throw Refusal(
-                .transactionTooLarge, "a transaction may hold \(limits.transactionBytes) bytes (limits.transaction_bytes)")
+                .transactionTooLarge,
+                "a transaction may hold \(limits.transactionBytes) bytes (limits.transaction_bytes)")
         }
-        sessions[Int(session)].transactions[transaction]?.operations += 1
+        sessions[Int(session)].transactions[transaction]?.operations += count
         sessions[Int(session)].transactions[transaction]?.bytes += bytes
     }
 
@@ -30,7 +43,7 @@ extension Core {
     mutating func commit(_ number: UInt32, of session: Int32, into effects: inout Effects) throws(Refusal) {
         guard let transaction = sessions[Int(session)].transactions[number] else { return }
         try check(transaction)
-        if payloadBytes > 0, payloadBytes + transaction.bytes > limits.batchBytes { seal(into: &effects) }
+        makeRoom(for: transaction.bytes, records: transaction.operations, into: &effects)
         sessions[Int(session)].transactions[number] = nil
         var touched: Set<Int> = []
         for consumer in transaction.subscriptions.sorted() {
@@ -38,15 +51,15 @@ extension Core {
         }
         for held in transaction.sends {
             switch held.target {
-            case .queue(let index, _) where queues[Int(index)].isStored:
+            case .stored(let index, _):
                 let offset = adopt(held.content)
                 store(held.content, offset: offset, headerBytes: held.headerBytes, flags: held.flags, in: Int(index))
                 if held.flags & MessageFlags.durable == 0 { touched.insert(Int(index)) }
-            case .queue(let index, _):
+            case .reply(let index, let generation) where queues[Int(index)].generation == generation:
                 enqueueTransient(held.content, headerBytes: held.headerBytes, in: Int(index), into: &effects)
-            case .topic(let index, _):
-                publish(held.content, headerBytes: held.headerBytes, to: Int(index), into: &effects)
-            case .unknown:
+            case .topic(let name):
+                publish(held.content, headerBytes: held.headerBytes, to: topicIndex(of: name), into: &effects)
+            case .reply, .gone:
                 totals.repliesDropped += 1
             }
         }
@@ -56,39 +69,34 @@ extension Core {
 
     /// Nothing may be refused once a transaction has begun to take effect.
     private func check(_ transaction: Transaction) throws(Refusal) {
-        for held in transaction.sends {
-            switch held.target {
-            case .queue(let index, let generation):
-                if queues[Int(index)].generation != generation {
-                    throw Refusal(.transactionTargetGone, "nothing of the transaction was done; send it again")
-                }
-                if let diskShort, queues[Int(index)].isStored { throw Refusal(.diskShort, diskShort) }
-            case .topic(let index, let generation):
-                if Int(index) >= topics.count || topics[Int(index)].generation != generation {
-                    throw Refusal(.transactionTargetGone, "nothing of the transaction was done; send it again")
-                }
-            case .unknown: break
+        for case .stored(let index, let generation) in transaction.sends.lazy.map(\.target) {
+            if queues[Int(index)].generation != generation {
+                throw Refusal(.transactionTargetGone, "nothing of the transaction was done; send it again")
             }
+            if let diskShort { throw Refusal(.diskShort, diskShort) }
         }
     }
 
-    mutating func abort(_ number: UInt32, of session: Int32, into effects: inout Effects) {
-        guard let transaction = sessions[Int(session)].transactions.removeValue(forKey: number) else { return }
+    /// Nothing of it. Returns the queues that may have something to hand out now.
+    mutating func abort(_ number: UInt32, of session: Int32) -> Set<Int> {
+        guard let transaction = sessions[Int(session)].transactions.removeValue(forKey: number) else { return [] }
         var touched: Set<Int> = []
         for consumer in transaction.subscriptions.sorted() {
             end(number, of: Int(consumer), commit: false, touched: &touched)
         }
-        for queue in touched.sorted() { dispatch(queue, into: &effects) }
+        return touched
     }
 
     /// Settles what the transaction decided on one subscription, or makes it undecided again.
     private mutating func end(_ number: UInt32, of consumer: Int, commit: Bool, touched: inout Set<Int>) {
         let subscription = subscriptions[consumer]
         guard !subscription.isFree else { return }
-        var back: [QueueState.Returned] = []
+        var back: [Returned] = []
         for position in 0..<subscription.deliveries.count {
             let delivery = subscriptions[consumer].deliveries[position]
-            guard delivery.transaction == number, delivery.state == .accepting || delivery.state == .rejecting else { continue }
+            guard delivery.transaction == number, delivery.state == .accepting || delivery.state == .rejecting else {
+                continue
+            }
             if commit {
                 finish(position, of: consumer, accept: delivery.state == .accepting, held: false, back: &back)
             } else if subscription.isClosed {
@@ -101,7 +109,8 @@ extension Core {
                 subscriptions[consumer].heldBytes += Int(delivery.bytes)
             }
         }
-        subscriptions[consumer].dropSettledFront()
+        if !commit { subscriptions[consumer].openFrom = 0 }
+        subscriptions[consumer].dropSettled()
         queues[Int(subscription.queue)].takeBack(back)
         touched.insert(Int(subscription.queue))
         releaseIfDone(consumer)
@@ -109,7 +118,7 @@ extension Core {
 }
 
 extension Transaction {
-    mutating func add(_ content: Bytes, target: CoreSession.Memo, headerBytes: UInt32, flags: UInt8) {
+    mutating func add(_ content: Bytes, target: Held.Target, headerBytes: UInt32, flags: UInt8) {
         sends.append(Held(target: target, content: arena.append(content), headerBytes: headerBytes, flags: flags))
     }
 }

@@ -102,16 +102,17 @@ public struct Core: Sendable {
     public mutating func close(_ id: SessionID, into effects: inout Effects) {
         guard isOpen(id) else { return }
         let session = sessions[Int(id.index)]
-        for number in session.transactions.keys.sorted() { abort(number, of: id.index, into: &effects) }
-        var touched: [Int32] = []
+        // Nothing is handed out before all is taken back, or this session could get some of it.
+        var touched: Set<Int> = []
+        for number in session.transactions.keys.sorted() { touched.formUnion(abort(number, of: id.index)) }
         for slot in session.subscriptions.keys.sorted() {
             guard let index = session.subscriptions[slot] else { continue }
-            touched.append(endSubscription(index, into: &effects))
+            touched.insert(endSubscription(index, into: &effects))
         }
         sessions[Int(id.index)] = CoreSession(address: session.address, generation: 0)
         freeSessions.append(id.index)
         for queue in session.temporaries { removeQueue(Int(queue)) }
-        for queue in touched { dispatch(Int(queue), into: &effects) }
+        for queue in touched.sorted() { dispatch(queue, into: &effects) }
         seal(into: &effects)
     }
 
@@ -160,8 +161,11 @@ public struct Core: Sendable {
         case .reject(let slot, let tag, let transaction):
             try acknowledge(slot: slot, tag: tag, accept: false, transaction: transaction, of: id.index, into: &effects)
         case .settleMessage(let slot, let queue, let sequence, let accept, let transaction):
-            let (found, tag) = try delivery(of: id.index, slot: slot, queue: queue, sequence: sequence)
-            try acknowledge(slot: found, tag: tag, accept: accept, transaction: transaction, of: id.index, into: &effects)
+            guard let (found, tag) = try delivery(of: id.index, slot: slot, queue: queue, sequence: sequence) else {
+                return
+            }
+            try acknowledge(
+                slot: found, tag: tag, accept: accept, transaction: transaction, of: id.index, into: &effects)
         case .subscribe(let subscribe):
             try self.subscribe(subscribe, of: id, into: &effects)
         case .unsubscribe(let slot):
@@ -173,19 +177,24 @@ public struct Core: Sendable {
         case .commit(let transaction):
             try commit(transaction, of: id.index, into: &effects)
         case .abort(let transaction):
-            abort(transaction, of: id.index, into: &effects)
+            for queue in abort(transaction, of: id.index).sorted() { dispatch(queue, into: &effects) }
         case .flushed(let bytes):
             flushed(bytes, of: id.index, into: &effects)
         }
     }
 
-    /// A client has taken what it was given: its subscriptions may have more.
+    /// A client has taken what it was given: its subscriptions may have more. Each time another one
+    /// is first, or one with a long queue would leave nothing to the others.
     private mutating func flushed(_ bytes: Int, of session: Int32, into effects: inout Effects) {
-        let before = sessions[Int(session)].unflushed
-        let after = max(0, before - bytes)
-        sessions[Int(session)].unflushed = after
-        guard before >= limits.unflushedBytes, after < limits.unflushedBytes else { return }
-        for subscription in sessions[Int(session)].subscriptions.values.sorted() {
+        let at = Int(session)
+        sessions[at].unflushed = max(0, sessions[at].unflushed - bytes)
+        guard sessions[at].isHeldUp, sessions[at].unflushed < limits.unflushedBytes else { return }
+        sessions[at].isHeldUp = false
+        let all = sessions[at].subscriptions.values.sorted()
+        for subscription in all { takeTurn(Int(subscription)) }
+        let first = all.firstIndex { $0 > sessions[at].firstServed } ?? 0
+        if !all.isEmpty { sessions[at].firstServed = all[first] }
+        for subscription in all[first...] + all[..<first] {
             dispatch(Int(subscriptions[Int(subscription)].queue), into: &effects)
         }
     }
@@ -222,35 +231,26 @@ public struct Core: Sendable {
             return
         }
         queues[index].failure = nil
-        attachReturned(messages, to: index)
+        queues[index].returned.attach(messages, below: resumeAt)
         extendWindow(messages, from: wanted.from, resumeAt: resumeAt, of: index)
         if resumeAt <= wanted.from {
-            nothingYet(index, into: &effects)
-        } else if let back = queues[index].returned.last, back.content == nil,
-            (wanted.from..<resumeAt).contains(back.sequence)
+            nothingYet(from: wanted.from, of: index, into: &effects)
+        } else if !queues[index].returned.isEmpty, !queues[index].returned.lowestIsInMemory,
+            (wanted.from..<resumeAt).contains(queues[index].returned.lowestSequence)
         {
-            missing(back.sequence, in: index, into: &effects)
+            missing(queues[index].returned.lowestSequence, in: index, into: &effects)
         }
         dispatch(index, into: &effects)
         seal(into: &effects)
     }
 
-    private mutating func attachReturned(_ messages: [PageMessage], to index: Int) {
-        var at = queues[index].returned.count - 1
-        for message in messages {
-            while at >= 0, queues[index].returned[at].sequence < message.sequence { at -= 1 }
-            if at < 0 { return }
-            if queues[index].returned[at].sequence == message.sequence {
-                queues[index].returned[at].content = message.content
-                queues[index].returned[at].headerBytes = message.headerBytes
-            }
-        }
-    }
-
     private mutating func extendWindow(_ messages: [PageMessage], from: UInt64, resumeAt: UInt64, of index: Int) {
-        guard queues[index].coldCount > 0, from <= queues[index].coldFrom, resumeAt > queues[index].coldFrom else { return }
+        guard queues[index].coldCount > 0, from <= queues[index].coldFrom, resumeAt > queues[index].coldFrom else {
+            return
+        }
         for message in messages where message.sequence >= queues[index].coldFrom {
-            let count = queues[index].attempts.isEmpty ? nil : queues[index].attempts.removeValue(forKey: message.sequence)
+            let count =
+                queues[index].attempts.isEmpty ? nil : queues[index].attempts.removeValue(forKey: message.sequence)
             queues[index].window.append(
                 QueueState.Entry(
                     sequence: message.sequence, batch: 0, content: message.content, headerBytes: message.headerBytes,
@@ -261,14 +261,17 @@ public struct Core: Sendable {
         queues[index].coldFrom = resumeAt
     }
 
-    /// A page was empty: what is missing is not durable yet, or became so while the page was read.
-    private mutating func nothingYet(_ index: Int, into effects: inout Effects) {
-        let awaited = queues[index].awaitedBatch
-        if awaited > durableThrough {
+    /// A page was empty: what is missing became durable while the page was read, or something before it
+    /// came back, so the queue asks again; or is not durable yet, so the queue waits. The batch that it
+    /// awaits is in `awaiting` since `store`.
+    private mutating func nothingYet(from: UInt64, of index: Int, into effects: inout Effects) {
+        guard queues[index].pageAskedAt == durableThrough,
+            case .page(from) = queues[index].head(durable: durableThrough)
+        else { return }
+        if queues[index].awaitedBatch > durableThrough {
             queues[index].waitsForDurable = true
-            awaiting.append(Awaiting(batch: awaited, queue: Int32(index), generation: queues[index].generation))
-        } else if queues[index].pageAskedAt == durableThrough {
-            missing(queues[index].coldFrom, in: index, into: &effects)
+        } else {
+            missing(from, in: index, into: &effects)
         }
     }
 
@@ -284,7 +287,8 @@ public struct Core: Sendable {
         for session in sessions where session.generation != 0 {
             for transaction in session.transactions.values
             where now.milliseconds(since: transaction.begun) > limits.transactionSeconds * 1000 {
-                let detail = "a transaction was open for more than \(limits.transactionSeconds) s; nothing of it was done"
+                let detail =
+                    "a transaction was open for more than \(limits.transactionSeconds) s; nothing of it was done"
                 effects.kicks.append(Kick(address: session.address, refusal: Refusal(.transactionTooLong, detail)))
                 break
             }
@@ -316,6 +320,19 @@ public struct Core: Sendable {
         records.reserveCapacity(usualRecords)
         payloadBytes = 0
         batchNumber += 1
+    }
+
+    /// What a record counts for in the size of a batch, in bytes; on disk it is not larger.
+    static let recordBytes = 64
+
+    /// Closes the batch that was filled if it is not empty and `bytes` of payload in `count` more
+    /// records would make it too large for a journal segment. Nothing that belongs together may lie
+    /// on both sides of a call.
+    @inline(__always)
+    mutating func makeRoom(for bytes: Int, records count: Int = 1, into effects: inout Effects) {
+        if records.isEmpty { return }
+        let size = payloadBytes &+ bytes &+ (records.count &+ count) &* Self.recordBytes
+        if size > limits.batchBytes { seal(into: &effects) }
     }
 
     /// Copies `bytes` into the batch and says where they are, in memory and in the payload.

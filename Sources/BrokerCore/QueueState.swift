@@ -25,16 +25,6 @@ struct QueueState: Sendable {
         var count: UInt32
     }
 
-    /// A message that was delivered and came back.
-    struct Returned: Sendable {
-        var sequence: UInt64
-        var bytes: UInt32
-        var count: UInt32
-        var headerBytes: UInt32
-        /// Nil until read back from storage.
-        var content: Slice?
-    }
-
     let id: QueueID
     let name: [UInt8]
     let kind: Kind
@@ -50,17 +40,17 @@ struct QueueState: Sendable {
     var windowBytes = 0
     var coldFrom: UInt64 = 1
     var coldCount: UInt64 = 0
-    /// Highest sequence first, so that the lowest is taken from the end.
-    var returned: [Returned] = []
+    var returned = ReturnedMessages()
     var inFlight: UInt64 = 0
     /// Stored bytes of all messages here, wherever they are.
     var bytes: UInt64 = 0
     /// Delivery counts of cold messages, from before a restart or an eviction.
     var attempts: [UInt64: UInt32] = [:]
 
-    /// Subscriptions in turn.
     var consumers: [Int32] = []
-    var turn = 0
+    /// Those of them that may have one more as far as is known, in turn. One that may not is taken out
+    /// when its turn comes, and put back when it gets credit or room: see `Subscription.isInTurn`.
+    var turn = Deque<Int32>()
 
     var pageOutstanding = false
     var pageEpoch: UInt32 = 0
@@ -90,7 +80,6 @@ struct QueueState: Sendable {
     var ready: UInt64 { UInt64(window.count) + coldCount + UInt64(returned.count) }
     var messages: UInt64 { ready + inFlight }
 
-
     /// Where the next message to deliver is.
     enum Head {
         case returned
@@ -102,8 +91,8 @@ struct QueueState: Sendable {
     }
 
     @inline(__always) func head(durable: UInt64) -> Head {
-        if let back = returned.last, window.isEmpty || back.sequence < window[0].sequence {
-            return back.content == nil ? .page(from: back.sequence) : .returned
+        if !returned.isEmpty, window.isEmpty || returned.lowestSequence < window[0].sequence {
+            return returned.lowestIsInMemory ? .returned : .page(from: returned.lowestSequence)
         }
         if !window.isEmpty { return window[0].batch <= durable ? .window : .none }
         return coldCount > 0 ? .page(from: coldFrom) : .none
@@ -111,12 +100,13 @@ struct QueueState: Sendable {
 
     /// Puts messages back at their places.
     mutating func takeBack(_ messages: [Returned]) {
-        if messages.isEmpty { return }
-        returned.append(contentsOf: messages)
-        returned.sort { $0.sequence > $1.sequence }
+        for message in messages { returned.insert(message) }
+        // What comes back may well be durable, whatever the queue waited for.
+        if !messages.isEmpty { waitsForDurable = false }
     }
 
-    /// Lets go of the bytes in the window; they can be read again. Stored queues only.
+    /// Lets go of the bytes in the window; they can be read again. Stored queues only. A page that was
+    /// asked for stays good: what is in the window is untouched, so storage has had it all along.
     mutating func evict() {
         guard let first = window.first else { return }
         for index in 0..<window.count where window[index].count > 0 {
@@ -126,7 +116,5 @@ struct QueueState: Sendable {
         coldCount += UInt64(window.count)
         window.removeAll()
         windowBytes = 0
-        pageEpoch &+= 1
-        pageOutstanding = false
     }
 }

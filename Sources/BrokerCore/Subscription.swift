@@ -5,6 +5,8 @@ struct Subscription: Sendable {
     /// A message that is with the client.
     struct InFlight: Sendable {
         enum State: UInt8, Sendable { case unacknowledged, settled, accepting, rejecting }
+        /// Which delivery of the subscription this is.
+        var tag: UInt64
         var sequence: UInt64
         var bytes: UInt32
         var count: UInt32
@@ -25,14 +27,20 @@ struct Subscription: Sendable {
     /// The topic name or pattern, if the queue is this subscription's own.
     let topic: [UInt8]?
 
-    /// Deliveries from `firstTag` on that are not all settled; settled ones leave from the front.
+    /// Deliveries that are not settled, and some that are, in order of tag.
     var deliveries = Deque<InFlight>()
+    /// Of the first in `deliveries`; of the next one to come if there is none.
     var firstTag: UInt64 = 1
+    var nextTag: UInt64 = 1
+    /// No delivery with a lower tag is unacknowledged. Where an ACK of all before starts to look.
+    var openFrom: UInt64 = 0
     /// Unacknowledged, without those decided in a transaction: what counts against the prefetch.
     var heldCount = 0
     var heldBytes = 0
     /// Decided in a transaction.
     var decided = 0
+    /// It stands in the turn of its queue.
+    var isInTurn = false
     /// UNSUBSCRIBE has come; only open transactions keep it.
     var isClosed = false
     /// The place in the table may be used again.
@@ -40,23 +48,46 @@ struct Subscription: Sendable {
     var deliveredTotal: UInt64 = 0
 
     // Inlined: a call would copy the whole state.
-    @inline(__always) var nextTag: UInt64 { firstTag &+ UInt64(deliveries.count) }
-
     @inline(__always) var hasCredit: Bool {
         mode == .auto || (heldCount < prefetchCount && (heldBytes < prefetchBytes || heldCount == 0))
     }
 
     /// Where delivery `tag` is in `deliveries`, if it was made and is not yet gone.
     @inline(__always) func index(ofTag tag: UInt64) -> Int? {
-        guard tag >= firstTag, tag &- firstTag < UInt64(deliveries.count) else { return nil }
-        return Int(tag &- firstTag)
+        let index = index(atOrAfter: tag)
+        return index < deliveries.count && deliveries[index].tag == tag ? index : nil
     }
 
-    @inline(__always) mutating func dropSettledFront() {
-        while !deliveries.isEmpty, deliveries[0].state == .settled {
-            deliveries.popFirst()
-            firstTag &+= 1
+    /// Where the first delivery with this tag or a higher one is. Most often none is missing between.
+    @inline(__always) func index(atOrAfter tag: UInt64) -> Int {
+        if tag <= firstTag { return 0 }
+        if tag >= nextTag { return deliveries.count }
+        let distance = tag &- firstTag
+        if distance < UInt64(deliveries.count), deliveries[Int(distance)].tag == tag { return Int(distance) }
+        return search(tag)
+    }
+
+    private func search(_ tag: UInt64) -> Int {
+        var (low, high) = (0, deliveries.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if deliveries[middle].tag < tag { low = middle + 1 } else { high = middle }
         }
+        return low
+    }
+
+    /// Lets settled deliveries go: from the front, and from everywhere once they are most, so that one
+    /// that is never acknowledged does not keep all behind it in memory.
+    @inline(__always) mutating func dropSettled() {
+        while !deliveries.isEmpty, deliveries[0].state == .settled { deliveries.popFirst() }
+        if deliveries.count > 64, deliveries.count > 4 * (heldCount + decided) { compact() }
+        firstTag = deliveries.isEmpty ? nextTag : deliveries[0].tag
+    }
+
+    private mutating func compact() {
+        var open = Deque<InFlight>()
+        for index in 0..<deliveries.count where deliveries[index].state != .settled { open.append(deliveries[index]) }
+        deliveries = open
     }
 }
 
@@ -82,12 +113,25 @@ struct CoreSession: Sendable {
     var temporaries: [Int32] = []
     /// Bytes of deliveries that have not been reported flushed.
     var unflushed = 0
+    /// A subscription lost its turn because of `unflushed`.
+    var isHeldUp = false
+    /// The subscription that was first to get something when the session had room again.
+    var firstServed: Int32 = -1
 }
 
 /// What a client gathers between BEGIN and COMMIT.
 struct Transaction: Sendable {
     struct Held: Sendable {
-        var target: CoreSession.Memo
+        /// Only a stored queue must still be there at COMMIT; what lives in memory may have gone or
+        /// have been forgotten meanwhile without making the transaction fail.
+        enum Target {
+            case stored(Int32, generation: UInt32)
+            case reply(Int32, generation: UInt32)
+            case topic([UInt8])
+            case gone
+        }
+
+        var target: Target
         var content: Slice
         var headerBytes: UInt32
         var flags: UInt8

@@ -171,7 +171,7 @@ struct StoreHeader {
         guard let magic = reader.take64(), magic == Self.magic, let version = reader.take32() else { throw .damaged }
         if version > FormatVersion.current { throw .newer(version) }
         let sum = bytes.withUnsafeBytes { Checksum.of(UnsafeRawBufferPointer(rebasing: $0[min(16, $0.count)...])) }
-        guard bytes.count == size, reader.take32() == sum, let storeID = reader.take64() else { throw .damaged }
+        guard version == FormatVersion.current, bytes.count == size, reader.take32() == sum, let storeID = reader.take64() else { throw .damaged }
         return StoreHeader(storeID: storeID)
     }
 }

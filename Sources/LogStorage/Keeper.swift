@@ -85,10 +85,11 @@ struct Keeper: ~Copyable {
         }
         guard let number else { return }
         let segment: Segment
-        if let spare = spares.last {
+        if let spare = spares.popLast() {
+            // Should this fail, the file bears its old name or its new one. The new one is taken by the
+            // next attempt, the old one is cleared away at the next start.
             segment = try SegmentFactory.recycle(
                 spare, number: number, storeID: store.storeID, size: store.settings.segmentBytes, on: store.disk)
-            spares.removeLast()
         } else {
             segment = try SegmentFactory.make(
                 number: number, storeID: store.storeID, size: store.settings.segmentBytes, on: store.disk)

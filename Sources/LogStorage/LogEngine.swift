@@ -46,7 +46,7 @@ public final class LogEngine: StorageEngine {
     ) throws(StorageFailure) -> (LogEngine, Recovery) {
         let disk: SystemDisk
         do throws(DiskError) { disk = try SystemDisk(directory: directory) } catch {
-            throw StorageFailure("the data directory cannot be used: \(error)")
+            throw StorageFailure("the data directory cannot be used: \(error)", .unavailable)
         }
         return try open(disk: disk, settings: settings)
     }

@@ -2,7 +2,8 @@ import Base
 import BrokerCore
 import STOMP
 
-/// MESSAGE frames.
+/// MESSAGE frames. Like every frame of ours they end in NUL and a line feed: clients in use (PHP's
+/// extension) take the byte behind NUL for granted, as ActiveMQ and RabbitMQ send it.
 extension Session {
     /// Writes `delivery` to `out`, or behind the answers that it must not overtake. False if the
     /// subscription is gone (the core has taken the message back already).
@@ -64,11 +65,13 @@ extension Session {
         let content = delivery.content.bytes
         if version == .v12 {
             out.append(content)
+            out.append(0x0A)
             return
         }
         // Stored as 1.2 text; the blank line is the last byte of the head.
         let head = UnsafeBufferPointer(rebasing: content[..<(Int(delivery.headerBytes) - 1)])
         HeaderText.rewrite(headerBlock: head, to: version, into: &out)
         out.append(UnsafeBufferPointer(rebasing: content[(Int(delivery.headerBytes) - 1)...]))
+        out.append(0x0A)
     }
 }

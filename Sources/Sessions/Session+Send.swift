@@ -19,8 +19,8 @@ extension Session {
         let name = UnsafeBufferPointer(rebasing: UnsafeBufferPointer(frame)[destination.value])
         // A blank line that is CRLF must not be stored: 1.1 and 1.0 know LF only.
         let hasPlainBlankLine = parser.layout.body.lowerBound == parser.layout.headersEnd + 1
-        if version != .v10, parser.layout.isPlain, hasPlainBlankLine, parser.layout.contentLength != nil, replyTo == nil, !destination.hasEscape,
-            name.first != UInt8(ascii: "/") || !name.starts(with: Self.temporaryPrefix.utf8)
+        if version != .v10, parser.layout.isPlain, hasPlainBlankLine, parser.layout.contentLength != nil, replyTo == nil,
+            !destination.hasEscape, !Self.isTemporary(name)
         {
             sendInPlace(frame, flags: flags, transaction: transaction, batch: &batch)
         } else {
@@ -28,9 +28,16 @@ extension Session {
         }
     }
 
+    @inline(__always)
     private func isFalse(_ known: KnownHeader, _ frame: Frame) -> Bool {
-        guard let value = header(known, frame) else { return false }
+        guard let value = header(known, frame), value.count == 5 else { return false }
         return value.elementsEqual("false".utf8)
+    }
+
+    /// Whether a destination is a name of this connection only. Looks at one byte of most others.
+    @inline(__always)
+    private static func isTemporary(_ name: UnsafeBufferPointer<UInt8>) -> Bool {
+        name.count > 2 && name[2] == UInt8(ascii: "e") && name.starts(with: temporaryPrefix.utf8)
     }
 
     @inline(__always)

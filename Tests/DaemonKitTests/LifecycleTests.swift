@@ -91,4 +91,12 @@ import Testing
         }
         withExtendedLifetime(signals) {}
     }
+
+    /// A process whose signals nobody hears could not be stopped.
+    @Test func withoutAListenerASignalEndsTheProcessAgain() async {
+        await #expect(processExitsWith: .signal(SIGTERM)) {
+            _ = Signals { _ in }
+            kill(getpid(), SIGTERM)
+        }
+    }
 }

@@ -295,6 +295,15 @@ final class FakeDisk: Disk {
         image.withLock { $0.syncDirectory(path) }
     }
 
+    func syncEverything() throws(DiskError) -> Bool {
+        try begin(.sync, "")
+        image.withLock { image in
+            for (id, inode) in image.inodes { image.inodes[id] = FakeDisk.Inode(bytes: inode.bytes, synced: inode.bytes) }
+            for directory in image.pendingNames.keys.sorted() { image.syncDirectory(directory) }
+        }
+        return true
+    }
+
     func freeBytes() throws(DiskError) -> UInt64 { free.withLock { $0 } }
 
     func lock(_ path: String) throws(DiskError) -> any DiskLock {

@@ -83,6 +83,8 @@ struct BatchBuilder {
 struct Workload {
     var dice: Dice
     var model = Model()
+    /// Whether more is appended than settled.
+    var keepsMore = false
     private var number: UInt64 = 0
 
     init(seed: UInt64) { dice = Dice(seed) }
@@ -102,7 +104,7 @@ struct Workload {
         let id = ids[dice.roll(0..<ids.count)]
         switch kind {
         case ..<4: delete(id, &builder)
-        case ..<55: append(id, &builder)
+        case ..<(keepsMore ? 75 : 55): append(id, &builder)
         case ..<90: settle(id, &builder)
         default: attempt(id, &builder)
         }

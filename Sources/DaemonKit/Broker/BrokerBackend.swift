@@ -1,6 +1,6 @@
 import Base
 import BrokerCore
-import Foundation
+import Glibc
 import LogStorage
 import Net
 import Storage
@@ -87,7 +87,11 @@ struct BrokerBackend: AdminBackend {
 
     /// From /proc/self/statm, whose second number counts resident pages.
     private static func residentBytes() -> UInt64 {
-        guard let text = try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8) else { return 0 }
+        let descriptor = open("/proc/self/statm", O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return 0 }
+        defer { close(descriptor) }
+        var bytes = [UInt8](repeating: 0, count: 128)
+        let text = String(decoding: bytes.prefix(max(0, Glibc.read(descriptor, &bytes, bytes.count))), as: UTF8.self)
         let pages = text.split(separator: " ").dropFirst().first.flatMap { UInt64($0) } ?? 0
         return pages * UInt64(sysconf(Int32(_SC_PAGESIZE)))
     }

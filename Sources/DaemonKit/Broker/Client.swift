@@ -6,7 +6,8 @@ import Sessions
 /// One client: its connection on one side, its session on the other. Loop-confined.
 final class Client: ConnectionHandler {
     let home: ClientLoop
-    unowned let connection: Connection
+    /// Its hold on us ends when it does.
+    let connection: Connection
     let id: UInt64
     private(set) var session: Session
     private(set) var coreID: SessionID?

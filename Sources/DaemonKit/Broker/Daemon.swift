@@ -1,7 +1,7 @@
 import Base
 import BrokerCore
 import Dispatch
-import Foundation
+import Glibc
 import LogStorage
 import Net
 import STOMP
@@ -18,7 +18,8 @@ public enum Daemon {
             print(text, terminator: "")
             exit(ExitCode.stopped.rawValue)
         case .refuse(let text, let code):
-            FileHandle.standardError.write(Data(text.utf8))
+            let bytes = Array(text.utf8)
+            _ = write(STDERR_FILENO, bytes, bytes.count)
             exit(code.rawValue)
         case .run(let arguments, let effective):
             run(arguments, effective)

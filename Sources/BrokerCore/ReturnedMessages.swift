@@ -1,0 +1,80 @@
+import Base
+
+/// A message that was delivered and came back.
+struct Returned: Sendable {
+    var sequence: UInt64
+    var bytes: UInt32
+    var count: UInt32
+    var headerBytes: UInt32
+    /// Nil until read back from storage.
+    var content: Slice?
+}
+
+/// Messages of one queue that came back, lowest sequence first: a binary heap. When all consumers of a
+/// queue leave at once, each gives back what it held; keeping that sorted would take time with the
+/// square of its number.
+struct ReturnedMessages: Sendable {
+    /// In no order that means anything, but the first is the lowest.
+    private(set) var all: [Returned] = []
+
+    var count: Int { all.count }
+    var isEmpty: Bool { all.isEmpty }
+
+    /// Of the lowest; there must be one.
+    @inline(__always) var lowestSequence: UInt64 { all[0].sequence }
+    @inline(__always) var lowestIsInMemory: Bool { all[0].content != nil }
+
+    mutating func insert(_ message: Returned) {
+        var at = all.count
+        all.append(message)
+        while at > 0 {
+            let parent = (at - 1) / 2
+            if all[parent].sequence <= all[at].sequence { return }
+            all.swapAt(parent, at)
+            at = parent
+        }
+    }
+
+    @discardableResult
+    mutating func popLowest() -> Returned? {
+        guard all.count > 1 else { return all.popLast() }
+        all.swapAt(0, all.count - 1)
+        let lowest = all.popLast()
+        var at = 0
+        while true {
+            let (left, right) = (2 * at + 1, 2 * at + 2)
+            var least = at
+            if left < all.count, all[left].sequence < all[least].sequence { least = left }
+            if right < all.count, all[right].sequence < all[least].sequence { least = right }
+            if least == at { return lowest }
+            all.swapAt(at, least)
+            at = least
+        }
+    }
+
+    /// Takes `sequence` out, if it is here. Lower ones go `aside`.
+    mutating func remove(_ sequence: UInt64, aside: inout [Returned]) -> Bool {
+        while !isEmpty, lowestSequence < sequence {
+            if let lower = popLowest() { aside.append(lower) }
+        }
+        guard !isEmpty, lowestSequence == sequence else { return false }
+        popLowest()
+        return true
+    }
+
+    /// Gives those below `end` their bytes from `messages`, which are in order.
+    mutating func attach(_ messages: [PageMessage], below end: UInt64) {
+        if messages.isEmpty { return }
+        var touched: [Returned] = []
+        var at = 0
+        while !isEmpty, lowestSequence < end, var back = popLowest() {
+            while at < messages.count, messages[at].sequence < back.sequence { at += 1 }
+            if at < messages.count, messages[at].sequence == back.sequence {
+                back.content = messages[at].content
+                back.headerBytes = messages[at].headerBytes
+            }
+            touched.append(back)
+        }
+        for back in touched { insert(back) }
+    }
+}

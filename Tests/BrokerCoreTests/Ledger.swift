@@ -1,0 +1,106 @@
+import Base
+import BrokerCore
+
+/// What is alive in storage after some batches, by plain dictionaries. The contract of the records,
+/// said once more in the simplest way.
+struct Ledger: Equatable {
+    struct Message: Equatable {
+        var bytes: [UInt8]
+        var flags: UInt8
+        var headerBytes: UInt32
+        var attempts: UInt32
+    }
+
+    struct Queue: Equatable {
+        var name: [UInt8]
+        var next: UInt64 = 1
+        var live: [UInt64: Message] = [:]
+
+        var bytes: UInt64 { live.values.reduce(0) { $0 + UInt64($1.bytes.count) } }
+        var head: UInt64 { live.keys.min() ?? next }
+        var attempts: [UInt64: UInt32] { live.filter { $0.value.attempts > 0 }.mapValues(\.attempts) }
+    }
+
+    var queues: [QueueID: Queue] = [:]
+    var nextQueueID: UInt32 = 1
+
+    /// Carries out the records of `batch`; returns a sentence for each that makes no sense.
+    mutating func apply(_ batch: Batch) -> [String] {
+        var wrong: [String] = []
+        let payload = Payload(batch)
+        if let problem = payload.problem { wrong.append(problem) }
+        for record in batch.records {
+            if let problem = apply(record, payload) { wrong.append("batch \(batch.number): \(problem)") }
+        }
+        return wrong
+    }
+
+    private mutating func apply(_ record: Record, _ payload: Payload) -> String? {
+        if record.kind == .createQueue {
+            guard queues[record.queue] == nil, record.queue.rawValue == nextQueueID else {
+                return "\(record.queue) made twice"
+            }
+            guard let name = payload.bytes(of: record) else { return "the name of \(record.queue) lies across pieces" }
+            nextQueueID += 1
+            queues[record.queue] = Queue(name: name)
+            return nil
+        }
+        // Taken out while it is changed, or each change would copy it.
+        guard var queue = queues.removeValue(forKey: record.queue) else {
+            return "\(record.kind) for \(record.queue), which is not there"
+        }
+        if record.kind == .deleteQueue { return nil }
+        defer { queues[record.queue] = queue }
+        switch record.kind {
+        case .createQueue, .deleteQueue: return nil
+        case .append:
+            guard record.sequence == queue.next else { return "append of \(record.sequence), not \(queue.next)" }
+            guard let bytes = payload.bytes(of: record) else { return "message \(record.sequence) lies across pieces" }
+            queue.next += 1
+            queue.live[record.sequence] = Message(
+                bytes: bytes, flags: record.flags, headerBytes: record.headerBytes, attempts: 0)
+        case .settle:
+            var settled: UInt64 = 0
+            for sequence in record.sequence..<record.sequence + UInt64(record.count) {
+                settled += UInt64(queue.live.removeValue(forKey: sequence)?.bytes.count ?? 0)
+            }
+            if settled != record.bytes, record.count < .max {
+                return "settled \(settled) bytes from \(record.sequence), the record says \(record.bytes)"
+            }
+        case .attempt:
+            guard let before = queue.live[record.sequence]?.attempts else {
+                return "attempt of \(record.sequence), which is gone"
+            }
+            guard record.count > before else { return "attempts of \(record.sequence) fell to \(record.count)" }
+            queue.live[record.sequence]?.attempts = record.count
+        }
+        return nil
+    }
+}
+
+/// The payload of one batch, where no message may lie across two pieces.
+private struct Payload {
+    private var starts: [Int] = []
+    private let pieces: [Slice]
+    private(set) var problem: String?
+
+    init(_ batch: Batch) {
+        pieces = batch.pieces
+        var end = 0
+        for piece in batch.pieces {
+            starts.append(end)
+            end += Int(piece.count)
+        }
+        if end != batch.payloadBytes {
+            problem = "batch \(batch.number) has \(end) bytes and says \(batch.payloadBytes)"
+        }
+    }
+
+    func bytes(of record: Record) -> [UInt8]? {
+        let from = Int(record.offset)
+        guard let at = starts.lastIndex(where: { $0 <= from }) else { return nil }
+        let inside = from - starts[at]
+        guard inside + Int(record.bytes) <= Int(pieces[at].count) else { return nil }
+        return Array(pieces[at].bytes[inside..<inside + Int(record.bytes)])
+    }
+}

@@ -1,0 +1,169 @@
+import Base
+import BrokerCore
+
+/// A core with what a loop and a journal do around it: carries effects out, keeps what was delivered.
+struct Rig {
+    var core: Core
+    var storage = FakeStorage()
+    var effects = Effects(loops: 1)
+    /// What was delivered since the last `take`.
+    var delivered: [Delivery] = []
+    var kicks: [Kick] = []
+    var reports: [Report] = []
+    /// Numbers of the batches of the last call.
+    var batches: [Batch] = []
+    /// Batches go to the storage, for the sake of speed only where somebody looks.
+    var isStoring = true
+    private var connections: UInt64 = 0
+
+    init(limits: CoreLimits = CoreLimits()) { core = Core(limits: limits) }
+
+    /// A core started on what `ledger` holds.
+    init(limits: CoreLimits = CoreLimits(), recovered ledger: Ledger) {
+        core = Core(limits: limits, nextQueueID: ledger.nextQueueID)
+        storage = FakeStorage(recovered: ledger)
+        for (id, queue) in ledger.queues.sorted(by: { $0.key < $1.key }) {
+            core.restore(
+                queue: id, name: queue.name, head: queue.head, next: queue.next, messages: UInt64(queue.live.count),
+                bytes: queue.bytes, attempts: queue.attempts)
+        }
+    }
+
+    mutating func carryOut() {
+        delivered += effects.deliveries[0]
+        kicks += effects.kicks
+        reports += effects.reports
+        batches = effects.batches
+        if isStoring { for batch in effects.batches { storage.append(batch) } }
+        for wanted in effects.pages { storage.ask(wanted) }
+        effects.clear()
+    }
+
+    mutating func open() -> SessionID {
+        connections += 1
+        return core.open(SessionAddress(loop: 0, connection: connections))
+    }
+
+    mutating func close(_ session: SessionID) {
+        core.close(session, into: &effects)
+        carryOut()
+    }
+
+    /// What came out since the last call.
+    mutating func take() -> [Delivery] {
+        defer { delivered = [] }
+        return delivered
+    }
+
+    // MARK: Commands
+
+    @discardableResult
+    mutating func apply(
+        _ requests: [Request], of session: SessionID, now: Instant = Instant(nanoseconds: 0)
+    ) -> (done: Int, refusal: Refusal?, batch: UInt64) {
+        var arena: [UnsafeMutableBufferPointer<UInt8>] = []
+        defer { for bytes in arena { bytes.deallocate() } }
+        func keep(_ bytes: [UInt8]) -> Bytes {
+            let copy = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: bytes.count)
+            _ = copy.initialize(from: bytes)
+            arena.append(copy)
+            return Bytes(copy)
+        }
+        let commands = requests.map { $0.command(keep) }
+        let result = commands.withUnsafeBufferPointer { core.apply($0, of: session, now: now, into: &effects) }
+        carryOut()
+        return result
+    }
+
+    /// Applies one command and says why it was refused, if it was.
+    @discardableResult
+    mutating func apply(_ request: Request, of session: SessionID) -> Refusal.Kind? {
+        apply([request], of: session).refusal?.kind
+    }
+
+    // MARK: Completions
+
+    mutating func sync(_ count: Int = .max) {
+        core.durable(through: storage.sync(count), into: &effects)
+        carryOut()
+    }
+
+    /// Answers the oldest question.
+    mutating func answer(failure: String? = nil) {
+        let question = storage.questions.removeFirst()
+        answer(question.wanted, from: storage.durable, failure: failure)
+    }
+
+    mutating func answer(_ wanted: PageWanted, from ledger: Ledger, failure: String? = nil) {
+        let page = FakeStorage.read(
+            ledger, queue: wanted.queue, from: wanted.from, maxCount: wanted.maxCount, maxBytes: wanted.maxBytes)
+        core.page(
+            wanted, messages: failure == nil ? page.messages : [],
+            resumeAt: failure == nil ? page.resumeAt : wanted.from,
+            failure: failure, into: &effects)
+        carryOut()
+    }
+
+    /// Syncs and answers until nothing is outstanding.
+    mutating func settleDown() {
+        for _ in 0..<100_000 {
+            if storage.questions.isEmpty, storage.isSynced { return }
+            sync()
+            if !storage.questions.isEmpty { answer() }
+        }
+    }
+}
+
+/// A command with bytes of its own.
+enum Request: Equatable {
+    case send(String, String, durable: Bool = true, memo: Int32 = -1, transaction: UInt32 = 0)
+    case accept(UInt32, UInt64, transaction: UInt32 = 0)
+    case reject(UInt32, UInt64, transaction: UInt32 = 0)
+    case settle(slot: UInt32, queue: UInt32, sequence: UInt64, accept: Bool, transaction: UInt32 = 0)
+    case subscribe(UInt32, String, AcknowledgeMode, count: UInt32 = 1000, bytes: UInt64 = 1 << 20)
+    case unsubscribe(UInt32)
+    case temporary(String)
+    case begin(UInt32)
+    case commit(UInt32)
+    case abort(UInt32)
+    case flushed(Int)
+
+    func command(_ keep: ([UInt8]) -> Bytes) -> Command {
+        switch self {
+        case .send(let destination, let body, let durable, let memo, let transaction):
+            .send(
+                Send(
+                    memo: memo, destination: keep(Array(destination.utf8)), content: keep(Self.content(body)),
+                    headerBytes: 1,
+                    flags: durable ? MessageFlags.durable : 0, transaction: transaction))
+        case .accept(let slot, let tag, let transaction): .acknowledge(slot: slot, tag: tag, transaction: transaction)
+        case .reject(let slot, let tag, let transaction): .reject(slot: slot, tag: tag, transaction: transaction)
+        case .settle(let slot, let queue, let sequence, let accept, let transaction):
+            .settleMessage(slot: slot, queue: queue, sequence: sequence, accept: accept, transaction: transaction)
+        case .subscribe(let slot, let destination, let mode, let count, let bytes):
+            .subscribe(
+                Subscribe(
+                    slot: slot, destination: keep(Array(destination.utf8)), mode: mode, prefetchCount: count,
+                    prefetchBytes: bytes))
+        case .unsubscribe(let slot): .unsubscribe(slot: slot)
+        case .temporary(let name): .createTemporary(name: keep(Array(name.utf8)))
+        case .begin(let number): .begin(transaction: number)
+        case .commit(let number): .commit(transaction: number)
+        case .abort(let number): .abort(transaction: number)
+        case .flushed(let bytes): .flushed(bytes: bytes)
+        }
+    }
+
+    /// No headers, the body, NUL.
+    static func content(_ body: String) -> [UInt8] { [10] + Array(body.utf8) + [0] }
+}
+
+extension Delivery {
+    var body: String { String(decoding: content.bytes.dropFirst().dropLast(), as: UTF8.self) }
+}
+
+extension [Delivery] {
+    var bodies: [String] { map(\.body) }
+}
+
+func bytes(_ text: String) -> [UInt8] { Array(text.utf8) }
