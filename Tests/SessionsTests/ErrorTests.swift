@@ -12,8 +12,9 @@ import Testing
     @Test func anErrorSaysWhatWhereAndAboutWhich() {
         let client = TestBroker().connected(.v12)
         client.send("SUBSCRIBE\ndestination:/queue/a\nreceipt:a\\cb\n\n\0")
-        let expected = "ERROR\nmessage:required header missing\nreceipt-id:a\\cb\ncontent-type:text/plain\n"
-            + "content-length:30\n\nSUBSCRIBE needs the header id\n\0"
+        let expected =
+            "ERROR\nmessage:required header missing\nreceipt-id:a\\cb\ncontent-type:text/plain\n"
+            + "content-length:30\n\nSUBSCRIBE needs the header id\n\0\n"
         #expect(client.take() == expected)
         #expect(client.isOver)
         #expect(client.endCode == "header-missing")
@@ -23,7 +24,8 @@ import Testing
     @Test(arguments: [
         "SEND\nreceipt:bad\ndestination:/queue/a\nno colon\n\nx\0", "SEND\nno colon\nreceipt:bad\n\nx\0",
         "FOO\nreceipt:bad\n\n\0", "ACK\nid:1-1\nreceipt:bad\n\nbody\0", "SEND\nreceipt:bad\n\nx\0",
-        "SEND\nreceipt:bad\ndestination:/elsewhere\n\nx\0", "SEND\ndestination:/queue/a\ncontent-length:1\nreceipt:bad\n\nxy\0",
+        "SEND\nreceipt:bad\ndestination:/elsewhere\n\nx\0",
+        "SEND\ndestination:/queue/a\ncontent-length:1\nreceipt:bad\n\nxy\0",
         "SEND\ndestination:/elsewhere\ncontent-length:1\nreceipt:bad\n\nx\0", "ACK\nid:1-1\nreceipt:bad\n\n\0",
     ])
     func everyErrorNamesTheReceiptOfItsFrame(frame: String) {
@@ -86,10 +88,12 @@ import Testing
 
     /// One of each, in the order of `place`.
     private static let frameErrors: [FrameError] = [
-        .httpRequest, .tlsClientHello, .commandTooLong(limit: 1), .headerLineTooLong(limit: 1), .tooManyHeaders(limit: 1),
+        .httpRequest, .tlsClientHello, .commandTooLong(limit: 1), .headerLineTooLong(limit: 1),
+        .tooManyHeaders(limit: 1),
         .headTooLong(limit: 1), .bodyTooLong(limit: 1), .unknownCommand("x"), .lineWithoutColon(offset: 1),
         .emptyHeaderName(offset: 1), .nulInHead(offset: 1), .strayNUL, .loneCarriageReturn(offset: 1),
-        .undefinedEscape(offset: 1), .unfinishedEscape(offset: 1), .invalidUTF8(offset: 1), .invalidContentLength(offset: 1),
+        .undefinedEscape(offset: 1), .unfinishedEscape(offset: 1), .invalidUTF8(offset: 1),
+        .invalidContentLength(offset: 1),
         .conflictingContentLength(offset: 1), .missingNUL(offset: 1), .bodyNotAllowed(.ack),
     ]
 

@@ -26,10 +26,13 @@ import Testing
     private static let destinations = [
         "/queue/a", "/queue/b", "c", "/topic/x", "/topic/x.y", "/queue/a\\cb",
     ]
-    private static let wrong = ["/elsewhere", "", "/queue/", "/topic/**.x", "/temp-queue/", "\\t", "é", "\u{1}", "/temp-queue/q"]
+    private static let wrong = [
+        "/elsewhere", "", "/queue/", "/topic/**.x", "/temp-queue/", "\\t", "é", "\u{1}", "/temp-queue/q",
+    ]
     private static let extras = [
         "persistent:false\n", "reply-to:/temp-queue/r\n", "reply-to:/queue/b\n", "x:\\c\\n\\\\\n", "x:raw:colon\n",
-        "content-type:text/plain\n", "message-id:m\n", "ack:client\n", "redelivered:true\n", "prefetch-count:1\n", "credit:2,9\n",
+        "content-type:text/plain\n", "message-id:m\n", "ack:client\n", "redelivered:true\n", "prefetch-count:1\n",
+        "credit:2,9\n",
     ]
 
     /// What one client wrote and read so far, so that most of what it writes makes sense.
@@ -128,7 +131,8 @@ import Testing
     private func acknowledgement(of message: Frame, _ version: Version) -> String {
         if let ack = message["ack"], version == .v12 { return "id:\(ack)" }
         let name = message["subscription"] ?? ""
-        return "message-id:\(message["message-id"] ?? "")\nsubscription:\(name.replacing(":", with: version == .v10 ? ":" : "\\c"))"
+        return
+            "message-id:\(message["message-id"] ?? "")\nsubscription:\(name.replacing(":", with: version == .v10 ? ":" : "\\c"))"
     }
 
     /// Returns how many messages were delivered.

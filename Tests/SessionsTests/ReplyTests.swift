@@ -36,7 +36,9 @@ import Testing
         let broker = TestBroker()
         let (client, service) = (broker.connected(.v12), broker.connected(.v12))
         service.send(subscribeFrame(to: "/queue/service"))
-        client.send(subscribeFrame("mine", to: "/temp-queue/r") + sendFrame("ask", to: "/queue/service", headers: "reply-to:/temp-queue/r\n"))
+        client.send(
+            subscribeFrame("mine", to: "/temp-queue/r")
+                + sendFrame("ask", to: "/queue/service", headers: "reply-to:/temp-queue/r\n"))
         _ = answer(service, with: "reply")
         #expect(client.frames().map { $0["subscription"] } == ["mine"])
     }
@@ -63,7 +65,9 @@ import Testing
         let broker = TestBroker()
         let (one, two, service) = (broker.connected(.v12), broker.connected(.v12), broker.connected(.v12))
         service.send(subscribeFrame(to: "/queue/service"))
-        for client in [one, two] { client.send(sendFrame("ask", to: "/queue/service", headers: "reply-to:/temp-queue/r\n")) }
+        for client in [one, two] {
+            client.send(sendFrame("ask", to: "/queue/service", headers: "reply-to:/temp-queue/r\n"))
+        }
         let addresses = service.frames().compactMap { $0["reply-to"] }
         #expect(Set(addresses).count == 2)
         service.send(sendFrame("for two", to: addresses[1]))

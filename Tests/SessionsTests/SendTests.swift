@@ -13,11 +13,13 @@ import Testing
         let (sender, reader) = (broker.connected(from), broker.connected(to))
         reader.send(subscribeFrame())
         sender.send(frame)
-        #expect(sender.take() == (frame.contains("receipt:") ? "RECEIPT\nreceipt-id:r\n\n\0" : ""))
+        #expect(sender.take() == (frame.contains("receipt:") ? "RECEIPT\nreceipt-id:r\n\n\0\n" : ""))
         let text = String(decoding: reader.takeBytes(), as: UTF8.self)
         let start = "MESSAGE\nsubscription:s\nmessage-id:0-1-1\n"
         #expect(text.hasPrefix(start), "\(text)")
-        return String(text.unicodeScalars.dropFirst(start.unicodeScalars.count))
+        // Every frame of ours has a line feed behind its NUL.
+        #expect(text.unicodeScalars.suffix(2).elementsEqual("\0\n".unicodeScalars))
+        return String(String.UnicodeScalarView(text.unicodeScalars.dropFirst(start.unicodeScalars.count).dropLast()))
     }
 
     private static let dropped = [
@@ -32,7 +34,9 @@ import Testing
         for place in 0...Self.kept.count {
             for step in 1...3 {
                 var lines = Self.kept
-                for (index, line) in Self.dropped.enumerated() { lines.insert(line, at: min(lines.count, place + index / step)) }
+                for (index, line) in Self.dropped.enumerated() {
+                    lines.insert(line, at: min(lines.count, place + index / step))
+                }
                 let got = carried("SEND\n" + lines.joined(separator: "\n") + "\n\nabc\0", version)
                 let head = got.split(separator: "\n\n", maxSplits: 1)[0].split(separator: "\n").map(String.init)
                 #expect(head.filter { !$0.hasPrefix("content-length") } == expected)
@@ -47,18 +51,21 @@ import Testing
         let broker = TestBroker()
         let client = broker.connected(.v12)
         client.send(subscribeFrame() + "SEND\ndestination:/queue/a\ndestination:/queue/b\ncontent-length:1\n\nx\0")
-        #expect(client.take().hasSuffix("\ndestination:/queue/a\ncontent-length:1\n\nx\0"))
+        #expect(client.take().hasSuffix("\ndestination:/queue/a\ncontent-length:1\n\nx\0\n"))
     }
 
     /// The usual frame goes through untouched, and nothing is copied for it: its command points into the frame.
     @Test func aPlainSendIsStoredAsItCame() {
-        #expect(carried("SEND\ndestination:/queue/a\ncontent-length:2\na:\\cb\n\nxy\0") == "destination:/queue/a\ncontent-length:2\na:\\cb\n\nxy\0")
+        #expect(
+            carried("SEND\ndestination:/queue/a\ncontent-length:2\na:\\cb\n\nxy\0")
+                == "destination:/queue/a\ncontent-length:2\na:\\cb\n\nxy\0")
         var session = Session(settings: SessionSettings(), token: "t", now: Instant(nanoseconds: 0))
         var batch = CommandBatch()
         var bytes = Array(("CONNECT\naccept-version:1.2\nhost:h\n\n\0" + sendFrame("xy", headers: "receipt:r\n")).utf8)
         bytes.withUnsafeMutableBufferPointer { bytes -> Void in
             _ = session.receive(bytes, received: 0, now: Instant(nanoseconds: 0), batch: &batch)
-            guard case .send(let send)? = batch.commands.first, let start = bytes.baseAddress, let at = send.content.baseAddress
+            guard case .send(let send)? = batch.commands.first, let start = bytes.baseAddress,
+                let at = send.content.baseAddress
             else {
                 Issue.record("no SEND")
                 return
@@ -73,14 +80,20 @@ import Testing
     @Test func bodiesGetTheirLength() {
         #expect(carried("SEND\ndestination:/queue/a\n\nhello\0") == "destination:/queue/a\ncontent-length:5\n\nhello\0")
         #expect(carried("SEND\ndestination:/queue/a\n\n\0") == "destination:/queue/a\ncontent-length:0\n\n\0")
-        #expect(carried("SEND\ndestination:/queue/a\ncontent-length:3\n\na\0b\0") == "destination:/queue/a\ncontent-length:3\n\na\0b\0")
-        #expect(carried("SEND\r\ndestination:/queue/a\r\ncontent-length:1\r\n\r\nx\0") == "destination:/queue/a\ncontent-length:1\n\nx\0")
+        #expect(
+            carried("SEND\ndestination:/queue/a\ncontent-length:3\n\na\0b\0")
+                == "destination:/queue/a\ncontent-length:3\n\na\0b\0")
+        #expect(
+            carried("SEND\r\ndestination:/queue/a\r\ncontent-length:1\r\n\r\nx\0")
+                == "destination:/queue/a\ncontent-length:1\n\nx\0")
     }
 
     /// 1.2 may mix ends of line. A CRLF blank line must not reach a 1.1 reader, to whom it is a header of nothing but CR.
     @Test(arguments: Version.allCases)
     func aCRLFBlankLineBehindLFHeadersIsNotPassedOn(reader: Version) {
-        #expect(carried("SEND\ndestination:/queue/a\ncontent-length:1\n\r\nx\0", .v12, reader) == "destination:/queue/a\ncontent-length:1\n\nx\0")
+        #expect(
+            carried("SEND\ndestination:/queue/a\ncontent-length:1\n\r\nx\0", .v12, reader)
+                == "destination:/queue/a\ncontent-length:1\n\nx\0")
     }
 
     /// C2 #26 to #35: what each version writes, as each version reads it.
@@ -94,7 +107,10 @@ import Testing
     ])
     func headersAreEscapedForEachReader(sender: Version, written: String, read: [String]) {
         for (reader, expected) in zip(Version.allCases, read) {
-            for frame in ["SEND\ndestination:/queue/a\ncontent-length:1\nk:\(written)\n\nx\0", "SEND\ndestination:/queue/a\nk:\(written)\n\nx\0"] {
+            for frame in [
+                "SEND\ndestination:/queue/a\ncontent-length:1\nk:\(written)\n\nx\0",
+                "SEND\ndestination:/queue/a\nk:\(written)\n\nx\0",
+            ] {
                 let got = carried(frame, sender, reader)
                 #expect(got.contains("\nk:\(expected)\n"), "\(sender.text) to \(reader.text): \(got)")
             }
@@ -116,7 +132,9 @@ import Testing
     /// C6 #79: a name without prefix is a queue, and is given back as it was written.
     @Test func theDestinationIsEchoedAsItWasWritten() {
         let client = TestBroker().connected(.v12)
-        client.send(subscribeFrame(to: "plain\\cname") + sendFrame("x", to: "/queue/plain\\cname") + sendFrame("y", to: "plain\\cname"))
+        client.send(
+            subscribeFrame(to: "plain\\cname") + sendFrame("x", to: "/queue/plain\\cname")
+                + sendFrame("y", to: "plain\\cname"))
         #expect(client.frames().map { $0["destination"] } == ["/queue/plain:name", "plain:name"])
     }
 
@@ -158,7 +176,9 @@ import Testing
         #expect(remembered == 3)
     }
 
-    @Test(arguments: ["AMQ_SCHEDULED_DELAY:5", "AMQ_SCHEDULED_TIME:5", "AMQ_SCHEDULED_PERIOD:5", "AMQ_SCHEDULED_REPEAT:5", "delay:5"])
+    @Test(arguments: [
+        "AMQ_SCHEDULED_DELAY:5", "AMQ_SCHEDULED_TIME:5", "AMQ_SCHEDULED_PERIOD:5", "AMQ_SCHEDULED_REPEAT:5", "delay:5",
+    ])
     func schedulesAreRefused(header: String) {
         let client = TestBroker().connected(.v12)
         client.send(sendFrame("x", headers: header + "\nreceipt:1\n"))

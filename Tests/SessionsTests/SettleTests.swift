@@ -43,7 +43,8 @@ import Testing
     func acksOfWhatIsSettledOrAutoAreErrors(version: Version) {
         let twice = Self.ack(version, 2) + Self.ack(version, 1)
         #expect(left(version, ack: "client", twice) == ["ERROR unknown or settled message", "3"])
-        #expect(left(version, ack: "client", Self.ack(version, 9)) == ["ERROR unknown or settled message", "1", "2", "3"])
+        #expect(
+            left(version, ack: "client", Self.ack(version, 9)) == ["ERROR unknown or settled message", "1", "2", "3"])
         #expect(left(version, ack: "auto", Self.ack(version, 1)) == ["ERROR subscription does not take ACK or NACK"])
     }
 
@@ -147,7 +148,8 @@ import Testing
         #expect(reader.story() == ["MESSAGE between"])
         client.send("COMMIT\ntransaction:t\n\n\0")
         #expect(reader.story() == ["MESSAGE 1", "MESSAGE 2"])
-        client.send("BEGIN\ntransaction:t\n\n\0" + sendFrame("3", headers: "transaction:t\n") + "ABORT\ntransaction:t\n\n\0")
+        client.send(
+            "BEGIN\ntransaction:t\n\n\0" + sendFrame("3", headers: "transaction:t\n") + "ABORT\ntransaction:t\n\n\0")
         #expect(reader.story() == [])
         #expect(client.story() == [])
     }
@@ -193,7 +195,9 @@ import Testing
         let client = TestBroker().connected(.v12)
         client.send("BEGIN\ntransaction:one\n\n\0")
         client.session.lastTransaction = .max
-        client.send("BEGIN\ntransaction:two\n\n\0" + sendFrame("x", headers: "transaction:two\n") + "COMMIT\ntransaction:two\nreceipt:r\n\n\0")
+        client.send(
+            "BEGIN\ntransaction:two\n\n\0" + sendFrame("x", headers: "transaction:two\n")
+                + "COMMIT\ntransaction:two\nreceipt:r\n\n\0")
         #expect(client.story() == ["RECEIPT r"])
         let open = client.session.transactions.count
         #expect(open == 1)

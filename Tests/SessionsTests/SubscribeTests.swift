@@ -14,7 +14,10 @@ import Testing
         ("1.1", "SUBSCRIBE\ndestination:/queue/a\n\n\0", "required header missing"),
         ("1.0", "SUBSCRIBE\ndestination:/queue/a\n\n\0", ""),
         ("1.0", "SUBSCRIBE\ndestination:/queue/a\n\n\0SUBSCRIBE\ndestination:/queue/a\n\n\0", "subscription id in use"),
-        ("1.2", "SUBSCRIBE\nid:1\ndestination:/queue/a\n\n\0SUBSCRIBE\nid:1\ndestination:/queue/b\n\n\0", "subscription id in use"),
+        (
+            "1.2", "SUBSCRIBE\nid:1\ndestination:/queue/a\n\n\0SUBSCRIBE\nid:1\ndestination:/queue/b\n\n\0",
+            "subscription id in use"
+        ),
         ("1.2", "SUBSCRIBE\nid:1\ndestination:/queue/a\nack:\n\n\0", "bad header value"),
         ("1.2", "SUBSCRIBE\nid:1\ndestination:/queue/a\nack:Auto\n\n\0", "bad header value"),
         ("1.0", "SUBSCRIBE\nid:1\ndestination:/queue/a\nack:client-individual\n\n\0", ""),
@@ -72,7 +75,8 @@ import Testing
     /// C6 #84, topics: one SEND, two subscriptions of one connection, two frames.
     @Test func twoSubscriptionsOfOneConnectionGetTheirOwn() {
         let client = TestBroker().connected(.v12)
-        client.send(subscribeFrame("1", to: "/topic/a.b", ack: "client") + subscribeFrame("2", to: "/topic/a.*", ack: "client"))
+        client.send(
+            subscribeFrame("1", to: "/topic/a.b", ack: "client") + subscribeFrame("2", to: "/topic/a.*", ack: "client"))
         client.send(sendFrame("x", to: "/topic/a.b"))
         let frames = client.frames()
         #expect(frames.map { $0["subscription"] } == ["1", "2"])
@@ -113,14 +117,16 @@ import Testing
         var settings = SessionSettings()
         settings.prefetchCountMost = 5
         let client = TestBroker(settings).connected(.v12)
-        client.send((0..<10).map { sendFrame("\($0)") }.joined() + subscribeFrame(ack: "client", headers: "prefetch-count:7\n"))
+        client.send(
+            (0..<10).map { sendFrame("\($0)") }.joined() + subscribeFrame(ack: "client", headers: "prefetch-count:7\n"))
         #expect(client.frames().count == 5)
     }
 
     /// C7 #101: an id used again is another subscription.
     @Test func anIDMayBeUsedAgain() {
         let client = TestBroker().connected(.v12)
-        client.send(sendFrame("x") + subscribeFrame(ack: "client") + "UNSUBSCRIBE\nid:s\n\n\0" + subscribeFrame(ack: "client"))
+        client.send(
+            sendFrame("x") + subscribeFrame(ack: "client") + "UNSUBSCRIBE\nid:s\n\n\0" + subscribeFrame(ack: "client"))
         let frames = client.frames()
         #expect(frames.last?["ack"] == "2-1")
         client.send("ACK\nid:1-1\nreceipt:late\n\n\0")
