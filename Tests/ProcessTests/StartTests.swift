@@ -60,6 +60,8 @@ extension ProcessTests {
             Mistake(text: "{ disk: { low_bytes: \"2 GiB\", high_bytes: \"1 GiB\" } }", words: ["disk.high_bytes", "disk.low_bytes"]),
             Mistake(text: "{ listen: [\"0.0.0.0:61613\"] }", words: ["0.0.0.0:61613", "127.0.0.1"]),
             Mistake(text: "{ listen: [\"[::]:61613\"] }", words: ["[::]:61613", "127.0.0.1"]),
+            Mistake(text: "{ journal: { segments_max: 100 } }", words: ["journal.segments_max is 100", "3 to 60"]),
+            Mistake(text: "{ journal: { segment_bytes: 67108865 } }", words: ["journal.segment_bytes", "multiple of 4096"]),
             Mistake(text: "{ limits: { headers: 9, headers: 10 } }", words: ["limits.headers"]),
             Mistake(text: "{ limits: ", words: [":1"]),
         ])
