@@ -17,6 +17,8 @@ final class RawClient {
     private let descriptor: Int32
     private var inbox: [UInt8] = []
     private var start = 0
+    /// Frames that came while another was waited for.
+    private var unread: [RawFrame] = []
     private var receipts = 0
     private let patience: Duration
 
@@ -119,6 +121,7 @@ final class RawClient {
 
     /// The next frame, the end of the connection, or nothing in time.
     func hear(within duration: Duration? = nil) throws -> Heard {
+        if !unread.isEmpty { return .frame(unread.removeFirst()) }
         let deadline = Deadline(duration ?? patience)
         while true {
             if let frame = try parse() { return .frame(frame) }
@@ -145,7 +148,7 @@ final class RawClient {
     }
 
     private func parse() throws -> RawFrame? {
-        while start < inbox.count, inbox[start] == 0x0A || inbox[start] == 0x0D { start += 1 }
+        while start < inbox.count, inbox[start] == 0x0A { start += 1 }
         guard let blank = blankLine() else { return nil }
         let lines = inbox[start..<blank].split(separator: 0x0A).map { String(decoding: $0, as: UTF8.self) }
         var headers: [String: String] = [:]
@@ -164,7 +167,7 @@ final class RawClient {
         if inbox[end] != 0 { throw Problem("no NUL behind the body of \(lines.first ?? "")") }
         defer {
             start = end + 1
-            if start > 1 << 20 || start == inbox.count {
+            if start > 1 << 18 || start == inbox.count {
                 inbox.removeFirst(start)
                 start = 0
             }
@@ -173,26 +176,32 @@ final class RawClient {
     }
 
     private func blankLine() -> Int? {
-        var at = start
-        while at + 1 < inbox.count {
-            if inbox[at] == 0x0A, inbox[at + 1] == 0x0A { return at }
-            at += 1
+        inbox.withUnsafeBytes { bytes in
+            guard let base = bytes.baseAddress else { return nil }
+            var at = start
+            while at + 1 < bytes.count, let found = memchr(base + at, 0x0A, bytes.count - at - 1) {
+                at = UnsafeRawPointer(found) - base
+                if bytes[at + 1] == 0x0A { return at }
+                at += 1
+            }
+            return nil
         }
-        return nil
     }
 
     // MARK: Conversations
 
-    /// Says something with a receipt and waits for it. Returns the frames that came before it.
-    @discardableResult
-    func ask(_ command: String, _ headers: [(String, String)], _ body: String = "") throws -> [RawFrame] {
+    /// Says something with a receipt and waits for it. Frames that come before it are read later.
+    func ask(_ command: String, _ headers: [(String, String)], _ body: String = "") throws {
         receipts += 1
         let name = "ask-\(receipts)"
         try say(command, headers + [("receipt", name)], body)
+        let earlier = unread
+        unread = []
         var before: [RawFrame] = []
+        defer { unread = earlier + before }
         while true {
             let frame = try read()
-            if frame.command == "RECEIPT", frame["receipt-id"] == name { return before }
+            if frame.command == "RECEIPT", frame["receipt-id"] == name { return }
             if frame.command == "ERROR" { throw Problem("\(frame)") }
             before.append(frame)
         }
