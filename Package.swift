@@ -56,7 +56,7 @@ let package = Package(
         tests("STOMPTests", uses: ["STOMP", "Base"]),
         tests("BrokerCoreTests", uses: ["BrokerCore", "Base"]),
         tests("SessionsTests", uses: ["Sessions", "STOMP", "BrokerCore", "Base"]),
-        tests("LogStorageTests", uses: ["LogStorage", "Storage", "BrokerCore", "Base"]),
+        tests("LogStorageTests", uses: ["LogStorage", "Storage", "BrokerCore", "Base", "CSystem"]),
         tests("NetTests", uses: ["Net", "Base"]),
         tests("BrokerClientTests", uses: ["BrokerClient", "STOMP", "Base"]),
         tests("DaemonKitTests", uses: ["brokerctl", "DaemonKit", "Net", "STOMP", "Base"]),

@@ -102,7 +102,8 @@ struct Opening {
 
     private func takeLock() throws(StorageFailure) -> any DiskLock {
         do throws(DiskError) { return try disk.lock(StorePath.lock) } catch {
-            throw error.isHeld ? StorageFailure("the data directory is in use: \(error.detail)") : Self.failure(error)
+            let problem = error.isHeld ? "is in use: \(error.detail)" : "cannot be used: \(error)"
+            throw StorageFailure("the data directory \(problem)", .unavailable)
         }
     }
 

@@ -38,7 +38,7 @@ extension Session {
         guard let header = parser.layout.first(.receipt) else { return }
         staged.append("RECEIPT\nreceipt-id:")
         staged.append(UnsafeBufferPointer(rebasing: UnsafeBufferPointer(frame)[header.value]))
-        staged.append("\n\n\0")
+        staged.append("\n\n\0\n")
         if parser.layout.command == .subscribe { stagedHold = true }
     }
 
@@ -163,7 +163,7 @@ extension Session {
         staged.append(decimal: UInt64(settings.limits.bodyBytes))
         staged.append("\nmax-head-bytes:")
         staged.append(decimal: UInt64(settings.limits.headerBytes))
-        staged.append("\n\n\0")
+        staged.append("\n\n\0\n")
     }
 
     /// We can be as quick as the client wishes, down to our minimum, and ask no more often than it offers.

@@ -268,7 +268,7 @@ public struct Session: ~Copyable {
         staged.append(decimal: UInt64(body.count))
         staged.append("\n\n")
         staged.append(body)
-        staged.append(0)
+        staged.append("\0\n")
     }
 }
 

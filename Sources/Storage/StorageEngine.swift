@@ -49,7 +49,19 @@ public enum StorageRoom: Sendable, Equatable {
 public struct StorageFailure: Error, Sendable, CustomStringConvertible {
     /// One sentence: what failed, on which file, with the system's error.
     public let description: String
-    public init(_ description: String) { self.description = description }
+    public let kind: Kind
+
+    public enum Kind: Sendable {
+        /// The disk failed, or what is on it cannot be used as it is.
+        case failed
+        /// Another process has the data, or we may not touch it. Nothing is wrong with it.
+        case unavailable
+    }
+
+    public init(_ description: String, _ kind: Kind = .failed) {
+        self.description = description
+        self.kind = kind
+    }
 }
 
 public struct PageRequest: Sendable {

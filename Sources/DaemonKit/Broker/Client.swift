@@ -118,13 +118,14 @@ final class Client: ConnectionHandler {
     func release(durable: UInt64) {
         connection.outbox.withTail { session.release(durable: durable, into: &$0) }
         connection.markDirty()
+        home.noteOwing(self)
         settle()
         if peerIsDone, !session.waitsForDisk { finish() }
         resumeIfFree()
     }
 
     func outboxDrained(on connection: Connection) {
-        if unreported > 0 {
+        if unreported > 0, session.owedBytes <= connection.outbox.lowBytes {
             home.enter { core, effects in report(to: &core, &effects) }
             home.carryOut()
         }
@@ -140,7 +141,9 @@ final class Client: ConnectionHandler {
     /// True if what was delivered has left, or nearly all of it.
     func hasFlushed() -> Bool {
         connection.flush()
-        return unreported > 0 && connection.isOpen && connection.outbox.unsentBytes <= connection.outbox.lowBytes
+        // Deliveries behind a RECEIPT that waits for the disk have not left either.
+        let unsent = connection.outbox.unsentBytes + session.owedBytes
+        return unreported > 0 && connection.isOpen && unsent <= connection.outbox.lowBytes
     }
 
     func report(to core: inout Core, _ effects: inout Effects) {

@@ -58,7 +58,8 @@ final class Service: Sendable {
         do throws(StorageFailure) {
             (engine, recovery) = try LogEngine.open(directory: configuration.data, settings: LogSettings(configuration))
         } catch {
-            throw StartFailure(description: error.description, code: .storageFailed)
+            let code: ExitCode = error.kind == .unavailable ? .couldNotStart : .storageFailed
+            throw StartFailure(description: error.description, code: code)
         }
         recoveryMilliseconds = Instant.now.milliseconds(since: startedAt)
         for sentence in recovery.report { log.info(sentence) }
