@@ -72,6 +72,8 @@ final class FakeDisk: Disk {
         var syncedNames: [String: Int] = [:]
         var pendingNames: [String: [NameChange]] = [:]
         var nextInode = 1
+        /// Files of which the kernel takes some bytes for written that are not.
+        var forgetful: Set<Int> = []
         var capacity = 1 << 40
 
         static let directory = 0
@@ -385,8 +387,14 @@ private final class FakeFile: DiskFile {
     func syncData() throws(DiskError) {
         try disk.begin(.sync, path)
         disk.image.withLock { image in
-            guard let bytes = image.inodes[id]?.bytes else { return }
-            image.inodes[id] = FakeDisk.Inode(bytes: bytes, synced: bytes)
+            guard var inode = image.inodes[id] else { return }
+            // Only what the kernel holds for dirty goes to the disk.
+            var written = FakeDisk.Inode(bytes: inode.synced)
+            let isAll = image.forgetful.contains(id) == false
+            if isAll { written.bytes = inode.bytes } else { for change in inode.pending { written.apply(change) } }
+            inode.synced = written.bytes
+            inode.pending = []
+            image.inodes[id] = inode
         }
     }
 
