@@ -95,6 +95,8 @@ final class Service: Sendable {
         var limits = ListenerLimits()
         limits.maxConnections = configuration.limits.connections
         limits.maxPerAddress = configuration.limits.connectionsPerAddress == 0 ? nil : configuration.limits.connectionsPerAddress
+        // What the journal and its files need is not for connections to use up.
+        limits.reservedDescriptors = min(256, ProcessRules.openFilesMax / 4)
         var opened: [Listener] = []
         for address in configuration.listen {
             opened.append(
