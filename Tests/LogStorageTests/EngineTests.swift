@@ -100,7 +100,8 @@ struct EngineTests {
             for (id, queue) in workload.model.queues {
                 let sequences = queue.live.keys.sorted()
                 listener.note { $0.pages = [] }
-                engine.read(PageRequest(queue: QueueID(rawValue: id), from: 1, maxCount: 10_000, maxBytes: 1 << 30)) { page in
+                engine.read(PageRequest(queue: QueueID(rawValue: id), from: 1, maxCount: 10_000, maxBytes: 1 << 30)) {
+                    page in
                     listener.note { $0.pages.append(page) }
                 }
                 #expect(listener.wait { $0.pages.count == 1 })
