@@ -41,7 +41,7 @@ final class Directory {
     let path: String
 
     init() throws {
-        var template = Array("/tmp/log-storage-XXXXXX".utf8CString)
+        var template = Array((P_tmpdir + "/log-storage-XXXXXX").utf8CString)
         guard mkdtemp(&template) != nil else { throw StorageFailure("no directory: \(errno)") }
         path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
