@@ -100,6 +100,7 @@ struct RandomRun {
     /// All that a COMMIT did is in one batch.
     private mutating func checkAtomicity(of batches: [Batch], since first: UInt64) {
         if model.committed.isEmpty || !isCommitting { return }
+        isCommitting = false
         let homes = model.committed.map { change in
             batches.first { $0.records.contains { Self.covers($0, change) } }?.number
         }
