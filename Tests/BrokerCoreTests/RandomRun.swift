@@ -83,8 +83,10 @@ struct RandomRun {
         for batch in effects.batches { storage.append(batch) }
         for wanted in effects.pages { storage.ask(wanted) }
         model.stream = effects.deliveries[0][...]
+        (model.batches, model.durableThrough) = (storage.batchOfMessage, storage.durableThrough)
         let result = body(&model)
         while !model.stream.isEmpty { model.takeDelivery() }
+        model.batches = [:]
         let kicked = Set(effects.kicks.map { Int($0.address.connection) })
         if kicked != model.kicked { wrong.append("kicked \(kicked), not \(model.kicked)") }
         for report in effects.reports {
