@@ -155,7 +155,8 @@ extension Core {
         else {
             throw Refusal(.unknownDelivery, "the message was not delivered on this subscription or is settled already")
         }
-        let first = mode == .cumulative ? subscriptions[consumer].index(atOrAfter: subscriptions[consumer].openFrom) : at
+        let first =
+            mode == .cumulative ? subscriptions[consumer].index(atOrAfter: subscriptions[consumer].openFrom) : at
         if transaction != 0 {
             let count = (first...at).count { subscriptions[consumer].deliveries[$0].state == .unacknowledged }
             try countOperations(count, in: transaction, of: session, bytes: 0)

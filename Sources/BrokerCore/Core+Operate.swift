@@ -57,7 +57,8 @@ extension Core {
         let queue = queues[index]
         return QueueView(
             id: queue.id, name: queue.name, isStored: queue.isStored, messages: queue.messages, ready: queue.ready,
-            unacknowledged: queue.inFlight, bytes: queue.bytes, consumers: queue.consumers.count, inTotal: queue.inTotal,
+            unacknowledged: queue.inFlight, bytes: queue.bytes, consumers: queue.consumers.count,
+            inTotal: queue.inTotal,
             outTotal: queue.outTotal, redeliveredTotal: queue.redeliveredTotal, memoryBytes: queue.windowBytes,
             failure: queue.failure)
     }
@@ -65,7 +66,8 @@ extension Core {
     public func topicViews() -> [TopicView] {
         var views: [[UInt8]: TopicView] = [:]
         for topic in topics {
-            views[topic.name] = TopicView(name: topic.name, subscribers: 0, inTotal: topic.inTotal, outTotal: topic.outTotal)
+            views[topic.name] = TopicView(
+                name: topic.name, subscribers: 0, inTotal: topic.inTotal, outTotal: topic.outTotal)
         }
         for subscription in subscriptions where !subscription.isFree && !subscription.isClosed {
             guard let topic = subscription.topic else { continue }
@@ -136,7 +138,9 @@ extension Core {
 
     private func storedName(_ name: [UInt8]) throws(Refusal) -> [UInt8] {
         let destination = try name.withUnsafeBufferPointer { (bytes) throws(Refusal) in try Destination(bytes) }
-        guard destination.kind == .queue else { throw Refusal(.badDestination, "only /queue/NAME can be managed as a queue") }
+        guard destination.kind == .queue else {
+            throw Refusal(.badDestination, "only /queue/NAME can be managed as a queue")
+        }
         return destination.name
     }
 
@@ -152,14 +156,16 @@ extension Core {
     public mutating func deleteQueue(
         named name: [UInt8], force: Bool, into effects: inout Effects
     ) throws(DeleteObstacle) -> UInt64 {
-        guard let canonical = canonicalQueue(name), let found = queueByName[canonical], queues[Int(found)].isStored else {
+        guard let canonical = canonicalQueue(name), let found = queueByName[canonical], queues[Int(found)].isStored
+        else {
             throw .missing
         }
         let index = Int(found)
         let (messages, consumers) = (queues[index].messages, queues[index].consumers)
         if !force, !consumers.isEmpty { throw .consumers(consumers.count) }
         if !force, messages > 0 { throw .messages(messages) }
-        for position in subscriptions.indices where subscriptions[position].queue == found && !subscriptions[position].isFree {
+        for position in subscriptions.indices
+        where subscriptions[position].queue == found && !subscriptions[position].isFree {
             disown(position, into: &effects)
         }
         records.append(Record(kind: .deleteQueue, queue: queues[index].id))
@@ -187,7 +193,8 @@ extension Core {
 
     /// Throws away all messages of a stored queue that no consumer holds; returns how many.
     public mutating func purgeQueue(named name: [UInt8], into effects: inout Effects) -> UInt64? {
-        guard let canonical = canonicalQueue(name), let found = queueByName[canonical], queues[Int(found)].isStored else {
+        guard let canonical = canonicalQueue(name), let found = queueByName[canonical], queues[Int(found)].isStored
+        else {
             return nil
         }
         let index = Int(found)
@@ -212,7 +219,8 @@ extension Core {
     private mutating func settleCold(_ index: Int, held returnedBytes: UInt64) {
         var inFlightBytes: UInt64 = 0
         for subscription in subscriptions where Int(subscription.queue) == index && !subscription.isFree {
-            for position in 0..<subscription.deliveries.count where subscription.deliveries[position].state != .settled {
+            for position in 0..<subscription.deliveries.count where subscription.deliveries[position].state != .settled
+            {
                 inFlightBytes += UInt64(subscription.deliveries[position].bytes)
             }
         }
@@ -233,7 +241,8 @@ extension Core {
     /// Where `moveMessages` must start reading `name`; nil if there is no such stored queue. Lets go
     /// of the window, so that all that is ready is in storage.
     public mutating func beginMove(from name: [UInt8]) -> (queue: QueueID, sequence: UInt64)? {
-        guard let canonical = canonicalQueue(name), let found = queueByName[canonical], queues[Int(found)].isStored else {
+        guard let canonical = canonicalQueue(name), let found = queueByName[canonical], queues[Int(found)].isStored
+        else {
             return nil
         }
         queues[Int(found)].evict()
@@ -285,10 +294,14 @@ extension Core {
 extension Core {
     /// Of the messages of a queue with these sequences: how often each was delivered, and which a
     /// consumer holds now.
-    public func deliveries(in queue: QueueID, of sequences: ClosedRange<UInt64>) -> (counts: [UInt64: UInt32], held: Set<UInt64>) {
+    public func deliveries(in queue: QueueID, of sequences: ClosedRange<UInt64>) -> (
+        counts: [UInt64: UInt32], held: Set<UInt64>
+    ) {
         guard let index = queueByID[queue] else { return ([:], []) }
         var counts = queues[Int(index)].attempts.filter { sequences.contains($0.key) }
-        for back in queues[Int(index)].returned.all where sequences.contains(back.sequence) { counts[back.sequence] = back.count }
+        for back in queues[Int(index)].returned.all where sequences.contains(back.sequence) {
+            counts[back.sequence] = back.count
+        }
         var held: Set<UInt64> = []
         for subscription in subscriptions where subscription.queue == index && !subscription.isFree {
             for position in 0..<subscription.deliveries.count {

@@ -16,7 +16,8 @@ extension Core {
     }
 
     /// What the destination of a message stands for now. Makes a queue that is not there yet.
-    mutating func target(of send: Send, session: Int32, into effects: inout Effects) throws(Refusal) -> CoreSession.Memo {
+    mutating func target(of send: Send, session: Int32, into effects: inout Effects) throws(Refusal) -> CoreSession.Memo
+    {
         let memo = Int(send.memo)
         if memo >= 0, memo < sessions[Int(session)].memos.count {
             let known = sessions[Int(session)].memos[memo]
@@ -55,7 +56,9 @@ extension Core {
     mutating func queue(named name: [UInt8], into effects: inout Effects) throws(Refusal) -> Int {
         if let index = queueByName[name] { return Int(index) }
         guard queueByID.count < limits.queues else {
-            throw Refusal(.tooManyQueues, "the broker holds its limit of \(limits.queues) queues; delete some or raise limits.queues")
+            throw Refusal(
+                .tooManyQueues,
+                "the broker holds its limit of \(limits.queues) queues; delete some or raise limits.queues")
         }
         let id = QueueID(rawValue: nextQueueID)
         nextQueueID += 1
@@ -94,12 +97,14 @@ extension Core {
 
     private mutating func enqueue(_ send: Send, in index: Int, into effects: inout Effects) throws(Refusal) {
         guard queues[index].isStored else {
-            return enqueueTransient(keepTransient(send.content), headerBytes: send.headerBytes, in: index, into: &effects)
+            return enqueueTransient(
+                keepTransient(send.content), headerBytes: send.headerBytes, in: index, into: &effects)
         }
         if let diskShort { throw Refusal(.diskShort, diskShort) }
         let count = send.content.count
         guard count <= Batch.payloadLimit else {
-            throw Refusal(.messageTooLarge, "\(count) bytes are more than the \(Batch.payloadLimit) that can be stored together")
+            throw Refusal(
+                .messageTooLarge, "\(count) bytes are more than the \(Batch.payloadLimit) that can be stored together")
         }
         makeRoom(for: count, into: &effects)
         let (slice, offset) = keep(send.content)
@@ -127,7 +132,8 @@ extension Core {
         if queues[index].coldCount == 0, queues[index].windowBytes < room {
             let batch = flags & MessageFlags.durable != 0 ? batchNumber : 0
             queues[index].window.append(
-                QueueState.Entry(sequence: sequence, batch: batch, content: content, headerBytes: headerBytes, count: 0))
+                QueueState.Entry(sequence: sequence, batch: batch, content: content, headerBytes: headerBytes, count: 0)
+            )
             queues[index].windowBytes &+= Int(content.count)
             queues[index].coldFrom = sequence &+ 1
         } else {
@@ -197,7 +203,9 @@ extension Core {
         var matches = exactSubscriptions[name] ?? []
         if !patternSubscriptions.isEmpty {
             let words = TopicPattern.split(name)
-            for (pattern, subscription) in patternSubscriptions where pattern.matches(words) { matches.append(subscription) }
+            for (pattern, subscription) in patternSubscriptions where pattern.matches(words) {
+                matches.append(subscription)
+            }
         }
         topics[index].matches = matches
         topics[index].epoch = topicEpoch

@@ -22,15 +22,18 @@ extension Core {
     mutating func countOperations(
         _ count: Int, in transaction: UInt32, of session: Int32, bytes: Int
     ) throws(Refusal) {
-        guard let (operations, held) = sessions[Int(session)].transactions[transaction].map({ ($0.operations, $0.bytes) })
+        guard
+            let (operations, held) = sessions[Int(session)].transactions[transaction].map({ ($0.operations, $0.bytes) })
         else { return }
         if operations + count > limits.transactionOperations {
             throw Refusal(
-                .transactionTooLarge, "a transaction may hold \(limits.transactionOperations) operations (limits.transaction_operations)")
+                .transactionTooLarge,
+                "a transaction may hold \(limits.transactionOperations) operations (limits.transaction_operations)")
         }
         if held + bytes > limits.transactionBytes {
             throw Refusal(
-                .transactionTooLarge, "a transaction may hold \(limits.transactionBytes) bytes (limits.transaction_bytes)")
+                .transactionTooLarge,
+                "a transaction may hold \(limits.transactionBytes) bytes (limits.transaction_bytes)")
         }
         sessions[Int(session)].transactions[transaction]?.operations += count
         sessions[Int(session)].transactions[transaction]?.bytes += bytes
@@ -91,7 +94,9 @@ extension Core {
         var back: [Returned] = []
         for position in 0..<subscription.deliveries.count {
             let delivery = subscriptions[consumer].deliveries[position]
-            guard delivery.transaction == number, delivery.state == .accepting || delivery.state == .rejecting else { continue }
+            guard delivery.transaction == number, delivery.state == .accepting || delivery.state == .rejecting else {
+                continue
+            }
             if commit {
                 finish(position, of: consumer, accept: delivery.state == .accepting, held: false, back: &back)
             } else if subscription.isClosed {

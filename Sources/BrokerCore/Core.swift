@@ -161,8 +161,11 @@ public struct Core: Sendable {
         case .reject(let slot, let tag, let transaction):
             try acknowledge(slot: slot, tag: tag, accept: false, transaction: transaction, of: id.index, into: &effects)
         case .settleMessage(let slot, let queue, let sequence, let accept, let transaction):
-            guard let (found, tag) = try delivery(of: id.index, slot: slot, queue: queue, sequence: sequence) else { return }
-            try acknowledge(slot: found, tag: tag, accept: accept, transaction: transaction, of: id.index, into: &effects)
+            guard let (found, tag) = try delivery(of: id.index, slot: slot, queue: queue, sequence: sequence) else {
+                return
+            }
+            try acknowledge(
+                slot: found, tag: tag, accept: accept, transaction: transaction, of: id.index, into: &effects)
         case .subscribe(let subscribe):
             try self.subscribe(subscribe, of: id, into: &effects)
         case .unsubscribe(let slot):
@@ -231,7 +234,7 @@ public struct Core: Sendable {
         queues[index].returned.attach(messages, below: resumeAt)
         extendWindow(messages, from: wanted.from, resumeAt: resumeAt, of: index)
         if resumeAt <= wanted.from {
-            nothingYet(index, into: &effects)
+            nothingYet(from: wanted.from, of: index, into: &effects)
         } else if !queues[index].returned.isEmpty, !queues[index].returned.lowestIsInMemory,
             (wanted.from..<resumeAt).contains(queues[index].returned.lowestSequence)
         {
@@ -242,9 +245,12 @@ public struct Core: Sendable {
     }
 
     private mutating func extendWindow(_ messages: [PageMessage], from: UInt64, resumeAt: UInt64, of index: Int) {
-        guard queues[index].coldCount > 0, from <= queues[index].coldFrom, resumeAt > queues[index].coldFrom else { return }
+        guard queues[index].coldCount > 0, from <= queues[index].coldFrom, resumeAt > queues[index].coldFrom else {
+            return
+        }
         for message in messages where message.sequence >= queues[index].coldFrom {
-            let count = queues[index].attempts.isEmpty ? nil : queues[index].attempts.removeValue(forKey: message.sequence)
+            let count =
+                queues[index].attempts.isEmpty ? nil : queues[index].attempts.removeValue(forKey: message.sequence)
             queues[index].window.append(
                 QueueState.Entry(
                     sequence: message.sequence, batch: 0, content: message.content, headerBytes: message.headerBytes,
@@ -255,14 +261,17 @@ public struct Core: Sendable {
         queues[index].coldFrom = resumeAt
     }
 
-    /// A page was empty: what is missing is not durable yet, or became so while the page was read.
-    private mutating func nothingYet(_ index: Int, into effects: inout Effects) {
-        let awaited = queues[index].awaitedBatch
-        if awaited > durableThrough {
+    /// A page was empty: what is missing became durable while the page was read, or something before it
+    /// came back, so the queue asks again; or is not durable yet, so the queue waits. The batch that it
+    /// awaits is in `awaiting` since `store`.
+    private mutating func nothingYet(from: UInt64, of index: Int, into effects: inout Effects) {
+        guard queues[index].pageAskedAt == durableThrough,
+            case .page(from) = queues[index].head(durable: durableThrough)
+        else { return }
+        if queues[index].awaitedBatch > durableThrough {
             queues[index].waitsForDurable = true
-            awaiting.append(Awaiting(batch: awaited, queue: Int32(index), generation: queues[index].generation))
-        } else if queues[index].pageAskedAt == durableThrough {
-            missing(queues[index].coldFrom, in: index, into: &effects)
+        } else {
+            missing(from, in: index, into: &effects)
         }
     }
 
@@ -278,7 +287,8 @@ public struct Core: Sendable {
         for session in sessions where session.generation != 0 {
             for transaction in session.transactions.values
             where now.milliseconds(since: transaction.begun) > limits.transactionSeconds * 1000 {
-                let detail = "a transaction was open for more than \(limits.transactionSeconds) s; nothing of it was done"
+                let detail =
+                    "a transaction was open for more than \(limits.transactionSeconds) s; nothing of it was done"
                 effects.kicks.append(Kick(address: session.address, refusal: Refusal(.transactionTooLong, detail)))
                 break
             }

@@ -101,6 +101,8 @@ struct QueueState: Sendable {
     /// Puts messages back at their places.
     mutating func takeBack(_ messages: [Returned]) {
         for message in messages { returned.insert(message) }
+        // What comes back may well be durable, whatever the queue waited for.
+        if !messages.isEmpty { waitsForDurable = false }
     }
 
     /// Lets go of the bytes in the window; they can be read again. Stored queues only. A page that was

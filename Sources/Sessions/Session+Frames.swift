@@ -129,13 +129,17 @@ extension Session {
         let accepted = header(.acceptVersion, frame)
         guard let version = Version.negotiate(acceptVersion: accepted) else {
             throw SessionError(
-                .unsupportedVersion, "this broker speaks 1.0, 1.1 and 1.2; the client accepts \(Self.printable(accepted ?? .init(start: nil, count: 0)))")
+                .unsupportedVersion,
+                "this broker speaks 1.0, 1.1 and 1.2; the client accepts \(Self.printable(accepted ?? .init(start: nil, count: 0)))"
+            )
         }
         try checkHost(frame, version: version)
         var offered = HeartBeat.none
         if version != .v10, let value = header(.heartBeat, frame) {
             guard let parsed = HeartBeat(parsing: value) else {
-                throw SessionError(.badHeartBeat, "heart-beat is two whole numbers of milliseconds with a comma between, as in 10000,10000")
+                throw SessionError(
+                    .badHeartBeat,
+                    "heart-beat is two whole numbers of milliseconds with a comma between, as in 10000,10000")
             }
             offered = parsed
         }
@@ -143,7 +147,9 @@ extension Session {
         parser.version = version
         parser.limits = settings.limits
         login = header(.login, frame).map { Self.printable($0) } ?? ""
-        let ours = HeartBeat(sends: max(settings.heartBeat, settings.heartBeatMinimum), wants: max(settings.heartBeat, settings.heartBeatMinimum))
+        let ours = HeartBeat(
+            sends: max(settings.heartBeat, settings.heartBeatMinimum),
+            wants: max(settings.heartBeat, settings.heartBeatMinimum))
         let answer = settings.heartBeat == 0 ? HeartBeat.none : answering(offered, with: ours)
         heartBeats = answer.intervals(with: offered)
         state = .connected
@@ -168,14 +174,18 @@ extension Session {
 
     /// We can be as quick as the client wishes, down to our minimum, and ask no more often than it offers.
     private func answering(_ peer: HeartBeat, with ours: HeartBeat) -> HeartBeat {
-        func agree(_ wish: UInt64) -> UInt64 { wish == 0 ? ours.sends : max(settings.heartBeatMinimum, min(wish, ours.sends)) }
+        func agree(_ wish: UInt64) -> UInt64 {
+            wish == 0 ? ours.sends : max(settings.heartBeatMinimum, min(wish, ours.sends))
+        }
         return HeartBeat(sends: agree(peer.wants), wants: agree(peer.sends))
     }
 
     private func checkHost(_ frame: Frame, version: Version) throws(SessionError) {
         guard let host = header(.host, frame) else {
             if settings.strictHost, version != .v10 {
-                throw SessionError(.hostMissing, "STOMP 1.1 and 1.2 ask for a host header; this broker insists on it (stomp.strict_host)")
+                throw SessionError(
+                    .hostMissing,
+                    "STOMP 1.1 and 1.2 ask for a host header; this broker insists on it (stomp.strict_host)")
             }
             return
         }
@@ -211,11 +221,13 @@ extension Session {
         try checkLength(of: name, .id)
         takeOver(destination, batch: &batch)
         if slots[name] != nil {
-            throw SessionError(.subscriptionExists, "the subscription id \"\(Self.printable(name))\" is in use on this connection")
+            throw SessionError(
+                .subscriptionExists, "the subscription id \"\(Self.printable(name))\" is in use on this connection")
         }
         if slots.count >= settings.subscriptions {
             throw SessionError(
-                .tooManySubscriptions, "a connection may have \(settings.subscriptions) subscriptions (limits.subscriptions_per_connection)")
+                .tooManySubscriptions,
+                "a connection may have \(settings.subscriptions) subscriptions (limits.subscriptions_per_connection)")
         }
         let global = try reach(destination, batch: &batch)
         let slot = try addSlot(name, mode: mode, isNamed: isNamed)
@@ -230,7 +242,8 @@ extension Session {
     private mutating func addSlot(_ id: [UInt8], mode: AcknowledgeMode, isNamed: Bool) throws(SessionError) -> UInt32 {
         // A number is never given twice, or an old ACK could hit a new delivery.
         guard nextSlot < .max else {
-            throw SessionError(.tooManySubscriptions, "this connection has made \(nextSlot - 1) subscriptions; connect again")
+            throw SessionError(
+                .tooManySubscriptions, "this connection has made \(nextSlot - 1) subscriptions; connect again")
         }
         let slot = nextSlot
         nextSlot += 1
@@ -254,7 +267,9 @@ extension Session {
     /// In Artemis a window of 0 means one at a time, and -1 no wish.
     private func prefetchBytes(_ frame: Frame) throws(SessionError) -> UInt64 {
         if let bytes = try number(.prefetchSize, frame) { return bytes == 0 ? settings.prefetchBytes : bytes }
-        if let window = header(.consumerWindowSize, frame), window.elementsEqual("-1".utf8) { return settings.prefetchBytes }
+        if let window = header(.consumerWindowSize, frame), window.elementsEqual("-1".utf8) {
+            return settings.prefetchBytes
+        }
         return try number(.consumerWindowSize, frame) ?? settings.prefetchBytes
     }
 
@@ -263,7 +278,8 @@ extension Session {
         guard let value = header(.credit, frame) else { return nil }
         let count = value.firstIndex(of: UInt8(ascii: ",")).map { UnsafeBufferPointer(rebasing: value[..<$0]) } ?? value
         guard let number = Self.decimal(count) else {
-            throw SessionError(.badHeader, "credit must be a whole number of messages, not \"\(Self.printable(value))\"")
+            throw SessionError(
+                .badHeader, "credit must be a whole number of messages, not \"\(Self.printable(value))\"")
         }
         return number
     }
@@ -273,7 +289,8 @@ extension Session {
         if value.elementsEqual("auto".utf8) { return .auto }
         if value.elementsEqual("client".utf8) { return .cumulative }
         if value.elementsEqual("client-individual".utf8) { return .individual }
-        throw SessionError(.badHeader, "ack must be auto, client or client-individual, not \"\(Self.printable(value))\"")
+        throw SessionError(
+            .badHeader, "ack must be auto, client or client-individual, not \"\(Self.printable(value))\"")
     }
 
     private mutating func unsubscribe(_ frame: Frame, batch: inout CommandBatch) throws(SessionError) {
@@ -327,7 +344,9 @@ extension Session {
     /// The global name of a reply channel of this connection; made if it is not there.
     mutating func temporary(_ name: [UInt8], batch: inout CommandBatch) throws(SessionError) -> [UInt8] {
         if let known = temporaries[name] { return known }
-        if name.count == Self.temporaryPrefix.utf8.count { throw SessionError(.badHeader, "/temp-queue/ needs a name behind it") }
+        if name.count == Self.temporaryPrefix.utf8.count {
+            throw SessionError(.badHeader, "/temp-queue/ needs a name behind it")
+        }
         if temporaries.count >= settings.temporaries {
             throw SessionError(.tooManyTemporaries, "a connection may have \(settings.temporaries) temporary queues")
         }
@@ -349,7 +368,8 @@ extension Session {
         batch.commands.append(
             .subscribe(
                 Subscribe(
-                    slot: slot, destination: hold(global, batch: &batch), mode: .auto, prefetchCount: settings.prefetchCount,
+                    slot: slot, destination: hold(global, batch: &batch), mode: .auto,
+                    prefetchCount: settings.prefetchCount,
                     prefetchBytes: settings.prefetchBytes)))
         return global
     }
@@ -360,11 +380,13 @@ extension Session {
         let name = try required(.transaction, frame)
         try checkLength(of: name, .transaction)
         if transactions[name] != nil {
-            throw SessionError(.transactionExists, "the transaction \"\(Self.printable(name))\" is open on this connection")
+            throw SessionError(
+                .transactionExists, "the transaction \"\(Self.printable(name))\" is open on this connection")
         }
         if transactions.count >= settings.transactions {
             throw SessionError(
-                .tooManyTransactions, "a connection may have \(settings.transactions) open transactions (limits.transactions_per_connection)")
+                .tooManyTransactions,
+                "a connection may have \(settings.transactions) open transactions (limits.transactions_per_connection)")
         }
         // Numbers of ended transactions may be used again; 0 means none.
         repeat { lastTransaction &+= 1 } while lastTransaction == 0 || transactions.values.contains(lastTransaction)
@@ -394,7 +416,9 @@ extension Session {
     // MARK: ACK and NACK
 
     private mutating func settle(_ frame: Frame, accept: Bool, batch: inout CommandBatch) throws(SessionError) {
-        if !accept, version == .v10 { throw SessionError(.nackNotInVersion, "a 1.0 client can only leave a message unacknowledged") }
+        if !accept, version == .v10 {
+            throw SessionError(.nackNotInVersion, "a 1.0 client can only leave a message unacknowledged")
+        }
         if !accept {
             try refuse([.delay], frame)
             try refuse([.requeue], frame, asking: "false")
@@ -402,7 +426,8 @@ extension Session {
         let transaction = try self.transaction(frame)
         if version == .v12 {
             guard let id = header(.id, frame) else {
-                throw SessionError(.headerMissing, "\(parser.layout.command.text) needs the header id: the ack header of the MESSAGE")
+                throw SessionError(
+                    .headerMissing, "\(parser.layout.command.text) needs the header id: the ack header of the MESSAGE")
             }
             let (slot, tag) = try deliveryID(id)
             batch.commands.append(
@@ -416,7 +441,8 @@ extension Session {
         }
         let slot = try messageSlot(frame)
         guard let (queue, sequence) = parse(messageID: message) else {
-            throw SessionError(Refusal(.unknownDelivery, "\"\(Self.printable(message))\" is not a message id of this broker"))
+            throw SessionError(
+                Refusal(.unknownDelivery, "\"\(Self.printable(message))\" is not a message id of this broker"))
         }
         batch.commands.append(
             .settleMessage(slot: slot, queue: queue, sequence: sequence, accept: accept, transaction: transaction))
@@ -430,7 +456,8 @@ extension Session {
         guard dash < id.count, let slot = Self.decimal(UnsafeBufferPointer(rebasing: id[..<dash])), slot <= UInt32.max,
             let tag = Self.decimal(UnsafeBufferPointer(rebasing: id[(dash + 1)...]))
         else {
-            throw SessionError(Refusal(.unknownDelivery, "\"\(Self.printable(id))\" is not the ack header of a message sent here"))
+            throw SessionError(
+                Refusal(.unknownDelivery, "\"\(Self.printable(id))\" is not the ack header of a message sent here"))
         }
         return (UInt32(slot), tag)
     }
@@ -439,7 +466,7 @@ extension Session {
     /// wrong. 0 stands for any.
     private func messageSlot(_ frame: Frame) throws(SessionError) -> UInt32 {
         guard let id = try decoded(.subscription, frame) else {
-            if version == .v10 { return slots.isEmpty ? retired.values.first ?? 0 : 0 }
+            if version == .v10 { return 0 }
             throw SessionError(.headerMissing, "\(parser.layout.command.text) needs the header subscription")
         }
         if let slot = slots[id] ?? retired[id] { return slot }

@@ -19,7 +19,8 @@ extension Session {
         let name = UnsafeBufferPointer(rebasing: UnsafeBufferPointer(frame)[destination.value])
         // A blank line that is CRLF must not be stored: 1.1 and 1.0 know LF only.
         let hasPlainBlankLine = parser.layout.body.lowerBound == parser.layout.headersEnd + 1
-        if version != .v10, parser.layout.isPlain, hasPlainBlankLine, parser.layout.contentLength != nil, replyTo == nil,
+        if version != .v10, parser.layout.isPlain, hasPlainBlankLine, parser.layout.contentLength != nil,
+            replyTo == nil,
             !destination.hasEscape, !Self.isTemporary(name)
         {
             sendInPlace(frame, flags: flags, transaction: transaction, batch: &batch)
@@ -118,7 +119,10 @@ extension Session {
         if name.starts(with: Self.temporaryPrefix.utf8) {
             guard let global = temporaries[name] else {
                 throw SessionError(
-                    Refusal(.noSuchTemporary, "this connection has no \(Self.printable(name)); subscribe to it first, or send to the reply-to of a message"))
+                    Refusal(
+                        .noSuchTemporary,
+                        "this connection has no \(Self.printable(name)); subscribe to it first, or send to the reply-to of a message"
+                    ))
             }
             target = global
         }

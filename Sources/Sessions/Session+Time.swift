@@ -46,16 +46,23 @@ extension Session {
             return .end(
                 SessionError(
                     .heartBeatTimeout,
-                    "nothing came for \(now.milliseconds(since: lastReceived)) ms; agreed was one sign of life each \(heartBeats.incoming) ms"))
+                    "nothing came for \(now.milliseconds(since: lastReceived)) ms; agreed was one sign of life each \(heartBeats.incoming) ms"
+                ))
         }
-        if isReading, let since = partialSince, now >= max(since, excused).adding(milliseconds: settings.frameMilliseconds) {
+        if isReading, let since = partialSince,
+            now >= max(since, excused).adding(milliseconds: settings.frameMilliseconds)
+        {
             if received &- partialBytes < UInt64(settings.frameProgressBytes) {
-                return .end(SessionError(.frameTimeout, "a frame was begun and not finished within \(settings.frameMilliseconds) ms"))
+                return .end(
+                    SessionError(
+                        .frameTimeout, "a frame was begun and not finished within \(settings.frameMilliseconds) ms"))
             }
             partialSince = now
             partialBytes = received
         }
-        if heartBeats.outgoing > 0, now >= lastSent.adding(milliseconds: max(1, heartBeats.outgoing / 2)) { return .beat }
+        if heartBeats.outgoing > 0, now >= lastSent.adding(milliseconds: max(1, heartBeats.outgoing / 2)) {
+            return .beat
+        }
         return .nothing
     }
 }

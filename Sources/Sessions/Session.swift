@@ -247,7 +247,9 @@ public struct Session: ~Copyable {
     /// Ends the conversation from our side: an ERROR behind what is owed already, then nothing more.
     public mutating func end(_ error: SessionError, durable: UInt64, into out: inout Buffer) {
         guard state != .ending else { return }
-        if state == .connected || parser.layout.end > 0 || error.code != "login-timeout" { writeError(error, receipt: nil) }
+        if state == .connected || parser.layout.end > 0 || error.code != "login-timeout" {
+            writeError(error, receipt: nil)
+        }
         failure = error
         answers.add(staged.readable, after: 0, durable: durable, holdDeliveries: false, into: &out)
         staged.clear()

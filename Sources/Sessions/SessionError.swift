@@ -25,7 +25,6 @@ public struct SessionError: Error, Equatable, Sendable {
         case loginTimeout
         case frameTimeout
         case heartBeatTimeout
-        case tooManyConnections
         case shuttingDown
 
         public var message: String {
@@ -50,7 +49,6 @@ public struct SessionError: Error, Equatable, Sendable {
             case .loginTimeout: "login timed out"
             case .frameTimeout: "frame timed out"
             case .heartBeatTimeout: "heart-beat missed"
-            case .tooManyConnections: "too many connections"
             case .shuttingDown: "server shutting down"
             }
         }

@@ -25,7 +25,7 @@ WORKLOADS = [
 ] + [
     ("e2e 1024B 1000/s P2 C2", "e2e", ["--size", 1024, "--producers", 2, "--consumers", 2, "--rate", 1000]),
     ("rtt 100B stored", "rtt", ["--size", 100, "--persistent"]),
-    ("rtt 100B", "rtt", ["--size", 100]),
+    ("rtt 100B unstored", "rtt", ["--size", 100, "--no-persistent"]),
 ]
 LATENCY = {"publish": "confirm_us", "e2e": "e2e_us", "rtt": "rtt_us"}
 
@@ -65,6 +65,8 @@ def generator(options, work, arguments, server):
     """The command of one run."""
     if options.loadgen:
         words = [options.loadgen, "--proto", "stomp", "--work", work]
+        if "--no-persistent" in arguments:
+            arguments = [word for word in arguments if word != "--no-persistent"] + ["--send-header", "persistent:false"]
     else:
         words = [os.path.join(brokerd.ROOT, ".build/release/brokerbench"), work]
     words += ["--port", server.port, "--pid", server.pid, "--seconds", options.seconds, "--warmup", 1, "--json", *arguments]

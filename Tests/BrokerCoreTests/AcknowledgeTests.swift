@@ -15,7 +15,9 @@ struct AcknowledgeTests {
         return (rig, session)
     }
 
-    private func messages(_ rig: Rig, _ name: String = "q") -> UInt64 { rig.core.queueView(named: bytes(name))?.messages ?? .max }
+    private func messages(_ rig: Rig, _ name: String = "q") -> UInt64 {
+        rig.core.queueView(named: bytes(name))?.messages ?? .max
+    }
 
     @Test func aCumulativeAckCoversAllBeforeItOnItsOwnSubscriptionOnly() {  // 105
         var (rig, session) = holding(4, .cumulative)

@@ -37,7 +37,9 @@ struct Ledger: Equatable {
 
     private mutating func apply(_ record: Record, _ payload: Payload) -> String? {
         if record.kind == .createQueue {
-            guard queues[record.queue] == nil, record.queue.rawValue == nextQueueID else { return "\(record.queue) made twice" }
+            guard queues[record.queue] == nil, record.queue.rawValue == nextQueueID else {
+                return "\(record.queue) made twice"
+            }
             guard let name = payload.bytes(of: record) else { return "the name of \(record.queue) lies across pieces" }
             nextQueueID += 1
             queues[record.queue] = Queue(name: name)
@@ -66,7 +68,9 @@ struct Ledger: Equatable {
                 return "settled \(settled) bytes from \(record.sequence), the record says \(record.bytes)"
             }
         case .attempt:
-            guard let before = queue.live[record.sequence]?.attempts else { return "attempt of \(record.sequence), which is gone" }
+            guard let before = queue.live[record.sequence]?.attempts else {
+                return "attempt of \(record.sequence), which is gone"
+            }
             guard record.count > before else { return "attempts of \(record.sequence) fell to \(record.count)" }
             queue.live[record.sequence]?.attempts = record.count
         }
@@ -87,7 +91,9 @@ private struct Payload {
             starts.append(end)
             end += Int(piece.count)
         }
-        if end != batch.payloadBytes { problem = "batch \(batch.number) has \(end) bytes and says \(batch.payloadBytes)" }
+        if end != batch.payloadBytes {
+            problem = "batch \(batch.number) has \(end) bytes and says \(batch.payloadBytes)"
+        }
     }
 
     func bytes(of record: Record) -> [UInt8]? {

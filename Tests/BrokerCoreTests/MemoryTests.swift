@@ -25,6 +25,59 @@ struct MemoryTests {
         rig.settleDown()
         #expect(rig.take().bodies == ["two"])
     }
+
+    /// A rig whose session "0" holds message one of "q", which is durable, and waits for two, which is on
+    /// disk only and not yet durable.
+    private func waitingForTheSecond() -> (Rig, SessionID) {
+        var limits = CoreLimits()
+        limits.idleWindowBytes = 1
+        limits.windowBytes = 1
+        var rig = Rig(limits: limits)
+        let session = rig.open()
+        rig.apply(.send("q", "one"), of: session)
+        rig.sync()
+        rig.apply([.send("q", "two"), .subscribe(1, "q", .individual)], of: session)
+        return (rig, session)
+    }
+
+    /// Goal: a queue that waits for the disk still gives out what it could. Method: NACK the first message
+    /// after the page of the second was found empty.
+    @Test func whatComesBackIsReadWhileTheNextMessageIsNotDurable() {
+        var (rig, session) = waitingForTheSecond()
+        #expect(rig.take().bodies == ["one"])
+        rig.answer()
+        rig.apply(.reject(1, 1), of: session)
+        #expect(rig.storage.questions.map(\.wanted.from) == [1])
+        rig.answer()
+        #expect(rig.take().bodies == ["one"])
+    }
+
+    /// Goal: the same, but the NACK comes before the empty page.
+    @Test func whatComesBackWhileAnEmptyPageIsOnItsWayIsRead() {
+        var (rig, session) = waitingForTheSecond()
+        #expect(rig.take().bodies == ["one"])
+        rig.apply(.reject(1, 1), of: session)
+        rig.answer()
+        #expect(rig.storage.questions.map(\.wanted.from) == [1])
+        rig.answer()
+        #expect(rig.take().bodies == ["one"])
+        rig.settleDown()
+        #expect(rig.take().bodies == ["two"])
+    }
+
+    @Test func aMessageThatStorageLostStopsItsQueueAndIsSaid() {
+        var (rig, session) = waitingForTheSecond()
+        rig.sync()
+        rig.answer(rig.storage.questions.removeFirst().wanted, from: Ledger())
+        #expect(rig.storage.questions.count == 1)
+        rig.answer(rig.storage.questions.removeFirst().wanted, from: Ledger())
+        #expect(
+            rig.reports.last
+                == .queueUnreadable(name: bytes("/queue/q"), reason: "storage does not give back message 2"))
+        rig.apply(.send("q", "three"), of: session)
+        rig.settleDown()
+        #expect(rig.take().bodies == ["one"])
+    }
 }
 
 /// What a subscription keeps of deliveries.

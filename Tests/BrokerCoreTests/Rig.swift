@@ -98,7 +98,8 @@ struct Rig {
         let page = FakeStorage.read(
             ledger, queue: wanted.queue, from: wanted.from, maxCount: wanted.maxCount, maxBytes: wanted.maxBytes)
         core.page(
-            wanted, messages: failure == nil ? page.messages : [], resumeAt: failure == nil ? page.resumeAt : wanted.from,
+            wanted, messages: failure == nil ? page.messages : [],
+            resumeAt: failure == nil ? page.resumeAt : wanted.from,
             failure: failure, into: &effects)
         carryOut()
     }
@@ -132,7 +133,8 @@ enum Request: Equatable {
         case .send(let destination, let body, let durable, let memo, let transaction):
             .send(
                 Send(
-                    memo: memo, destination: keep(Array(destination.utf8)), content: keep(Self.content(body)), headerBytes: 1,
+                    memo: memo, destination: keep(Array(destination.utf8)), content: keep(Self.content(body)),
+                    headerBytes: 1,
                     flags: durable ? MessageFlags.durable : 0, transaction: transaction))
         case .accept(let slot, let tag, let transaction): .acknowledge(slot: slot, tag: tag, transaction: transaction)
         case .reject(let slot, let tag, let transaction): .reject(slot: slot, tag: tag, transaction: transaction)

@@ -25,7 +25,9 @@ struct TransactionTests {
         var rig = Rig()
         let (asker, answerer) = (rig.open(), rig.open())
         rig.apply(.temporary("/reply-queue/x"), of: asker)
-        rig.apply([.begin(1), .send("/reply-queue/x", "answer", transaction: 1), .send("q", "note", transaction: 1)], of: answerer)
+        rig.apply(
+            [.begin(1), .send("/reply-queue/x", "answer", transaction: 1), .send("q", "note", transaction: 1)],
+            of: answerer)
         rig.close(asker)
         #expect(rig.apply(.commit(1), of: answerer) == nil)
         #expect(rig.core.queueView(named: bytes("q"))?.messages == 1)

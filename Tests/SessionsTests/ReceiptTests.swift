@@ -11,9 +11,13 @@ import Testing
     @Test(arguments: Version.allCases)
     func everyFrameButConnectIsConfirmed(version: Version) {
         let client = TestBroker().connected(version)
-        client.send(subscribeFrame(ack: "client-individual", headers: "receipt:subscribe\n") + sendFrame("x", headers: "receipt:send\n"))
+        client.send(
+            subscribeFrame(ack: "client-individual", headers: "receipt:subscribe\n")
+                + sendFrame("x", headers: "receipt:send\n"))
         let message = client.frames().first { $0.command == .message }
-        let id = version == .v12 ? "id:\(message?["ack"] ?? "")" : "subscription:s\nmessage-id:\(message?["message-id"] ?? "")"
+        let id =
+            version == .v12
+            ? "id:\(message?["ack"] ?? "")" : "subscription:s\nmessage-id:\(message?["message-id"] ?? "")"
         if version > .v10 {
             client.send("NACK\n\(id)\nreceipt:nack\n\n\0")
             #expect(client.story().contains("RECEIPT nack"))
@@ -41,7 +45,7 @@ import Testing
     func theReceiptComesBackAsItWasWritten(id: String) {
         let client = TestBroker().connected(.v12)
         client.send("SEND\nreceipt:\(id)\ndestination:/queue/a\n\nx\0")
-        #expect(client.take() == "RECEIPT\nreceipt-id:\(id)\n\n\0")
+        #expect(client.take() == "RECEIPT\nreceipt-id:\(id)\n\n\0\n")
     }
 
     /// C10 #128: not before the disk has it.
@@ -146,7 +150,9 @@ import Testing
     /// C10 #130: a frame that fails is not confirmed; those before it are.
     @Test func aFrameThatFailsIsNotConfirmed() {
         let client = TestBroker().connected(.v12)
-        client.send(sendFrame("x", headers: "receipt:1\n") + sendFrame("x", to: "/elsewhere", headers: "receipt:2\n") + sendFrame("x", headers: "receipt:3\n"))
+        client.send(
+            sendFrame("x", headers: "receipt:1\n") + sendFrame("x", to: "/elsewhere", headers: "receipt:2\n")
+                + sendFrame("x", headers: "receipt:3\n"))
         #expect(client.story() == ["RECEIPT 1", "ERROR unsupported destination for 2"])
         #expect(client.isOver)
     }

@@ -168,6 +168,7 @@ final class TestClient {
     var isEnding: Bool { session.isEnding }
     var isConnected: Bool { session.isConnected }
     var waitsForDisk: Bool { session.waitsForDisk }
+    var login: String { session.login }
     var version: Version { session.version }
     var heartBeats: HeartBeat.Intervals { session.heartBeats }
     var failure: SessionError? { session.failure }

@@ -83,6 +83,7 @@ class Connection:
         self.inbox = bytearray()
         self.unread = []  # frames put back, to be read again first
         self.heart_beats = 0
+        self.is_behind_frame = False  # one line end behind a frame belongs to it
         self.receipts_made = 0
         self.sock = socket.create_connection((host, port), timeout=patience)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -136,7 +137,8 @@ class Connection:
 
     def parse(self):
         while self.inbox[:1] in (b"\n", b"\r"):
-            self.heart_beats += self.inbox[0] == 0x0A
+            self.heart_beats += self.inbox[0] == 0x0A and not self.is_behind_frame
+            self.is_behind_frame = False
             del self.inbox[0]
         end = self.inbox.find(b"\n\n")
         if end < 0:
@@ -150,6 +152,7 @@ class Connection:
         assert self.inbox[stop] == 0, f"no NUL behind the body of {lines[0]!r}"
         got = Frame(lines[0].decode(), lines[1:], bytes(self.inbox[start:stop]))
         del self.inbox[:stop + 1]
+        self.is_behind_frame = True
         return got
 
     def expect(self, command, seconds=None):

@@ -59,6 +59,8 @@ final class Client: ConnectionHandler {
         }
         commit(done: done, refusal: refusal, required: required)
         home.batch.clear()
+        // Before any mail is read: what has become durable meanwhile must find us waiting.
+        if session.waitsForDisk { home.waitForDisk(self) }
         home.carryOut()
         settle()
         if required > 0 { home.holdIfBehind(self) }
