@@ -10,7 +10,9 @@ extension ProcessTests {
             let broker = try BrokerProcess(home)
             try broker.connect().publish("x", to: "q")
             var seen = 0
-            guard let walk = FileManager.default.enumerator(atPath: broker.data) else { throw Problem("no data directory") }
+            guard let walk = FileManager.default.enumerator(atPath: broker.data) else {
+                throw Problem("no data directory")
+            }
             for case let name as String in walk {
                 var status = stat()
                 #expect(lstat(broker.data + "/" + name, &status) == 0)
@@ -32,11 +34,14 @@ extension ProcessTests {
             let again = try Control.json(broker, "queue", "create", "orders") as? [String: Any]
             #expect(again?["created"] as? Bool == false)
             #expect(try Control.say(broker, "publish", "orders", "one").contains("1 message confirmed"))
-            let sent = try Control.json(broker, "publish", "/queue/orders", "two", "--header", "lang:en", "--count", "4") as? [String: Any]
+            let sent =
+                try Control.json(broker, "publish", "/queue/orders", "two", "--header", "lang:en", "--count", "4")
+                as? [String: Any]
             #expect(sent?["confirmed"] as? Bool == true && sent?["messages"] as? Int == 4)
             #expect(try Self.queues(broker) == ["orders": 5])
             let shown = try Control.json(broker, "queue", "show", "orders") as? [String: Any]
-            #expect(shown?["ready"] as? Int == 5 && shown?["unacked"] as? Int == 0 && shown?["durable"] as? Bool == true)
+            #expect(
+                shown?["ready"] as? Int == 5 && shown?["unacked"] as? Int == 0 && shown?["durable"] as? Bool == true)
 
             let browsed = try Control.json(broker, "queue", "browse", "orders", "--count", "2") as? [String: Any]
             let messages = browsed?["messages"] as? [[String: Any]] ?? []

@@ -21,18 +21,23 @@ extension ProcessTests {
             #expect(try broker.child.codeUnread(within: .seconds(10)) == 0)
             // It was more than the pipe could take.
             try broker.child.readErrors(within: .seconds(10)) { _ in false }
-            #expect(broker.child.errorText.count >= 60_000, "\(broker.child.errorText.count) bytes of log did not fill the pipe")
+            #expect(
+                broker.child.errorText.count >= 60_000,
+                "\(broker.child.errorText.count) bytes of log did not fill the pipe")
         }
 
         /// A limit of open files far below limits.connections: clients are turned away, storage never lacks a file.
         @Test func aCrowdOfConnectionsLeavesStorageTheFilesItNeeds() throws {
             guard let prlimit = try Self.prlimit() else { return }
             let home = try Home()
-            let broker = try BrokerProcess(home, ["--set", "journal.segment_bytes=4 MiB"], under: [prlimit, "--nofile=80:80"])
+            let broker = try BrokerProcess(
+                home, ["--set", "journal.segment_bytes=4 MiB"], under: [prlimit, "--nofile=80:80"])
             let old = try broker.connect()
             let crowd = try (0..<150).map { _ in try RawClient(port: broker.port) }
             // The last of the crowd is turned away; then all of it has been dealt with.
-            guard case .end = try crowd[149].hear() else { throw Problem("80 files, 150 connections, and all stay open") }
+            guard case .end = try crowd[149].hear() else {
+                throw Problem("80 files, 150 connections, and all stay open")
+            }
             // More than two segments, so that files have to be made.
             let body = String(repeating: "x", count: 100_000)
             for _ in 0..<120 { try old.publish(body, to: "q") }
