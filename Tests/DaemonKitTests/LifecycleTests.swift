@@ -73,6 +73,14 @@ import Testing
         #expect(ProcessRules.complaint(about: configuration, openFilesMax: 0) == nil)
     }
 
+    @Test func connectionsLeaveFilesForStorage() {
+        #expect(ProcessRules.connectionsMax(1000, openFilesMax: 0) == 1000)
+        #expect(ProcessRules.connectionsMax(1000, openFilesMax: 1256) == 1000)
+        #expect(ProcessRules.connectionsMax(1000, openFilesMax: 1024) == 768)
+        #expect(ProcessRules.connectionsMax(1000, openFilesMax: 80) == 40)
+        #expect(ProcessRules.connectionsMax(1000, openFilesMax: 1) == 1)
+    }
+
     @Test func theLimitOfOpenFilesIsKnown() {
         #expect(ProcessRules.openFilesMax > 0)
     }

@@ -12,7 +12,8 @@ final class BrokerProcess {
 
     /// Small files and little room: a test is not about their size.
     static let small = [
-        "--set", "journal.segment_bytes=8 MiB", "--set", "limits.body_bytes=1 MiB", "--set", "limits.transaction_bytes=1 MiB",
+        "--set", "journal.segment_bytes=8 MiB", "--set", "limits.body_bytes=1 MiB", "--set",
+        "limits.transaction_bytes=1 MiB",
         "--set", "disk.low_bytes=1 MiB", "--set", "disk.high_bytes=2 MiB",
     ]
 
@@ -36,7 +37,8 @@ final class BrokerProcess {
         self.port = port
     }
 
-    static func command(data: String, _ arguments: [String] = [], listen: [String] = ["127.0.0.1:0"]) throws -> [String] {
+    static func command(data: String, _ arguments: [String] = [], listen: [String] = ["127.0.0.1:0"]) throws -> [String]
+    {
         try [Programs.path("brokerd"), "--data", data] + listen.flatMap { ["--listen", $0] } + small + arguments
     }
 
@@ -64,7 +66,8 @@ final class BrokerProcess {
 
     /// Waits until the log says `words`.
     func waitForLog(_ words: String, within duration: Duration = .seconds(10)) throws {
-        guard try child.readErrors(within: duration, until: { String(decoding: $0, as: UTF8.self).contains(words) }) else {
+        guard try child.readErrors(within: duration, until: { String(decoding: $0, as: UTF8.self).contains(words) })
+        else {
             throw Problem("it ended without saying \"\(words)\":\n\(log)")
         }
     }

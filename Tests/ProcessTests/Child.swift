@@ -39,7 +39,9 @@ final class Child {
         all.merge(environment) { $1 }
         var id: pid_t = 0
         let code = Self.withWords(words) { arguments in
-            Self.withWords(all.map { "\($0)=\($1)" }) { posix_spawn(&id, words[0], &actions, &attributes, arguments, $0) }
+            Self.withWords(all.map { "\($0)=\($1)" }) {
+                posix_spawn(&id, words[0], &actions, &attributes, arguments, $0)
+            }
         }
         (self.errors, self.output, self.life) = (errors.reading, output.reading, life.reading)
         self.id = id
@@ -60,7 +62,9 @@ final class Child {
     ) throws -> (code: Int32, output: String, errors: String) {
         let child = try Child(words, environment: environment)
         let code = try child.exitCode(within: duration)
-        return (code, String(decoding: child.outputText, as: UTF8.self), String(decoding: child.errorText, as: UTF8.self))
+        return (
+            code, String(decoding: child.outputText, as: UTF8.self), String(decoding: child.errorText, as: UTF8.self)
+        )
     }
 
     private static func pipe() throws -> (reading: Int32, writing: Int32) {
@@ -102,7 +106,8 @@ final class Child {
         let deadline = Deadline(duration)
         while !isEnough(errorText) {
             var entries = [
-                pollfd(fd: errors, events: Int16(POLLIN), revents: 0), pollfd(fd: output, events: Int16(POLLIN), revents: 0),
+                pollfd(fd: errors, events: Int16(POLLIN), revents: 0),
+                pollfd(fd: output, events: Int16(POLLIN), revents: 0),
             ]
             if poll(&entries, 2, deadline.milliseconds) == 0 {
                 throw Problem("nothing in time; it said: \(String(decoding: errorText.suffix(2000), as: UTF8.self))")
@@ -135,7 +140,9 @@ final class Child {
     /// The same without reading what it still says.
     func codeUnread(within duration: Duration) throws -> Int32 {
         if status == nil {
-            if !waitFor(life, Int32(POLLIN), until: Deadline(duration)) { throw Problem("it has not ended within \(duration)") }
+            if !waitFor(life, Int32(POLLIN), until: Deadline(duration)) {
+                throw Problem("it has not ended within \(duration)")
+            }
             reap()
         }
         let status = status ?? 0

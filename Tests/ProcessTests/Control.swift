@@ -9,7 +9,9 @@ enum Control {
     /// What it printed; it must end with `code`.
     static func say(_ broker: BrokerProcess, _ words: String..., code: Int32 = 0) throws -> String {
         let ended = try Child.run(command(broker, words))
-        if ended.code != code { throw Problem("brokerctl \(words) ended with \(ended.code): \(ended.output) \(ended.errors)") }
+        if ended.code != code {
+            throw Problem("brokerctl \(words) ended with \(ended.code): \(ended.output) \(ended.errors)")
+        }
         return code == 0 ? ended.output : ended.errors
     }
 

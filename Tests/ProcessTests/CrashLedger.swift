@@ -63,7 +63,8 @@ struct CrashLedger {
             if there.contains(message) { problems.append("half a transaction: \(message) is in both queues") }
         }
         let gone = acknowledged.union(uncertain).union(moved)
-        for message in confirmed where !there.contains(message) && !arrived.contains(message) && !gone.contains(message) {
+        for message in confirmed where !there.contains(message) && !arrived.contains(message) && !gone.contains(message)
+        {
             problems.append("lost: \(message)")
         }
         for message in acknowledged where there.contains(message) { problems.append("came back: \(message)") }

@@ -17,7 +17,9 @@ extension ProcessTests {
                 let clients = load.start(on: broker.port, cycle: cycle)
                 // From early in the first batch to the middle of the flow; not the same moment twice.
                 let enough = 20 + cycle * 211 % 900
-                try eventually("\(enough) receipts", within: .seconds(30)) { load.receiptsOfThisCycle >= enough || clients.haveEnded }
+                try eventually("\(enough) receipts", within: .seconds(30)) {
+                    load.receiptsOfThisCycle >= enough || clients.haveEnded
+                }
                 broker.child.signal(SIGKILL)
                 #expect(try broker.child.exitCode() == 128 + SIGKILL)
                 try clients.wait()
@@ -39,7 +41,9 @@ extension ProcessTests {
             ledger.takes(messages[0])
             ledger.acknowledges(messages[0])
             ledger.moves(messages[1])
-            func problems(_ source: [String], _ target: [String]) -> [String] { ledger.problems(source: ["p": source], target: target) }
+            func problems(_ source: [String], _ target: [String]) -> [String] {
+                ledger.problems(source: ["p": source], target: target)
+            }
             #expect(problems(["p:2", "p:3"], ["p:1"]) == [])
             #expect(problems(["p:3"], ["p:1"]) == ["lost: p:2"])
             #expect(problems(["p:0", "p:2", "p:3"], ["p:1"]) == ["came back: p:0"])
@@ -95,7 +99,9 @@ private final class CrashLoad: Sendable {
             Thread.detachNewThread { [self] in
                 do { try body() } catch {
                     let text = "\(error)"
-                    let isTheEnd = ["closed the connection", "sending: ", "connecting to "].contains { text.contains($0) }
+                    let isTheEnd = ["closed the connection", "sending: ", "connecting to "].contains {
+                        text.contains($0)
+                    }
                     if !isTheEnd { failures.withLock { $0.append(text) } }
                 }
                 running.subtract(1, ordering: .relaxed)
@@ -137,7 +143,8 @@ private final class CrashLoad: Sendable {
                     state.ledger.sends(message)
                     return message
                 }
-                try client.say("SEND", [("destination", "/queue/\(producer)"), ("receipt", "\(message)")], "\(message)")
+                try client.say(
+                    "SEND", [("destination", "/queue/\(producer)"), ("receipt", "\(message)")], "\(message)")
                 open += 1
             }
             let receipt = try client.expect("RECEIPT")

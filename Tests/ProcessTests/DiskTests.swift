@@ -10,7 +10,10 @@ extension ProcessTests {
             guard let disk = try SmallDisk(home, megabytes: 120) else { return }
             let broker = try BrokerProcess(
                 home, data: disk.path + "/data",
-                ["--set", "disk.low_bytes=8 MiB", "--set", "disk.high_bytes=12 MiB", "--set", "journal.segments=2", "--set", "journal.segments_max=4"])
+                [
+                    "--set", "disk.low_bytes=8 MiB", "--set", "disk.high_bytes=12 MiB", "--set", "journal.segments=2",
+                    "--set", "journal.segments_max=4",
+                ])
             let first = try broker.connect()
             for number in 0..<20 { try first.publish("\(number)", to: "q") }
             try disk.fill()
@@ -27,7 +30,9 @@ extension ProcessTests {
                 #expect(message.text == "\(number)")
                 try consumer.acknowledge(message)
             }
-            #expect(try Child.run(Control.command(broker, ["status"])).code == 1, "a broker that refuses messages is not ready")
+            #expect(
+                try Child.run(Control.command(broker, ["status"])).code == 1,
+                "a broker that refuses messages is not ready")
 
             try disk.empty()
             try broker.waitForLog("disk has room again")
@@ -50,7 +55,11 @@ extension ProcessTests {
             let home = try Home()
             let trace = home.path + "/trace"
             let broker = try BrokerProcess(
-                home, under: [strace, "-f", "-q", "-o", trace, "-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO:when=40+"])
+                home,
+                under: [
+                    strace, "-f", "-q", "-o", trace, "-e", "trace=fdatasync", "-e",
+                    "inject=fdatasync:error=EIO:when=40+",
+                ])
             let client = try broker.connect()
             var confirmed = 0
             do {
@@ -59,7 +68,9 @@ extension ProcessTests {
                     confirmed += 1
                 }
             } catch let problem as Problem {
-                #expect(["ERROR", "closed the connection", "sending: "].contains { problem.description.contains($0) }, "\(problem)")
+                #expect(
+                    ["ERROR", "closed the connection", "sending: "].contains { problem.description.contains($0) },
+                    "\(problem)")
             }
             #expect(try broker.child.exitCode(within: .seconds(10)) == 3)
             #expect(broker.log.contains("storage failed: nothing more is confirmed"), "\(broker.log)")
@@ -89,7 +100,8 @@ extension ProcessTests {
             let before = try home.contents()
             let ended = try BrokerProcess.refusal(data: broker.data)
             #expect(ended.code == 3)
-            let said = try #require(ended.errors.firstMatch(of: /journal\/00000001\.seg is damaged at offset (\d+)/), "\(ended.errors)")
+            let said = try #require(
+                ended.errors.firstMatch(of: /journal\/00000001\.seg is damaged at offset (\d+)/), "\(ended.errors)")
             let offset = try #require(Int(said.1))
             #expect(offset <= place && place - offset < 4096, "\(offset), but the damage is at \(place)")
             #expect(try home.contents() == before)
@@ -105,7 +117,9 @@ extension ProcessTests {
             let broker = try BrokerProcess(home)
             let client = try broker.connect()
             for start in stride(from: 0, to: count, by: 1000) {
-                let frames = (start..<start + 1000).map { RawClient.frame("SEND", [("destination", "/queue/q")], "\($0)") }
+                let frames = (start..<start + 1000).map {
+                    RawClient.frame("SEND", [("destination", "/queue/q")], "\($0)")
+                }
                 try client.send(frames.joined())
             }
             try client.publish("last", to: "q")

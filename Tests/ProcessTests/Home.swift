@@ -28,9 +28,13 @@ final class Home {
         while let name = walk.nextObject() as? String {
             var isDirectory: ObjCBool = false
             let full = "\(path)/\(name)"
-            guard FileManager.default.fileExists(atPath: full, isDirectory: &isDirectory), !isDirectory.boolValue else { continue }
+            guard FileManager.default.fileExists(atPath: full, isDirectory: &isDirectory), !isDirectory.boolValue else {
+                continue
+            }
             // The lock names the process that has it, or had it last.
-            if !name.hasSuffix("/lock"), !name.hasSuffix(".sock") { found[name] = try Data(contentsOf: URL(fileURLWithPath: full)) }
+            if !name.hasSuffix("/lock"), !name.hasSuffix(".sock") {
+                found[name] = try Data(contentsOf: URL(fileURLWithPath: full))
+            }
         }
         return found
     }

@@ -19,7 +19,8 @@ struct Deadline {
     /// For poll(2): never negative.
     var milliseconds: Int32 {
         let left = ContinuousClock.now.duration(to: end)
-        return Int32(clamping: max(0, left.components.seconds * 1000 + left.components.attoseconds / 1_000_000_000_000_000))
+        return Int32(
+            clamping: max(0, left.components.seconds * 1000 + left.components.attoseconds / 1_000_000_000_000_000))
     }
 }
 

@@ -103,7 +103,8 @@ final class RawClient {
     }
 
     static func frame(_ command: String, _ headers: [(String, String)], _ body: String = "") -> String {
-        command + "\n" + headers.map { "\($0):\($1)\n" }.joined() + (body.isEmpty ? "" : "content-length:\(body.utf8.count)\n")
+        command + "\n" + headers.map { "\($0):\($1)\n" }.joined()
+            + (body.isEmpty ? "" : "content-length:\(body.utf8.count)\n")
             + "\n" + body + "\0"
     }
 
@@ -207,7 +208,9 @@ final class RawClient {
         }
     }
 
-    func publish(_ body: String, to queue: String) throws { try ask("SEND", [("destination", "/queue/\(queue)")], body) }
+    func publish(_ body: String, to queue: String) throws {
+        try ask("SEND", [("destination", "/queue/\(queue)")], body)
+    }
 
     func subscribe(_ queue: String, id: String = "1", ack: String = "client-individual", prefetch: Int? = nil) throws {
         let extra = prefetch.map { [("prefetch-count", "\($0)")] } ?? []

@@ -54,14 +54,20 @@ extension ProcessTests {
         }
 
         @Test(arguments: [
-            Mistake(text: "{\n  limits: {\n    body_byte: 1,\n  },\n}", words: [":3: ", "limits.body_byte", "limits.body_bytes?"]),
+            Mistake(
+                text: "{\n  limits: {\n    body_byte: 1,\n  },\n}",
+                words: [":3: ", "limits.body_byte", "limits.body_bytes?"]),
             Mistake(text: "{\n  limits: { headers: 5 },\n}", words: [":2: ", "limits.headers is 5", "8 to 4096"]),
-            Mistake(text: "{\n\n  stomp: { strict_host: \"x\" },\n}", words: [":3: ", "stomp.strict_host", "true or false"]),
-            Mistake(text: "{ disk: { low_bytes: \"2 GiB\", high_bytes: \"1 GiB\" } }", words: ["disk.high_bytes", "disk.low_bytes"]),
+            Mistake(
+                text: "{\n\n  stomp: { strict_host: \"x\" },\n}", words: [":3: ", "stomp.strict_host", "true or false"]),
+            Mistake(
+                text: "{ disk: { low_bytes: \"2 GiB\", high_bytes: \"1 GiB\" } }",
+                words: ["disk.high_bytes", "disk.low_bytes"]),
             Mistake(text: "{ listen: [\"0.0.0.0:61613\"] }", words: ["0.0.0.0:61613", "127.0.0.1"]),
             Mistake(text: "{ listen: [\"[::]:61613\"] }", words: ["[::]:61613", "127.0.0.1"]),
             Mistake(text: "{ journal: { segments_max: 100 } }", words: ["journal.segments_max is 100", "3 to 60"]),
-            Mistake(text: "{ journal: { segment_bytes: 67108865 } }", words: ["journal.segment_bytes", "multiple of 4096"]),
+            Mistake(
+                text: "{ journal: { segment_bytes: 67108865 } }", words: ["journal.segment_bytes", "multiple of 4096"]),
             Mistake(text: "{ limits: { headers: 9, headers: 10 } }", words: ["limits.headers"]),
             Mistake(text: "{ limits: ", words: [":1"]),
         ])
@@ -72,9 +78,12 @@ extension ProcessTests {
                 let command = try [Programs.path("brokerd"), "--data", home.path + "/data", "--config", file]
                 let ended = try Child.run(command + more)
                 #expect(ended.code == 2)
-                for word in mistake.words + [file] { #expect(ended.errors.contains(word), "not \(word) in: \(ended.errors)") }
+                for word in mistake.words + [file] {
+                    #expect(ended.errors.contains(word), "not \(word) in: \(ended.errors)")
+                }
             }
-            #expect(!FileManager.default.fileExists(atPath: home.path + "/data"), "a refused start made a data directory")
+            #expect(
+                !FileManager.default.fileExists(atPath: home.path + "/data"), "a refused start made a data directory")
         }
 
         @Test(arguments: [
@@ -89,7 +98,8 @@ extension ProcessTests {
 
         @Test func allMistakesAreSaidAtOnce() throws {
             let home = try Home()
-            let file = try home.file("brokerd.json5", "{\n  no: 1,\n  limits: { headers: 1 },\n  log: { level: \"loud\" },\n}")
+            let file = try home.file(
+                "brokerd.json5", "{\n  no: 1,\n  limits: { headers: 1 },\n  log: { level: \"loud\" },\n}")
             let ended = try Child.run([Programs.path("brokerd"), "--config", file])
             #expect(ended.errors.split(separator: "\n").count == 3, "\(ended.errors)")
         }
@@ -121,10 +131,14 @@ extension ProcessTests {
             let home = try Home()
             let file = try home.file("file", "something else")
             // Nobody may write in /sys/kernel, whoever asks.
-            for (place, name) in [(file, file), ("/sys/kernel", "lock"), ("/sys/none", "/sys/none"), (home.path + "/a/b", "/a/b")] {
+            for (place, name) in [
+                (file, file), ("/sys/kernel", "lock"), ("/sys/none", "/sys/none"), (home.path + "/a/b", "/a/b"),
+            ] {
                 let ended = try BrokerProcess.refusal(data: place)
                 #expect(ended.code == 1, "\(place): \(ended.errors)")
-                #expect(ended.errors.contains("the data directory cannot be used") && ended.errors.contains(name), "\(ended.errors)")
+                #expect(
+                    ended.errors.contains("the data directory cannot be used") && ended.errors.contains(name),
+                    "\(ended.errors)")
             }
             #expect(try String(contentsOfFile: file, encoding: .utf8) == "something else")
         }
@@ -143,7 +157,8 @@ extension ProcessTests {
             let before = try home.contents()
             let ended = try BrokerProcess.refusal(data: broker.data)
             #expect(ended.code == 3)
-            #expect(ended.errors.contains("format version 2") && ended.errors.contains("newer brokerd"), "\(ended.errors)")
+            #expect(
+                ended.errors.contains("format version 2") && ended.errors.contains("newer brokerd"), "\(ended.errors)")
             #expect(try home.contents() == before)
             try original.write(to: url)
             #expect(try BrokerProcess(home).drain("q") == ["kept"])

@@ -12,7 +12,8 @@ extension ProcessTests {
             let clients = try (0..<4).map { _ in try broker.connect() }
             for (index, client) in clients.enumerated() {
                 let frames = (0..<500).map { number in
-                    RawClient.frame("SEND", [("destination", "/queue/q\(index)"), ("receipt", "\(number)")], "\(number)")
+                    RawClient.frame(
+                        "SEND", [("destination", "/queue/q\(index)"), ("receipt", "\(number)")], "\(number)")
                 }
                 try client.send(frames.joined())
             }
@@ -76,10 +77,12 @@ extension ProcessTests {
         @Test func reloadTakesWhatChangedRefusesWhatIsBrokenAndGoesOn() throws {
             let home = try Home()
             let file = try home.file("brokerd.json5", "{ limits: { body_bytes: 2048 } }")
-            let broker = try BrokerProcess(home, data: home.path + "/data", ["--config", file, "--set", "journal.segments=3"])
+            let broker = try BrokerProcess(
+                home, data: home.path + "/data", ["--config", file, "--set", "journal.segments=3"])
             let old = try broker.connect()
 
-            _ = try home.file("brokerd.json5", "{ limits: { headers: 70 }, log: { level: \"debug\" }, journal: { segments_max: 9 } }")
+            _ = try home.file(
+                "brokerd.json5", "{ limits: { headers: 70 }, log: { level: \"debug\" }, journal: { segments_max: 9 } }")
             broker.child.signal(SIGHUP)
             try broker.waitForLog("setting changed name=limits.headers")
             try broker.waitForLog("setting changed name=log.level")

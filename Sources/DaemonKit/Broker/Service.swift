@@ -93,7 +93,9 @@ final class Service: Sendable {
     func open() throws(StartFailure) {
         let configuration = configuration
         var limits = ListenerLimits()
-        limits.maxConnections = configuration.limits.connections
+        // A crowd of clients must not take the files that storage needs for those who are in already.
+        limits.maxConnections = ProcessRules.connectionsMax(
+            configuration.limits.connections, openFilesMax: ProcessRules.openFilesMax)
         limits.maxPerAddress = configuration.limits.connectionsPerAddress == 0 ? nil : configuration.limits.connectionsPerAddress
         // What the journal and its files need is not for connections to use up.
         limits.reservedDescriptors = min(256, ProcessRules.openFilesMax / 4)
