@@ -9,18 +9,14 @@ public struct ListenerLimits: Sendable {
     public var backlog: Int32
     /// How long nothing is accepted after the system ran out of descriptors or memory.
     public var pauseMilliseconds: Int
-    /// Descriptors of the process that connections may not use up: accepting pauses before. 0: none.
-    public var reservedDescriptors: Int
 
     public init(
-        maxConnections: Int = 10_000, maxPerAddress: Int? = nil, backlog: Int32 = 1_024, pauseMilliseconds: Int = 200,
-        reservedDescriptors: Int = 0
+        maxConnections: Int = 10_000, maxPerAddress: Int? = nil, backlog: Int32 = 1_024, pauseMilliseconds: Int = 200
     ) {
         self.maxConnections = maxConnections
         self.maxPerAddress = maxPerAddress
         self.backlog = backlog
         self.pauseMilliseconds = pauseMilliseconds
-        self.reservedDescriptors = reservedDescriptors
     }
 }
 

@@ -146,10 +146,6 @@ public final class Listener: @unchecked Sendable {  // Sendable: mutable state i
     private func acceptWaiting(_ descriptor: Int32) {
         if isStopped { return }
         for _ in 0..<Self.mostAccepts {
-            guard hasDescriptorsToSpare else {
-                pause(EMFILE)
-                return
-            }
             var raw = RawAddress()
             let accepted = raw.withMutablePointer { csystem_accept(descriptor, $0, &$1) }
             if accepted >= 0 {
@@ -168,18 +164,6 @@ public final class Listener: @unchecked Sendable {  // Sendable: mutable state i
                 return
             }
         }
-    }
-
-    /// Whether one more connection leaves `reservedDescriptors` to the rest of the process. The system
-    /// gives out the lowest free number, so the next one tells how many are in use.
-    private var hasDescriptorsToSpare: Bool {
-        if limits.reservedDescriptors == 0 { return true }
-        var most = rlimit()
-        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &most) == 0 else { return true }
-        let next = Glibc.open("/dev/null", O_RDONLY | O_CLOEXEC)
-        guard next >= 0 else { return false }
-        Glibc.close(next)
-        return rlim_t(next) + rlim_t(limits.reservedDescriptors) < most.rlim_cur
     }
 
     private func hand(_ descriptor: Int32, _ peer: PeerAddress) {

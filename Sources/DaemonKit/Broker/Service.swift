@@ -97,8 +97,6 @@ final class Service: Sendable {
         limits.maxConnections = ProcessRules.connectionsMax(
             configuration.limits.connections, openFilesMax: ProcessRules.openFilesMax)
         limits.maxPerAddress = configuration.limits.connectionsPerAddress == 0 ? nil : configuration.limits.connectionsPerAddress
-        // What the journal and its files need is not for connections to use up.
-        limits.reservedDescriptors = min(256, ProcessRules.openFilesMax / 4)
         var opened: [Listener] = []
         for address in configuration.listen {
             opened.append(
