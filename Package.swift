@@ -46,7 +46,8 @@ let package = Package(
         room("LogStorage", uses: ["Storage", "BrokerCore", "Base", "CSystem"]),
         room("BrokerClient", uses: ["STOMP", "Net", "Base"]),
         // Level 5
-        room("DaemonKit", uses: ["Sessions", "LogStorage", "Storage", "Net", "STOMP", "BrokerCore", "Base", "CSystem"]),
+        room(
+            "DaemonKit", uses: ["Sessions", "LogStorage", "Storage", "Net", "STOMP", "BrokerCore", "Base", "CSystem"]),
         // Level 6
         program("brokerd", uses: ["DaemonKit"]),
         program("brokerctl", uses: ["DaemonKit", "BrokerClient", "STOMP", "Net", "Base"]),

@@ -127,7 +127,10 @@ public struct Recovery: Sendable {
         /// Delivery counts above 0 of live messages.
         public var attempts: [UInt64: UInt32]
 
-        public init(id: QueueID, name: [UInt8], head: UInt64, next: UInt64, messages: UInt64, bytes: UInt64, attempts: [UInt64: UInt32]) {
+        public init(
+            id: QueueID, name: [UInt8], head: UInt64, next: UInt64, messages: UInt64, bytes: UInt64,
+            attempts: [UInt64: UInt32]
+        ) {
             self.id = id
             self.name = name
             self.head = head

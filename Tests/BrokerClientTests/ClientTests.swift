@@ -274,9 +274,11 @@ func clientError(_ body: () async throws(ClientError) -> Void) async -> ClientEr
             try peer.receipt(subscribe)
             let send = try peer.next(.send)
             try peer.receipt(send)
-            var message = Frame(.message, [
-                "subscription": subscribe["id"] ?? "", "message-id": "1", "ack": "1", "destination": "/queue/a",
-            ])
+            var message = Frame(
+                .message,
+                [
+                    "subscription": subscribe["id"] ?? "", "message-id": "1", "ack": "1", "destination": "/queue/a",
+                ])
             message.body = send.body
             try peer.write(message.encoded(version: .v12))
             try peer.goodBye()

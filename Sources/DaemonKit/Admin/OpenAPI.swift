@@ -16,7 +16,9 @@ public enum OpenAPI {
 
     private static func object() throws -> [String: JSONTree] {
         var paths: [String: [String: JSONTree]] = [:]
-        for route in Route.all { paths[route.pattern, default: [:]][route.method.lowercased()] = .object(operation(route)) }
+        for route in Route.all {
+            paths[route.pattern, default: [:]][route.method.lowercased()] = .object(operation(route))
+        }
         return [
             "openapi": "3.1.0",
             "info": [
@@ -38,7 +40,9 @@ public enum OpenAPI {
         }
         responses["default"] = .object(response(API.Failure.self, "An error."))
         var operation: [String: JSONTree] = ["summary": .text(route.summary), "responses": .object(responses)]
-        if !route.parameters.isEmpty { operation["parameters"] = .list(route.parameters.map { .object(parameter($0)) }) }
+        if !route.parameters.isEmpty {
+            operation["parameters"] = .list(route.parameters.map { .object(parameter($0)) })
+        }
         if let body = route.body {
             operation["requestBody"] = ["required": .flag(true), "content": .object(content(body))]
         }
@@ -71,7 +75,8 @@ public enum OpenAPI {
         }
         return [
             "name": .text(parameter.name), "in": .text(parameter.place.rawValue),
-            "required": .flag(parameter.place == .path), "description": .text(parameter.summary), "schema": .object(schema),
+            "required": .flag(parameter.place == .path), "description": .text(parameter.summary),
+            "schema": .object(schema),
         ]
     }
 
@@ -107,5 +112,7 @@ public enum OpenAPI {
         }
     }
 
-    private static func reference(_ name: String) -> [String: JSONTree] { ["$ref": .text("#/components/schemas/\(name)")] }
+    private static func reference(_ name: String) -> [String: JSONTree] {
+        ["$ref": .text("#/components/schemas/\(name)")]
+    }
 }

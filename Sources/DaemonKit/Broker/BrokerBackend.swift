@@ -232,7 +232,9 @@ struct BrokerBackend: AdminBackend {
     // MARK: Messages
 
     func browseQueue(named name: String, _ query: BrowseQuery) async throws(AdminError) -> API.MessageList {
-        guard let view = broker.look({ $0.queueView(named: Self.full(name)) }), view.isStored else { throw missing(name) }
+        guard let view = broker.look({ $0.queueView(named: Self.full(name)) }), view.isStored else {
+            throw missing(name)
+        }
         let page = await read(
             PageRequest(queue: view.id, from: query.from, maxCount: query.limit, maxBytes: BrowseQuery.answerBytes))
         if let failure = page.failure { throw AdminError(.failed, failure) }

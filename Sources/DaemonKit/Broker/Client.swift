@@ -136,7 +136,11 @@ final class Client: ConnectionHandler {
 
     /// Reads on if nothing speaks against it any more.
     func resumeIfFree() {
-        if isHeld || session.isEnding || connection.outbox.isOverHighMark || session.owedBytes > connection.outbox.highBytes { return }
+        if isHeld || session.isEnding || connection.outbox.isOverHighMark
+            || session.owedBytes > connection.outbox.highBytes
+        {
+            return
+        }
         if connection.isReadingPaused { connection.resumeReading() }
     }
 
@@ -158,7 +162,8 @@ final class Client: ConnectionHandler {
     // MARK: Time and end
 
     private func setDeadline() {
-        guard !hasEnded, let next = session.nextDeadline(lastReceived: connection.lastReceived, lastSent: connection.lastSent)
+        guard !hasEnded,
+            let next = session.nextDeadline(lastReceived: connection.lastReceived, lastSent: connection.lastSent)
         else { return }
         if let set = connection.deadline, set <= next { return }
         connection.deadline = next

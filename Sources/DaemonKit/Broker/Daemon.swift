@@ -30,7 +30,9 @@ public enum Daemon {
         let configuration = effective.configuration
         let complaints = ProcessRules.apply()
         let log = Log(level: configuration.log.level, format: configuration.log.format)
-        log.info("starting", ["version": .text(Product.version), "process": .number(getpid()), "data": .text(configuration.data)])
+        log.info(
+            "starting",
+            ["version": .text(Product.version), "process": .number(getpid()), "data": .text(configuration.data)])
         for complaint in complaints { log.warning(complaint) }
         if let complaint = ProcessRules.complaint(about: configuration, openFilesMax: ProcessRules.openFilesMax) {
             log.warning(complaint)

@@ -77,12 +77,14 @@ final class Service: Sendable {
             storeTag: String(UInt32(truncatingIfNeeded: recovery.storeID ^ recovery.storeID >> 32), radix: 16),
             bootTag: String(UInt32.random(in: .min ... .max), radix: 16))
         broker = Broker(
-            core: core, storage: engine, loops: loops, ids: ids, memoryLimit: configuration.memory.messagesBytes, log: log)
+            core: core, storage: engine, loops: loops, ids: ids, memoryLimit: configuration.memory.messagesBytes,
+            log: log)
         let sessionSettings = SessionSettings(configuration, ids: ids)
         let unflushed = configuration.consumer.outboxBytes
         for loop in loops {
             loop.submit { [broker] loop in
-                loop.context = ClientLoop(broker: broker, loop: loop, settings: sessionSettings, unflushedLimit: unflushed)
+                loop.context = ClientLoop(
+                    broker: broker, loop: loop, settings: sessionSettings, unflushedLimit: unflushed)
             }
         }
         broker.onFailure { [unowned self] in self.fail($0) }
@@ -96,7 +98,8 @@ final class Service: Sendable {
         // A crowd of clients must not take the files that storage needs for those who are in already.
         limits.maxConnections = ProcessRules.connectionsMax(
             configuration.limits.connections, openFilesMax: ProcessRules.openFilesMax)
-        limits.maxPerAddress = configuration.limits.connectionsPerAddress == 0 ? nil : configuration.limits.connectionsPerAddress
+        limits.maxPerAddress =
+            configuration.limits.connectionsPerAddress == 0 ? nil : configuration.limits.connectionsPerAddress
         var opened: [Listener] = []
         for address in configuration.listen {
             opened.append(
@@ -127,7 +130,8 @@ final class Service: Sendable {
     }
 
     func listen(
-        _ address: SocketAddress, _ limits: ListenerLimits, makeHandler: @escaping @Sendable (Connection) -> any ConnectionHandler
+        _ address: SocketAddress, _ limits: ListenerLimits,
+        makeHandler: @escaping @Sendable (Connection) -> any ConnectionHandler
     ) throws(StartFailure) -> Listener {
         do throws(NetError) {
             return try Listener(
@@ -253,7 +257,8 @@ final class Service: Sendable {
     /// Storage can promise nothing more: say so and end, so that a restart recovers from the disk.
     private func fail(_ failure: StorageFailure) {
         notify.stopping("storage failed: \(failure)")
-        chores.async { [self] in leave(.storageFailed, "ending after a storage failure; what was confirmed is on disk") }
+        chores.async { [self] in leave(.storageFailed, "ending after a storage failure; what was confirmed is on disk")
+        }
     }
 
     private func leave(_ code: ExitCode, _ sentence: String) -> Never {
