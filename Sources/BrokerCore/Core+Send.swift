@@ -60,6 +60,7 @@ extension Core {
                 .tooManyQueues,
                 "the broker holds its limit of \(limits.queues) queues; delete some or raise limits.queues")
         }
+        guard nextQueueID < .max else { throw Refusal(.tooManyQueues, "all numbers for queues have been given out") }
         let id = QueueID(rawValue: nextQueueID)
         nextQueueID += 1
         let index = placeQueue(id: id, name: name, kind: .stored)
@@ -70,7 +71,7 @@ extension Core {
     }
 
     mutating func placeQueue(id: QueueID, name: [UInt8], kind: QueueState.Kind) -> Int {
-        generation &+= 1
+        countGeneration()
         let state = QueueState(id: id, name: name, kind: kind, generation: generation)
         let index: Int
         if let free = freeQueues.popLast() {
@@ -90,7 +91,7 @@ extension Core {
         let queue = queues[index]
         if queue.kind != .subscription { queueByName[queue.name] = nil }
         if queue.kind == .stored { queueByID[queue.id] = nil }
-        generation &+= 1
+        countGeneration()
         queues[index] = QueueState(id: QueueID(rawValue: 0), name: [], kind: .subscription, generation: generation)
         freeQueues.append(Int32(index))
     }
@@ -145,6 +146,7 @@ extension Core {
     /// A message for one topic subscription or reply channel. It lives in memory only, within a bound.
     mutating func enqueueTransient(_ content: Slice, headerBytes: UInt32, in index: Int, into effects: inout Effects) {
         transientSequence &+= 1
+        totals.messagesIn &+= 1
         enqueueTransient(content, headerBytes: headerBytes, sequence: transientSequence, in: index, into: &effects)
     }
 

@@ -88,7 +88,7 @@ public struct Core: Sendable {
     // MARK: Sessions
 
     public mutating func open(_ address: SessionAddress) -> SessionID {
-        generation &+= 1
+        countGeneration()
         let session = CoreSession(address: address, generation: generation)
         if let index = freeSessions.popLast() {
             sessions[Int(index)] = session
@@ -115,6 +115,9 @@ public struct Core: Sendable {
         for queue in touched.sorted() { dispatch(queue, into: &effects) }
         seal(into: &effects)
     }
+
+    /// 0 marks a session that is closed, so nobody gets it.
+    mutating func countGeneration() { generation = max(1, generation &+ 1) }
 
     func isOpen(_ id: SessionID) -> Bool { sessions[Int(id.index)].generation == id.generation }
 

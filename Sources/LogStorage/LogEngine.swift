@@ -166,6 +166,8 @@ public final class LogEngine: StorageEngine {
             for index in next..<end { weight += Self.weight(batches[index]) }
             backlog.subtract(weight, ordering: .relaxed)
             next = end
+            // The keeper may have found the directory gone meanwhile: then nothing is confirmed any more.
+            if inbox.withLock({ $0.hasFailed }) { return }
             events.durable(through: batches[end - 1].number)
             if !store.hasReadySegment { wakeKeeper() }
         }

@@ -152,7 +152,9 @@ struct Filling {
         _ head: StoredHead, _ content: UnsafeRawBufferPointer, _ arena: inout Arena, _ path: String, at offset: Int
     ) {
         guard Checksum.of(content) == head.checksum else {
-            fail(at: head.sequence, "\(path) is damaged at offset \(offset): message \(head.sequence) cannot be given out")
+            fail(
+                at: head.sequence,
+                "\(path) is damaged at offset \(offset): message \(head.sequence) cannot be given out")
             return
         }
         let slice = arena.append(content.assumingMemoryBound(to: UInt8.self))

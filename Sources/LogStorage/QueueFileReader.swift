@@ -49,7 +49,8 @@ struct QueueFileReader {
             filling.add(head, content, &arena, file.path, at: found)
             return
         }
-        filling.fail(at: sequence, "\(file.path) is damaged near offset \(offset): message \(sequence) is not found there")
+        filling.fail(
+            at: sequence, "\(file.path) is damaged near offset \(offset): message \(sequence) is not found there")
     }
 
     private func place(before sequence: UInt64) -> Int {

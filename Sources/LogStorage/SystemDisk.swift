@@ -208,7 +208,9 @@ private final class SystemFile: DiskFile {
                     let base = UnsafeMutableRawPointer(mutating: piece.baseAddress)
                     vectors[index] = iovec(iov_base: base, iov_len: piece.count)
                 }
-                if let error = writeAll(UnsafeMutableBufferPointer(rebasing: vectors[0..<count]), at: &at) { return error }
+                if let error = writeAll(UnsafeMutableBufferPointer(rebasing: vectors[0..<count]), at: &at) {
+                    return error
+                }
                 next += count
             }
             return nil

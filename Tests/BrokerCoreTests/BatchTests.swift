@@ -63,4 +63,14 @@ struct BatchTests {
         #expect(rig.batches.allSatisfy { size($0) <= Self.small.batchBytes })
         #expect(rig.storage.wrong == [])
     }
+
+    /// Goal: a transaction does not join a batch that would become too large by it.
+    @Test func aTransactionBeginsABatchOfItsOwnWhenTheOtherIsFull() {
+        var rig = Rig(limits: Self.small)
+        let session = rig.open()
+        let body = String(repeating: "x", count: 6000)
+        rig.apply([.begin(1), .send("q", body, transaction: 1), .send("q", "", transaction: 1)], of: session)
+        rig.apply([.send("q", body), .commit(1)], of: session)
+        #expect(rig.batches.map { $0.records.count { $0.kind == .append } } == [1, 2])
+    }
 }

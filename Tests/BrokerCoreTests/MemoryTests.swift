@@ -26,7 +26,27 @@ struct MemoryTests {
         #expect(rig.take().bodies == ["two"])
     }
 
-    /// A rig whose session "0" holds message one of "q", which is durable, and waits for two, which is on
+    /// Goal: how often a message was delivered is known after a restart, and after an eviction too.
+    @Test func deliveryCountsOutliveARestartAndAnEviction() {
+        var before = Rig()
+        let lost = before.open()
+        before.apply([.subscribe(1, "q", .individual), .send("q", "one", durable: false), .send("q", "two")], of: lost)
+        before.close(lost)
+        before.sync()
+        var rig = Rig(recovered: before.storage.durable)
+        let session = rig.open()
+        rig.apply(.subscribe(1, "q", .individual, count: 0), of: session)
+        rig.apply(.unsubscribe(1), of: session)
+        rig.settleDown()
+        #expect(rig.core.queues[0].window.count == 2)
+        rig.core.relieveMemory(now: Instant(nanoseconds: 1_000_000_000))
+        #expect(rig.core.queues[0].window.isEmpty)
+        rig.apply(.subscribe(2, "q", .individual), of: session)
+        rig.settleDown()
+        #expect(rig.take().map { "\($0.body) \($0.count)" } == ["one 2", "two 1"])
+    }
+
+    /// A rig whose session holds message one of "q", which is durable, and waits for two, which is on
     /// disk only and not yet durable.
     private func waitingForTheSecond() -> (Rig, SessionID) {
         var limits = CoreLimits()

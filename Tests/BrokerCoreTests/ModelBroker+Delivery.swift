@@ -44,6 +44,8 @@ extension ModelBroker {
             wrong.append("\(place) was delivered and is not ready")
             return
         }
+        let batch = queue.kind == .stored ? batches[QueueID(rawValue: queue.id)]?[delivery.sequence] ?? 0 : 0
+        if message.isDurable, batch > durableThrough { wrong.append("\(place) was delivered before it was durable") }
         if queue.lowest != delivery.sequence { wrong.append("\(place) was delivered before \(queue.lowest ?? 0)") }
         if delivery.count != message.count + 1 {
             wrong.append("\(place) has count \(delivery.count) after \(message.count)")

@@ -92,6 +92,10 @@ struct ModelBroker {
     var drops: UInt64 = 0
     /// What a COMMIT did.
     var committed: [Change] = []
+    /// In which batch each stored message came, and which batches are durable; lent by the storage while
+    /// deliveries are judged.
+    var batches: [QueueID: [UInt64: UInt64]] = [:]
+    var durableThrough: UInt64 = 0
     /// Broken promises.
     var wrong: [String] = []
     /// Deliveries that the core has reported and the model has not looked at.

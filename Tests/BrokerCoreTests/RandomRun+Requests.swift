@@ -98,7 +98,7 @@ extension ModelBroker {
     mutating func restart(from ledger: Ledger) {
         self = ModelBroker(limits: limits, serial: serial)
         nextQueueID = ledger.nextQueueID
-        for (id, kept) in ledger.queues {
+        for (id, kept) in ledger.queues.sorted(by: { $0.key < $1.key }) {
             serial += 1
             let name = String(decoding: kept.name, as: UTF8.self)
             names[name] = serial

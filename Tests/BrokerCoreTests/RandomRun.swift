@@ -6,6 +6,8 @@ struct RandomRun {
     let seed: UInt64
     private(set) var wrong: [String] = []
     private(set) var stepsDone = 0
+    /// Stands for all effects so far, in order.
+    private(set) var fingerprint: UInt64 = 0
     /// How often each kind of thing happened: a run that never evicts proves nothing about eviction.
     private(set) var happened: [String: Int] = [:]
 
@@ -78,18 +80,20 @@ struct RandomRun {
 
     /// Hands effects on; what the model has to say comes between, with the deliveries before it.
     private mutating func absorb<R>(_ body: (inout ModelBroker) -> R) -> R {
-        let first = storage.lastBatch
         for batch in effects.batches { storage.append(batch) }
         for wanted in effects.pages { storage.ask(wanted) }
         model.stream = effects.deliveries[0][...]
+        (model.batches, model.durableThrough) = (storage.batchOfMessage, storage.durableThrough)
         let result = body(&model)
         while !model.stream.isEmpty { model.takeDelivery() }
+        model.batches = [:]
         let kicked = Set(effects.kicks.map { Int($0.address.connection) })
         if kicked != model.kicked { wrong.append("kicked \(kicked), not \(model.kicked)") }
         for report in effects.reports {
             if case .queueUnreadable(_, let reason) = report { wrong.append("unreadable: \(reason)") }
         }
-        checkAtomicity(of: effects.batches, since: first)
+        checkAtomicity(of: effects.batches)
+        fold(effects)
         effects.clear()
         history[storage.lastBatch] = model.queues
         model.kicked = []
@@ -97,9 +101,24 @@ struct RandomRun {
         return result
     }
 
+    private mutating func fold(_ effects: Effects) {
+        func add(_ number: UInt64) { fingerprint = (fingerprint ^ number) &* 0x100_0000_01B3 }
+        for delivery in effects.deliveries[0] {
+            for number in [delivery.connection, UInt64(delivery.slot), delivery.tag, delivery.sequence] { add(number) }
+            for byte in delivery.content.bytes { add(UInt64(byte)) }
+        }
+        for record in effects.batches.flatMap(\.records) {
+            add(UInt64(record.kind.rawValue) << 40 | UInt64(record.queue.rawValue))
+            for number in [record.sequence, UInt64(record.count), record.bytes, UInt64(record.offset)] { add(number) }
+        }
+        for wanted in effects.pages { add(wanted.from << 8 | UInt64(wanted.queue.rawValue)) }
+        for kick in effects.kicks { add(kick.address.connection) }
+    }
+
     /// All that a COMMIT did is in one batch.
-    private mutating func checkAtomicity(of batches: [Batch], since first: UInt64) {
+    private mutating func checkAtomicity(of batches: [Batch]) {
         if model.committed.isEmpty || !isCommitting { return }
+        isCommitting = false
         let homes = model.committed.map { change in
             batches.first { $0.records.contains { Self.covers($0, change) } }?.number
         }

@@ -12,6 +12,17 @@ struct RandomTests {
         return bounds.count == 2 && bounds[0] < bounds[1] ? bounds[0]..<bounds[1] : 0..<150
     }
 
+    /// Goal: the same commands have the same effects in the same order: no dictionary decides anything.
+    @Test func theSameLifeHasTheSameEffectsTwice() {
+        for seed in UInt64(0)..<10 {
+            var (first, second) = (RandomRun(seed: seed), RandomRun(seed: seed))
+            first.run(steps: 300)
+            second.run(steps: 300)
+            #expect(first.fingerprint != 0)
+            #expect(first.fingerprint == second.fingerprint, "seed \(seed)")
+        }
+    }
+
     @Test func everyRandomLifeIsAllowedByTheModel() async {
         var happened: [String: Int] = [:]
         for seed in Self.seeds {

@@ -25,4 +25,37 @@ struct ScaleTests {
         for session in sessions { rig.close(session) }
         #expect(rig.core.queueViews()[0].ready == 40_000)
     }
+
+    /// Goal: many queues that wait for one sync all go on. Method: a consumer each, one message each.
+    @Test func manyQueuesWaitForOneSync() {
+        var rig = Rig()
+        rig.isStoring = false
+        let session = rig.open()
+        let names = (0..<Self.many).map { "q\($0)" }
+        rig.apply(names.enumerated().map { .subscribe(UInt32($0.offset + 1), $0.element, .auto) }, of: session)
+        rig.apply(names.map { .send($0, "") }, of: session)
+        #expect(rig.take().isEmpty)
+        rig.core.durable(through: rig.core.batchNumber - 1, into: &rig.effects)
+        rig.carryOut()
+        #expect(rig.take().count == Self.many)
+    }
+
+    /// Goal: a session with many patterns, and many sessions with one each, may leave.
+    @Test func manyPatternsComeAndGo() {
+        var rig = Rig()
+        let (session, producer) = (rig.open(), rig.open())
+        rig.apply((1...Self.many).map { .subscribe(UInt32($0), "/topic/a.\($0).*", .auto) }, of: session)
+        var others: [SessionID] = []
+        for _ in 0..<Self.many {
+            let other = rig.open()
+            rig.apply(.subscribe(1, "/topic/a.*.b", .auto), of: other)
+            others.append(other)
+        }
+        rig.apply(.send("/topic/a.7.b", "x"), of: producer)
+        #expect(rig.take().count == Self.many + 1)
+        rig.close(session)
+        for other in others { rig.close(other) }
+        #expect(rig.core.subscriptionCount == 0)
+        #expect(rig.core.patternSubscriptions.isEmpty)
+    }
 }

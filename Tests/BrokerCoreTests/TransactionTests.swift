@@ -56,4 +56,97 @@ struct TransactionTests {
         #expect(rig.apply(.commit(1), of: session) == .transactionTargetGone)
         #expect(rig.core.queueView(named: bytes("a"))?.messages == 0)
     }
+
+    @Test func sendsAreInvisibleUntilCommitAndThenLieInOneBatchInOrder() {  // 120, 123
+        var rig = Rig()
+        let session = rig.open()
+        rig.apply([.subscribe(1, "q", .auto), .subscribe(2, "/topic/t", .auto), .begin(1)], of: session)
+        rig.apply([.send("q", "1", transaction: 1), .send("/topic/t", "t", transaction: 1)], of: session)
+        rig.apply([.send("q", "2", transaction: 1), .send("other", "3", transaction: 1)], of: session)
+        rig.apply(.send("q", "0"), of: session)
+        rig.sync()
+        #expect(rig.take().bodies == ["0"])
+        rig.apply(.commit(1), of: session)
+        #expect(rig.batches.map { $0.records.count { $0.kind == .append } } == [3])
+        rig.sync()
+        #expect(rig.take().bodies == ["t", "1", "2"])
+        #expect(rig.storage.wrong == [])
+    }
+
+    @Test func acknowledgementsTakeEffectAtCommit() {  // 121
+        var rig = Rig()
+        let session = rig.open()
+        rig.apply(.subscribe(1, "q", .individual, count: 3), of: session)
+        for number in 1...3 { rig.apply(.send("q", "\(number)"), of: session) }
+        rig.sync()
+        _ = rig.take()
+        rig.apply([.begin(1), .accept(1, 1, transaction: 1), .reject(1, 2, transaction: 1)], of: session)
+        #expect(rig.batches.isEmpty)
+        #expect(rig.apply(.accept(1, 1), of: session) == .unknownDelivery)
+        rig.apply(.commit(1), of: session)
+        rig.settleDown()
+        #expect(rig.take().map { "\($0.body) \($0.count)" } == ["2 2"])
+        #expect(rig.core.queueViews()[0].messages == 2)
+    }
+
+    @Test func abortMakesMessagesAckableAgainByTheSameClient() {  // 121
+        var rig = Rig()
+        let session = rig.open()
+        rig.apply([.subscribe(1, "q", .individual), .send("q", "1", durable: false)], of: session)
+        rig.apply([.begin(1), .accept(1, 1, transaction: 1), .send("q", "2", transaction: 1), .abort(1)], of: session)
+        rig.settleDown()
+        #expect(rig.take().bodies == ["1"])
+        #expect(rig.core.queueViews()[0].unacknowledged == 1)
+        #expect(rig.apply(.accept(1, 1), of: session) == nil)
+        #expect(rig.core.queueViews()[0].messages == 0)
+    }
+
+    @Test func losingTheConnectionAborts() {  // 122
+        var rig = Rig()
+        let session = rig.open()
+        rig.apply([.subscribe(1, "q", .individual), .send("q", "1", durable: false)], of: session)
+        rig.apply([.begin(1), .accept(1, 1, transaction: 1), .send("q", "2", transaction: 1)], of: session)
+        rig.close(session)
+        #expect(rig.core.queueViews()[0].ready == 1)
+        #expect(rig.storage.appended.queues[QueueID(rawValue: 1)]?.live[1]?.attempts == 1)
+    }
+
+    @Test func aNumberMayBeUsedAgain() {  // 118
+        var rig = Rig()
+        let session = rig.open()
+        for _ in 0..<3 { rig.apply([.begin(1), .send("q", "x", transaction: 1), .commit(1)], of: session) }
+        rig.apply([.begin(1), .send("q", "x", transaction: 1), .abort(1)], of: session)
+        #expect(rig.core.queueViews()[0].messages == 3)
+    }
+
+    @Test func aTransactionThatGrowsTooLargeIsRefused() {  // 125
+        var limits = CoreLimits()
+        limits.transactionBytes = 10
+        limits.transactionOperations = 3
+        var rig = Rig(limits: limits)
+        let session = rig.open()
+        rig.apply([.begin(1), .begin(2)], of: session)
+        #expect(rig.apply(.send("q", "12345678", transaction: 1), of: session) == nil)
+        #expect(rig.apply(.send("q", "", transaction: 1), of: session) == .transactionTooLarge)
+        for _ in 0..<3 { #expect(rig.apply(.send("q", "", transaction: 2), of: session) == nil) }
+        #expect(rig.apply(.send("q", "", transaction: 2), of: session) == .transactionTooLarge)
+    }
+
+    /// Goal: a subscription may end while a transaction still has what it decided there.
+    @Test func whatATransactionDecidedOutlivesTheSubscription() {
+        var rig = Rig()
+        let (session, other) = (rig.open(), rig.open())
+        rig.apply(
+            [.subscribe(1, "q", .individual), .send("q", "1", durable: false), .send("q", "2", durable: false)],
+            of: session)
+        rig.apply([.begin(1), .accept(1, 1, transaction: 1), .begin(2), .accept(1, 2, transaction: 2)], of: session)
+        rig.apply(.unsubscribe(1), of: session)
+        #expect(rig.core.queueViews()[0].unacknowledged == 2)
+        rig.apply([.commit(1), .abort(2)], of: session)
+        #expect(rig.core.subscriptionCount == 0)
+        rig.apply(.subscribe(1, "q", .auto), of: other)
+        rig.settleDown()
+        #expect(rig.take().last?.body == "2")
+        #expect(rig.core.queueViews()[0].messages == 0)
+    }
 }

@@ -155,7 +155,8 @@ struct CrashTests {
             break
         }
         guard let batches else {
-            Issue.record("\(about), before \(picture.operation): no prefix of \(picture.confirmed)...\(picture.submitted)")
+            Issue.record(
+                "\(about), before \(picture.operation): no prefix of \(picture.confirmed)...\(picture.submitted)")
             return nil
         }
         let difference = opened.recovery.difference(from: models[batches])

@@ -324,7 +324,8 @@ struct DamageTests {
                         #expect(large.model.queues[id]?.live[sequence] == message)
                     }
                 }
-                let lost = large.model.queues.values.reduce(0) { $0 + $1.live.count }
+                let lost =
+                    large.model.queues.values.reduce(0) { $0 + $1.live.count }
                     - read.queues.values.reduce(0) { $0 + $1.live.count }
                 #expect(lost == failures)
                 if at >= QueueFileHeader.size { #expect(lost <= 1) }
@@ -369,7 +370,8 @@ struct DamageTests {
         for sequence in 1...3 as ClosedRange<UInt64> { builder.append(1, sequence, [UInt8](repeating: 65, count: 100)) }
         #expect(try store.commit([builder.batch(1)], from: 0) == 1)
         disk.damage(Self.segment) { bytes in
-            let at = bytes.indices.dropFirst(SegmentHeader.size).first { bytes[$0...].starts(with: [65, 65, 65, 65]) } ?? 0
+            let at =
+                bytes.indices.dropFirst(SegmentHeader.size).first { bytes[$0...].starts(with: [65, 65, 65, 65]) } ?? 0
             bytes[at + 150] ^= 1
         }
         let page = store.page(PageRequest(queue: QueueID(rawValue: 1), from: 1, maxCount: 9, maxBytes: 9999))
@@ -385,7 +387,8 @@ struct DamageTests {
 
     @Test func aHeaderThatSaysMoreThanThereIsIsNoHeader() {
         var bytes = [UInt8](repeating: 0, count: 1024)
-        for (records, payload) in [(Int(UInt32.max), 0), (0, Int(UInt32.max)), (1 << 31, 1 << 31), (20, 512), (0, 897)] {
+        for (records, payload) in [(Int(UInt32.max), 0), (0, Int(UInt32.max)), (1 << 31, 1 << 31), (20, 512), (0, 897)]
+        {
             let header = BatchHeader(
                 sequence: 1, durable: 0, segment: 1, offset: 64, recordCount: records, payloadBytes: payload)
             bytes.withUnsafeMutableBytes { header.encode(to: $0.baseAddress.unsafelyUnwrapped + 64, seed: 9) }

@@ -41,7 +41,7 @@ final class Directory {
     let path: String
 
     init() throws {
-        var template = Array("/tmp/log-storage-XXXXXX".utf8CString)
+        var template = Array((P_tmpdir + "/log-storage-XXXXXX").utf8CString)
         guard mkdtemp(&template) != nil else { throw StorageFailure("no directory: \(errno)") }
         path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
@@ -100,7 +100,8 @@ struct EngineTests {
             for (id, queue) in workload.model.queues {
                 let sequences = queue.live.keys.sorted()
                 listener.note { $0.pages = [] }
-                engine.read(PageRequest(queue: QueueID(rawValue: id), from: 1, maxCount: 10_000, maxBytes: 1 << 30)) { page in
+                engine.read(PageRequest(queue: QueueID(rawValue: id), from: 1, maxCount: 10_000, maxBytes: 1 << 30)) {
+                    page in
                     listener.note { $0.pages.append(page) }
                 }
                 #expect(listener.wait { $0.pages.count == 1 })

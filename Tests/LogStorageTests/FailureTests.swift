@@ -85,7 +85,9 @@ struct FailureTests {
     @Test func aFullDiskAtAnyOtherOperationIsNotTheEnd() throws {
         let probe = Count()
         _ = try Self.run(seed: 4, steps: 60) { operation in
-            if !Self.isJournal(operation), [.write, .create, .makeDirectory, .rename].contains(operation.kind) { _ = probe.up() }
+            if !Self.isJournal(operation), [.write, .create, .makeDirectory, .rename].contains(operation.kind) {
+                _ = probe.up()
+            }
             return nil
         }
         #expect(probe.now > 20)
@@ -190,7 +192,10 @@ struct FailureTests {
         let wrong: [(inout BatchBuilder) -> Void] = [
             { $0.append(1, 2, [1]) }, { $0.append(1, 0, [1]) }, { $0.append(9, 1, [1]) }, { $0.create(1, "again") },
             { $0.append(.max, 1, [1]) }, { $0.append(1, 1, [1], headerBytes: 2) },
-            { $0.delete(1); $0.append(1, 1, [1]) },
+            {
+                $0.delete(1)
+                $0.append(1, 1, [1])
+            },
         ]
         for spoil in wrong {
             let disk = FakeDisk()

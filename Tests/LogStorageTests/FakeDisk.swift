@@ -27,7 +27,9 @@ struct Dice: RandomNumberGenerator {
 /// sectors of 512 bytes and in any order; of each directory its synced entries and the first so many
 /// changes since. Nothing is lost that was synced, unless a test damages it by hand.
 final class FakeDisk: Disk {
-    enum Kind: Sendable { case open, create, read, write, sync, truncate, rename, remove, makeDirectory, syncDirectory, list }
+    enum Kind: Sendable {
+        case open, create, read, write, sync, truncate, rename, remove, makeDirectory, syncDirectory, list
+    }
 
     struct Operation: Sendable {
         var index: Int
@@ -307,7 +309,9 @@ final class FakeDisk: Disk {
     func syncEverything() throws(DiskError) -> Bool {
         try begin(.sync, "")
         image.withLock { image in
-            for (id, inode) in image.inodes { image.inodes[id] = FakeDisk.Inode(bytes: inode.bytes, synced: inode.bytes) }
+            for (id, inode) in image.inodes {
+                image.inodes[id] = FakeDisk.Inode(bytes: inode.bytes, synced: inode.bytes)
+            }
             for directory in image.pendingNames.keys.sorted() { image.syncDirectory(directory) }
         }
         return true
@@ -351,7 +355,9 @@ private final class FakeFile: DiskFile {
         return disk.image.withLock { image in
             guard let bytes = image.inodes[id]?.bytes, offset < bytes.count else { return 0 }
             let count = min(target.count, bytes.count - offset)
-            bytes.withUnsafeBytes { target.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[offset..<offset + count])) }
+            bytes.withUnsafeBytes {
+                target.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[offset..<offset + count]))
+            }
             return count
         }
     }

@@ -34,10 +34,11 @@ struct PageTests {
         let page = store.page(Self.request(from: 1))
         #expect(page.messages.map(\.sequence) == (1...400).filter { $0 % 3 != 0 })
         #expect(page.resumeAt == 401)
-        #expect(page.messages.allSatisfy { message in
-            message.content.count == 300
-                && message.content.bytes.allSatisfy { $0 == UInt8(truncatingIfNeeded: message.sequence) }
-        })
+        #expect(
+            page.messages.allSatisfy { message in
+                message.content.count == 300
+                    && message.content.bytes.allSatisfy { $0 == UInt8(truncatingIfNeeded: message.sequence) }
+            })
     }
 
     /// Goal: from wherever a page starts and wherever it ends, the next goes on right there.

@@ -53,9 +53,13 @@ struct BatchBuilder {
             Record(kind: .createQueue, queue: QueueID(rawValue: queue), bytes: UInt64(name.count), offset: add(name)))
     }
 
-    mutating func delete(_ queue: UInt32) { records.append(Record(kind: .deleteQueue, queue: QueueID(rawValue: queue))) }
+    mutating func delete(_ queue: UInt32) {
+        records.append(Record(kind: .deleteQueue, queue: QueueID(rawValue: queue)))
+    }
 
-    mutating func append(_ queue: UInt32, _ sequence: UInt64, _ content: [UInt8], flags: UInt8 = 0, headerBytes: UInt32 = 0) {
+    mutating func append(
+        _ queue: UInt32, _ sequence: UInt64, _ content: [UInt8], flags: UInt8 = 0, headerBytes: UInt32 = 0
+    ) {
         records.append(
             Record(
                 kind: .append, flags: flags, headerBytes: headerBytes, queue: QueueID(rawValue: queue),
