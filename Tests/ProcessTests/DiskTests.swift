@@ -144,9 +144,12 @@ extension ProcessTests {
 private final class SmallDisk {
     let path: String
     private let filler: String
+    /// Must not go before the file system in it.
+    private let home: Home
 
     /// nil, with a printed reason, where this process may not mount.
     init?(_ home: Home, megabytes: Int) throws {
+        self.home = home
         path = home.path + "/disk"
         filler = path + "/filler"
         if mkdir(path, 0o700) != 0 { throw Problem.system("mkdir") }
