@@ -5,6 +5,8 @@ import Glibc
 final class BrokerProcess {
     let child: Child
     let data: String
+    /// Must not go while the process writes there.
+    private let home: Home
     /// Of the first address it listens on.
     private(set) var port: UInt16 = 0
     /// Everything it listens on, as its `ready` line says.
@@ -22,6 +24,7 @@ final class BrokerProcess {
         _ home: Home, data: String? = nil, _ arguments: [String] = [], listen: [String] = ["127.0.0.1:0"],
         under: [String] = [], within duration: Duration = .seconds(30)
     ) throws {
+        self.home = home
         self.data = data ?? home.path + "/data"
         let command = try under + Self.command(data: self.data, arguments, listen: listen)
         child = try Child(command)
@@ -36,6 +39,8 @@ final class BrokerProcess {
         }
         self.port = port
     }
+
+    deinit { child.end() }
 
     static func command(data: String, _ arguments: [String] = [], listen: [String] = ["127.0.0.1:0"]) throws -> [String]
     {
