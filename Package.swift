@@ -46,7 +46,8 @@ let package = Package(
         room("LogStorage", uses: ["Storage", "BrokerCore", "Base", "CSystem"]),
         room("BrokerClient", uses: ["STOMP", "Net", "Base"]),
         // Level 5
-        room("DaemonKit", uses: ["Sessions", "LogStorage", "Storage", "Net", "STOMP", "BrokerCore", "Base", "CSystem"]),
+        room(
+            "DaemonKit", uses: ["Sessions", "LogStorage", "Storage", "Net", "STOMP", "BrokerCore", "Base", "CSystem"]),
         // Level 6
         program("brokerd", uses: ["DaemonKit"]),
         program("brokerctl", uses: ["DaemonKit", "BrokerClient", "STOMP", "Net", "Base"]),
@@ -56,7 +57,7 @@ let package = Package(
         tests("STOMPTests", uses: ["STOMP", "Base"]),
         tests("BrokerCoreTests", uses: ["BrokerCore", "Base"]),
         tests("SessionsTests", uses: ["Sessions", "STOMP", "BrokerCore", "Base"]),
-        tests("LogStorageTests", uses: ["LogStorage", "Storage", "BrokerCore", "Base"]),
+        tests("LogStorageTests", uses: ["LogStorage", "Storage", "BrokerCore", "Base", "CSystem"]),
         tests("NetTests", uses: ["Net", "Base"]),
         tests("BrokerClientTests", uses: ["BrokerClient", "STOMP", "Base"]),
         tests("DaemonKitTests", uses: ["brokerctl", "DaemonKit", "Net", "STOMP", "Base"]),

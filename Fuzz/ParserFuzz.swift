@@ -2,6 +2,7 @@
 // sanitizer; Tests/STOMPTests/Reading.swift is part of it.
 
 import Base
+import Glibc
 
 @testable import STOMP
 
@@ -25,7 +26,9 @@ func require(_ holds: Bool, _ what: @autoclosure () -> String = "a promise", lin
 }
 
 func broken(_ what: String, line: Int = #line) -> Never {
-    print("broken at line \(line): \(what)")
+    // Not `print`: what it has not written yet would be lost with the process.
+    let text = Array("broken at line \(line): \(what)\n".utf8)
+    _ = write(STDERR_FILENO, text, text.count)
     preconditionFailure("a promise is broken")
 }
 

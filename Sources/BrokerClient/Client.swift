@@ -34,7 +34,7 @@ public final class Client: Sendable {
 
     /// What the connection does, from now on and beginning with the present state; ends after `closed`. Each call
     /// gives a stream of its own. One that is not read keeps the newest 64 states.
-    public var states: AsyncStream<ConnectionState> { engine.watchers.stream() }
+    public var states: AsyncStream<ConnectionState> { engine.states() }
 
     // MARK: Sending
 

@@ -4,8 +4,8 @@ public struct ClientOptions: Sendable {
     public var login: String?
     /// Asked before each attempt to connect, so that a token can be renewed. Never kept.
     public var passcode: (@Sendable () async throws -> String)?
-    /// The virtual host. nil: the broker's default one.
-    public var host: String?
+    /// The virtual host. STOMP wants one named; "/" is the default one wherever the name counts. nil: none is named.
+    public var host: String? = "/"
 
     /// For one attempt to connect: socket, login and restoring the subscriptions, together.
     public var connectTimeout: Duration = .seconds(10)

@@ -16,7 +16,7 @@ final class Engine: Sendable {
         case dial(LinkNumber, address: Int)
         case hangUp(LinkNumber, politely: Bool)
         case resumeReading(LinkNumber)
-        case announce(ConnectionState)
+        case announce(ConnectionState, number: UInt64)
         case wake(at: Instant)
     }
 
@@ -33,6 +33,8 @@ final class Engine: Sendable {
         /// The earliest timer that is set.
         var timer: Instant?
         var state: ConnectionState
+        /// Counts the states, so that none is told twice.
+        var stateNumber: UInt64 = 0
 
         init(_ conversation: Conversation) {
             self.conversation = conversation
@@ -44,7 +46,7 @@ final class Engine: Sendable {
     private static let outputBytes = 1 << 20
 
     let options: ClientOptions
-    let watchers = Watchers()
+    private let watchers = Watchers()
     private let addresses: [SocketAddress]
     private let loop: IOLoop
     private let shared: Mutex<Shared>
@@ -73,6 +75,15 @@ final class Engine: Sendable {
 
     var state: ConnectionState { shared.withLock { $0.state } }
 
+    func states() -> AsyncStream<ConnectionState> {
+        shared.withLock { watchers.stream(from: $0.state, $0.stateNumber) }
+    }
+
+    /// Messages received for this subscription and not yet asked for.
+    func buffered(of id: SubscriptionID) -> Int {
+        shared.withLock { $0.conversation.subscriptions[id]?.buffer.count ?? 0 }
+    }
+
     func deadline(_ timeout: Duration?) -> Instant {
         Instant.now.adding(milliseconds: (timeout ?? options.timeout).wholeMilliseconds)
     }
@@ -86,15 +97,13 @@ final class Engine: Sendable {
         let id = RequestID(number: nextNumber())
         let outcome: Outcome = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
-                // Cancelled before this point: the handler has run and found nothing. After it: the handler
-                // waits for the lock and finds the request.
+                if Task.isCancelled { return continuation.resume(returning: .failure(.cancelled)) }
+                // A task cancelled before the lock is taken: the handler found nothing, so this looks itself.
+                // Cancelled later: the handler waits for the lock and finds the request.
                 enter { shared in
-                    if Task.isCancelled {
-                        return [Resumption(continuation, .failure(.cancelled))]
-                    }
                     shared.waiters[id] = continuation
                     start(&shared.conversation, id, Instant.now)
-                    return []
+                    if Task.isCancelled { shared.conversation.cancel(id, at: Instant.now) }
                 }
             }
         } onCancel: {
@@ -105,10 +114,7 @@ final class Engine: Sendable {
 
     /// An event that nobody waits for.
     func apply(_ event: (inout Conversation, Instant) -> Void) {
-        enter { shared in
-            event(&shared.conversation, Instant.now)
-            return []
-        }
+        enter { event(&$0.conversation, Instant.now) }
     }
 
     /// An event with an answer.
@@ -120,7 +126,6 @@ final class Engine: Sendable {
             } catch {
                 answer = .failure(error)
             }
-            return []
         }
         guard let answer else { throw .closed }
         return try answer.get()
@@ -128,35 +133,32 @@ final class Engine: Sendable {
 
     // MARK: Under the lock
 
-    struct Resumption: Sendable {
-        let continuation: CheckedContinuation<Outcome, Never>
-        let outcome: Outcome
-
-        init(_ continuation: CheckedContinuation<Outcome, Never>, _ outcome: Outcome) {
-            self.continuation = continuation
-            self.outcome = outcome
-        }
+    /// What may only be done without the lock, since it can run the code of others.
+    private struct Aftermath {
+        var resumptions: [(waiter: CheckedContinuation<Outcome, Never>, outcome: Outcome)] = []
+        var cancelled: Task<Void, Never>?
+        var mustWake = false
     }
 
-    /// The only door to the shared state. On the loop, chores are done before anybody is resumed.
-    private func enter(on loop: IOLoop? = nil, _ body: (inout Shared) -> [Resumption]) {
-        var resumptions: [Resumption] = []
-        var mustWake = false
+    /// The only door to the conversation. On the loop, chores are done before anybody is resumed.
+    private func enter(on loop: IOLoop? = nil, _ body: (inout Shared) -> Void) {
+        var aftermath = Aftermath()
         shared.withLock { shared in
-            resumptions = body(&shared)
-            absorb(&shared, &resumptions)
+            body(&shared)
+            absorb(&shared, &aftermath)
             guard !shared.chores.isEmpty || !shared.output.isEmpty, !shared.isLoopWoken else { return }
             shared.isLoopWoken = true
-            mustWake = true
+            aftermath.mustWake = true
         }
-        if mustWake {
+        aftermath.cancelled?.cancel()
+        if aftermath.mustWake {
             if let loop { doChores(on: loop) } else { self.loop.submit { self.doChores(on: $0) } }
         }
-        for resumption in resumptions { resumption.continuation.resume(returning: resumption.outcome) }
+        for (waiter, outcome) in aftermath.resumptions { waiter.resume(returning: outcome) }
     }
 
-    /// Effects become bytes, chores and resumptions. Taken until there are none: a full output is an event.
-    private func absorb(_ shared: inout Shared, _ resumptions: inout [Resumption]) {
+    /// Effects become bytes, chores and resumptions.
+    private func absorb(_ shared: inout Shared, _ aftermath: inout Aftermath) {
         for effect in shared.conversation.takeEffects() {
             switch effect {
             case .dial(let link, let address):
@@ -167,17 +169,18 @@ final class Engine: Sendable {
                 shared.output.append(10)
             case .hangUp(let link, let politely):
                 if !politely { shared.output.clear() }
-                shared.asking?.cancel()
+                aftermath.cancelled = shared.asking
                 shared.asking = nil
                 shared.chores.append(.hangUp(link, politely: politely))
             case .resumeReading(let link):
                 shared.chores.append(.resumeReading(link))
             case .complete(let id, let outcome):
                 guard let waiter = shared.waiters.removeValue(forKey: id) else { continue }
-                resumptions.append(Resumption(waiter, outcome))
+                aftermath.resumptions.append((waiter, outcome))
             case .announce(let state):
                 shared.state = state
-                shared.chores.append(.announce(state))
+                shared.stateNumber += 1
+                shared.chores.append(.announce(state, number: shared.stateNumber))
             }
         }
         if shared.output.count > Self.outputBytes, !shared.conversation.isCongested {
@@ -228,7 +231,7 @@ final class Engine: Sendable {
         case .dial(let link, let address): dial(link, addresses[address])
         case .hangUp(let link, let politely): hangUp(link, politely, on: loop)
         case .resumeReading(let link): connection(of: link, on: loop)?.resumeReading()
-        case .announce(let state): watchers.announce(state)
+        case .announce(let state, let number): watchers.announce(state, number)
         case .wake(let time): setTimer(for: time, on: loop)
         }
     }
@@ -272,10 +275,7 @@ final class Engine: Sendable {
     }
 
     func tick(on loop: IOLoop) {
-        enter(on: loop) { shared in
-            shared.conversation.tick(at: Instant.now)
-            return []
-        }
+        enter(on: loop) { $0.conversation.tick(at: Instant.now) }
     }
 
     // MARK: Connecting
@@ -291,9 +291,12 @@ final class Engine: Sendable {
                 self?.failed(link, (error as? ClientError) ?? .credentialsFailed(reason: "\(error)"))
             }
         }
-        shared.withLock { shared in
-            if shared.conversation.link == link { shared.asking = asking } else { asking.cancel() }
+        let isWanted = shared.withLock { shared in
+            guard shared.conversation.isDialing(link) else { return false }
+            shared.asking = asking
+            return true
         }
+        if !isWanted { asking.cancel() }
     }
 
     private func failed(_ link: LinkNumber, _ error: ClientError) {
@@ -302,7 +305,8 @@ final class Engine: Sendable {
 
     private func open(_ link: LinkNumber, _ address: SocketAddress, passcode: String?) {
         loop.submit { loop in
-            _ = loop.connect(to: address, timeoutMilliseconds: self.options.connectTimeout.wholeMilliseconds) { result in
+            let timeout = self.options.connectTimeout.wholeMilliseconds
+            _ = loop.connect(to: address, timeoutMilliseconds: timeout) { result in
                 switch result {
                 case .success(let connection): self.opened(link, connection, passcode: passcode, on: loop)
                 case .failure(let error): self.failed(link, ClientError(error, address: address.description))
@@ -319,7 +323,6 @@ final class Engine: Sendable {
         enter(on: loop) { shared in
             isWanted = shared.conversation.opened(link, passcode: passcode, at: Instant.now)
             if isWanted { shared.socket = (link, id) }
-            return []
         }
         if !isWanted { connection.abort(.aborted("not-wanted")) }
     }
@@ -336,23 +339,16 @@ final class Engine: Sendable {
                 guard shared.conversation.received(frame, on: link, at: now) else { break }
                 taken += 1
             }
-            return []
         }
         return taken
     }
 
     func congestion(_ isCongested: Bool, link: LinkNumber, on loop: IOLoop) {
-        enter(on: loop) { shared in
-            shared.conversation.setCongested(isCongested, on: link, at: Instant.now)
-            return []
-        }
+        enter(on: loop) { $0.conversation.setCongested(isCongested, on: link, at: Instant.now) }
     }
 
     func ended(_ link: LinkNumber, _ error: ClientError, on loop: IOLoop) {
-        enter(on: loop) { shared in
-            shared.conversation.ended(link, error, at: Instant.now)
-            return []
-        }
+        enter(on: loop) { $0.conversation.ended(link, error, at: Instant.now) }
     }
 }
 

@@ -23,42 +23,67 @@ final class Link: ConnectionHandler {
         return parser
     }
 
+    /// Frames handed to the engine at once. Few enough that little work is lost when a message among them finds no
+    /// room.
+    private static let batch = 64
+
+    /// What was found in one go.
+    private struct Found {
+        var frames: [Frame] = []
+        /// Where each of them begins.
+        var starts: [Int] = []
+        /// How far the parser came.
+        var end: Int
+        var fault: FrameError?
+    }
+
     func received(_ bytes: UnsafeMutableBufferPointer<UInt8>, on connection: Connection) -> Int {
         let bytes = UnsafeBufferPointer(bytes)
-        var frames: [Frame] = []
-        var starts: [Int] = []
         var done = 0
-        var fault: FrameError?
+        while true {
+            let found = find(in: bytes, from: done)
+            let taken = engine.received(found.frames, on: number, connection.loop)
+            guard connection.isOpen else { return bytes.count }
+            if taken < found.frames.count {
+                // The parser has seen more than was taken. It must not remember that.
+                parser = Link.parser(engine, parser.version)
+                connection.pauseReading()
+                return found.starts[taken]
+            }
+            if let fault = found.fault {
+                end(.connectionLost(.notSTOMP(fault.detail)), connection)
+                return bytes.count
+            }
+            done = found.end
+            if found.frames.count < Link.batch { return done }
+        }
+    }
+
+    private func find(in bytes: UnsafeBufferPointer<UInt8>, from start: Int) -> Found {
+        var found = Found(end: start)
         do throws(FrameError) {
-            reading: while true {
-                let rest = UnsafeBufferPointer(rebasing: bytes[done...])
+            while found.frames.count < Link.batch {
+                let rest = UnsafeBufferPointer(rebasing: bytes[found.end...])
                 switch try parser.next(in: rest) {
-                case .incomplete:
-                    break reading
-                case .heartBeat:
-                    break
+                case .incomplete: return found
+                case .heartBeat: break
                 case .frame:
-                    let version = parser.version ?? .v10
-                    let frame = try Frame.decode(layout: parser.layout, bytes: rest, version: version)
-                    if frame.command == .connected { parser.version = Version(named: frame["version"] ?? "1.0") }
-                    frames.append(frame)
-                    starts.append(done)
+                    found.frames.append(try decode(rest))
+                    found.starts.append(found.end)
                 }
-                done += parser.consumed
+                found.end += parser.consumed
             }
         } catch {
-            fault = error
+            found.fault = error
         }
+        return found
+    }
 
-        let taken = engine.received(frames, on: number, connection.loop)
-        if taken < frames.count {
-            // The parser has seen more than was taken. It must not remember that.
-            parser = Link.parser(engine, parser.version)
-            connection.pauseReading()
-            return starts[taken]
-        }
-        if let fault { end(.connectionLost(.notSTOMP(fault.detail)), connection) }
-        return fault == nil ? done : bytes.count
+    /// The version counts from the frame behind CONNECTED on.
+    private func decode(_ bytes: UnsafeBufferPointer<UInt8>) throws(FrameError) -> Frame {
+        let frame = try Frame.decode(layout: parser.layout, bytes: bytes, version: parser.version ?? .v10)
+        if frame.command == .connected { parser.version = Version(named: frame["version"] ?? "1.0") }
+        return frame
     }
 
     func receivedEnd(on connection: Connection) {

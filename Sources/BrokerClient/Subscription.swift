@@ -46,6 +46,9 @@ public final class Subscription: AsyncSequence, Sendable {
         _ = try await client.engine.call { $0.cancel(id, as: $1, deadline: deadline, at: $2) }
     }
 
+    /// Messages that are here already and were not read yet; never more than the prefetch.
+    public var buffered: Int { client.engine.buffered(of: id) }
+
     public func makeAsyncIterator() -> Iterator { Iterator(subscription: self) }
 
     public struct Iterator: AsyncIteratorProtocol {

@@ -7,7 +7,6 @@ public struct Refusal: Error, Equatable, Sendable {
         case notYourTemporary
         case noSuchTemporary
         case tooManyQueues
-        case tooManyTopics
         case unknownDelivery
         case autoAcknowledged
         case transactionTooLarge
@@ -28,7 +27,6 @@ public struct Refusal: Error, Equatable, Sendable {
             case .notYourTemporary: "temporary queue of another connection"
             case .noSuchTemporary: "no such temporary queue"
             case .tooManyQueues: "too many queues"
-            case .tooManyTopics: "too many topics"
             case .unknownDelivery: "unknown or settled message"
             case .autoAcknowledged: "subscription does not take ACK or NACK"
             case .transactionTooLarge: "transaction too large"

@@ -2,12 +2,13 @@ import Base
 
 /// The durable state at one batch, so that the journal before it is not needed.
 ///
-///     0        8         12    16       24        32              36            40               48        56      60
-///     | magic  | version | CRC | length | storeID | first segment | next queue  | first sequence | applied | queues | 0 |
+///     0       8         12    16       24        32              36           40               48        56       60
+///     | magic | version | CRC | length | storeID | first segment | next queue | first sequence | applied | queues |
 ///     then for each queue, rising by id:
 ///     | id 4 | name length 4 | head 8 | next 8 | located 8 | live bytes 8 | attempts 4 | pages 4 | files 4 | 0 4 |
 ///     | name, zeros to a multiple of 8 |
-///     | attempts: sequence 8, count 8 | pages: number 8, kind 8, words 512 if kind is 0 | files: first 8, last 8, bytes 8 |
+///     | attempts: sequence 8, count 8 | pages: number 8, kind 8, words 512 if kind is 0 |
+///     | files: first 8, last 8, bytes 8 |
 ///
 /// The CRC covers all behind it. Written beside the old one, synced, renamed over it.
 struct Checkpoint {
@@ -24,7 +25,10 @@ struct Checkpoint {
     /// What all batches up to this sequence say is contained.
     var applied: UInt64
 
-    enum Damage: Error { case newer(UInt32), damaged }
+    enum Damage: Error {
+        case newer(UInt32)
+        case damaged
+    }
 
     func encoded(_ ledger: Ledger) -> [UInt8] {
         var writer = ByteWriter()
@@ -171,7 +175,9 @@ struct StoreHeader {
         guard let magic = reader.take64(), magic == Self.magic, let version = reader.take32() else { throw .damaged }
         if version > FormatVersion.current { throw .newer(version) }
         let sum = bytes.withUnsafeBytes { Checksum.of(UnsafeRawBufferPointer(rebasing: $0[min(16, $0.count)...])) }
-        guard bytes.count == size, reader.take32() == sum, let storeID = reader.take64() else { throw .damaged }
+        guard version == FormatVersion.current, bytes.count == size, reader.take32() == sum,
+            let storeID = reader.take64()
+        else { throw .damaged }
         return StoreHeader(storeID: storeID)
     }
 }

@@ -16,6 +16,9 @@ public protocol Disk: AnyObject, Sendable {
     func names(in directory: String) throws(DiskError) -> [String]
     /// Makes creations, renames and removals in a directory durable. "" is the store's own.
     func syncDirectory(_ path: String) throws(DiskError)
+    /// Makes all files and directories durable at once, which is cheaper than many one by one. False,
+    /// having done nothing, where the system cannot do it and report errors.
+    func syncEverything() throws(DiskError) -> Bool
     /// Bytes that we may still write.
     func freeBytes() throws(DiskError) -> UInt64
     /// Takes the store for this process until the returned value goes away. Throws with

@@ -20,6 +20,8 @@ struct Filer: ~Copyable {
         /// Bytes of the file that counted before.
         var before: Int
 
+        var path: String { StorePath.queueFile(queue, first: file.first) }
+
         func apply(to queue: inout QueueLedger) {
             if !isNew, let index = queue.files.firstIndex(where: { $0.first == file.first }) {
                 queue.files[index] = file
@@ -36,11 +38,11 @@ struct Filer: ~Copyable {
     /// Written and not synced yet.
     private var unsynced: [(file: any DiskFile, isNew: Bool)] = []
     private var output = Buffer()
+    private var window = Window()
     private var directories: Set<UInt32> = []
 
     private static let writeSize = 1 << 20
-    /// Files that are open at once at most.
-    private static let openLimit = 64
+    private var wasClosedUnsynced = false
 
     init(disk: any Disk, settings: LogSettings, storeID: UInt64) {
         self.disk = disk
@@ -55,7 +57,7 @@ struct Filer: ~Copyable {
     mutating func file(_ work: Work, from segment: Segment, isClosed: Bool) throws(DiskError) {
         guard !work.messages.isEmpty else { return }
         var next = 0
-        if let tail = work.tail, !tail.isClosed, !isClosed, tail.bytes < settings.queueFileBytes {
+        if let tail = work.tail, !isClosed, tail.bytes < settings.queueFileBytes {
             let file = try disk.open(StorePath.queueFile(work.queue, first: tail.first), .existing)
             next = try append(work, from: next, to: file, tail, isNew: false, segment)
         }
@@ -82,16 +84,22 @@ struct Filer: ~Copyable {
         var file = before
         var written = file.bytes
         changes.append(Change(queue: work.queue, file: file, isNew: isNew, before: before.bytes))
-        if unsynced.count >= Self.openLimit { try syncFiles() }
+        if unsynced.count >= settings.filesSyncedSingly {
+            // Too many for one by one: they are synced all together in the end.
+            unsynced.removeAll()
+            wasClosedUnsynced = true
+        }
         unsynced.append((target, isNew))
         var next = start
         output.clear()
+        window.forget()
         while next < work.messages.count, file.bytes < settings.queueFileBytes || next == start {
             let (sequence, place) = work.messages[next]
+            let content = try window.bytes(of: work.messages, next, in: segment)
             let head = StoredHead(
                 sequence: sequence, length: place.length, headerBytes: place.headerBytes, checksum: place.checksum,
                 flags: place.flags)
-            try take(head, place, segment, seed: seed)
+            take(head, content, seed: seed)
             file.bytes += head.diskBytes
             file.last = sequence
             next += 1
@@ -102,17 +110,14 @@ struct Filer: ~Copyable {
         return next
     }
 
-    /// Copies one message from the segment behind its head in `output`. A damaged one is carried
-    /// along with the checksum that it had: reading will go on to say so.
-    private mutating func take(_ head: StoredHead, _ place: JournalPlace, _ segment: Segment, seed: UInt32) throws(DiskError) {
+    /// Adds one message to `output`. A damaged one is carried along with the checksum that it had:
+    /// reading it will say so, as it would have before.
+    private mutating func take(_ head: StoredHead, _ content: UnsafeRawBufferPointer, seed: UInt32) {
         output.reserve(head.diskBytes)
         let target = UnsafeMutableRawPointer(output.room.baseAddress.unsafelyUnwrapped)
         memset(target + (head.diskBytes - StoredHead.alignment), 0, StoredHead.alignment)
         head.encode(to: target, seed: seed)
-        let room = UnsafeMutableRawBufferPointer(start: target + StoredHead.size, count: head.length)
-        if try segment.file.read(into: room, at: place.offset) < head.length {
-            throw DiskError("reading", segment.file.path, code: EIO, detail: "it ends before offset \(place.offset)")
-        }
+        if let source = content.baseAddress { memcpy(target + StoredHead.size, source, content.count) }
         output.written(head.diskBytes)
     }
 
@@ -126,16 +131,17 @@ struct Filer: ~Copyable {
 
     /// Makes everything durable: bytes, names, and directories.
     mutating func sync() throws(DiskError) {
-        try syncFiles()
-        for queue in directories.sorted() { try disk.syncDirectory(StorePath.queue(queue)) }
-        if !directories.isEmpty { try disk.syncDirectory(StorePath.queues) }
-    }
-
-    private mutating func syncFiles() throws(DiskError) {
+        if wasClosedUnsynced {
+            unsynced.removeAll()
+            if try disk.syncEverything() { return }
+            for change in changes { try disk.open(change.path, .existing).sync() }
+        }
         for (file, isNew) in unsynced {
             if isNew { try file.sync() } else { try file.syncData() }
         }
         unsynced.removeAll()
+        for queue in directories.sorted() { try disk.syncDirectory(StorePath.queue(queue)) }
+        if !directories.isEmpty { try disk.syncDirectory(StorePath.queues) }
     }
 
     /// Gives back the room that was taken; nothing names it. What cannot be given back now is cut or
@@ -143,12 +149,11 @@ struct Filer: ~Copyable {
     mutating func undo() {
         unsynced.removeAll()
         for change in changes {
-            let path = StorePath.queueFile(change.queue, first: change.file.first)
             do throws(DiskError) {
                 if change.isNew {
-                    try disk.remove(path)
+                    try disk.remove(change.path)
                 } else {
-                    try disk.open(path, .existing).truncate(to: change.before)
+                    try disk.open(change.path, .existing).truncate(to: change.before)
                 }
             } catch {
                 continue

@@ -304,7 +304,8 @@ struct PieceCursor {
             if offset < start + length || (count == 0 && offset == start + length) {
                 let inside = offset - start
                 guard inside + Int(count) <= length else { return nil }
-                return UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(pieces[index].bytes)[inside..<inside + Int(count)])
+                return UnsafeRawBufferPointer(
+                    rebasing: UnsafeRawBufferPointer(pieces[index].bytes)[inside..<inside + Int(count)])
             }
             start += length
             index += 1

@@ -85,10 +85,11 @@ struct Keeper: ~Copyable {
         }
         guard let number else { return }
         let segment: Segment
-        if let spare = spares.last {
+        if let spare = spares.popLast() {
+            // Should this fail, the file bears its old name or its new one. The new one is taken by the
+            // next attempt, the old one is cleared away at the next start.
             segment = try SegmentFactory.recycle(
                 spare, number: number, storeID: store.storeID, size: store.settings.segmentBytes, on: store.disk)
-            spares.removeLast()
         } else {
             segment = try SegmentFactory.make(
                 number: number, storeID: store.storeID, size: store.settings.segmentBytes, on: store.disk)
@@ -275,9 +276,22 @@ struct Keeper: ~Copyable {
         return sentence.map(StorageRoom.short) ?? .enough
     }
 
+    private func hasReserveOnDisk(_ store: Store) throws(DiskError) -> Bool {
+        do throws(DiskError) {
+            return try store.disk.open(StorePath.reserve, .existing).size() >= store.settings.reserveBytes
+        } catch {
+            if error.isMissing { return false }
+            throw error
+        }
+    }
+
     private mutating func setAsideReserve(_ store: Store) {
         if hasReserve || store.settings.reserveBytes == 0 { return }
         do throws(DiskError) {
+            if try hasReserveOnDisk(store) {
+                hasReserve = true
+                return
+            }
             let file = try store.disk.open(StorePath.reserve, .create)
             let run = [UInt8](repeating: 0, count: min(SegmentFactory.zeroRun, store.settings.reserveBytes))
             var at = 0
@@ -306,7 +320,11 @@ extension Store {
     func queues(in segment: Segment) -> [UInt32] {
         let slot = segment.number % UInt32(JournalPlace.slots)
         return state.withLock { state in
-            state.ledger.queues.filter { $0.firstPlace?.slot == slot }.map(\.id).sorted()
+            var ids: [UInt32] = []
+            for index in state.ledger.queues.indices where state.ledger.queues[index].firstPlace?.slot == slot {
+                ids.append(state.ledger.queues[index].id)
+            }
+            return ids.sorted()
         }
     }
 

@@ -61,9 +61,8 @@ struct Mending {
     /// Zeros from the cut to the end of the segment: no later batch that was half written may ever be
     /// taken for one of those that will now get the same sequence.
     private func clear(_ cut: Cut) throws(DiskError) {
-        let zeros = [UInt8](repeating: 0, count: SegmentFactory.zeroRun)
         try eachRun(of: cut.range.lowerBound..<cut.segment.size) { (run) throws(DiskError) in
-            try cut.segment.file.write(run.count == zeros.count ? zeros : [UInt8](zeros[..<run.count]), at: run.lowerBound)
+            try cut.segment.file.write([UInt8](repeating: 0, count: run.count), at: run.lowerBound)
         }
         try cut.segment.file.sync()
     }

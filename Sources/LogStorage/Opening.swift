@@ -39,7 +39,9 @@ struct Opening {
             try disk.syncDirectory(StorePath.journal)
         }
         var said: [String] = []
-        do throws(DiskError) { try replay.mending.carryOut(on: disk, report: &said) } catch { throw Self.failure(error) }
+        do throws(DiskError) { try replay.mending.carryOut(on: disk, report: &said) } catch {
+            throw Self.failure(error)
+        }
         report += said
         try cut(named)
         try removeStrayFiles(except: named)
@@ -82,7 +84,7 @@ struct Opening {
         switch damage {
         case .newer(let version):
             StorageFailure(
-                "\(path) has format version \(version), this program knows versions up to \(FormatVersion.current): the "
+                "\(path) has format version \(version), this program knows \(FormatVersion.current) and older: the "
                     + "data was written by a newer brokerd. Start that one; nothing was changed.")
         case .damaged: StorageFailure("\(path) is damaged or of something else. \(Replay.advice)")
         }
@@ -102,7 +104,8 @@ struct Opening {
 
     private func takeLock() throws(StorageFailure) -> any DiskLock {
         do throws(DiskError) { return try disk.lock(StorePath.lock) } catch {
-            throw error.isHeld ? StorageFailure("the data directory is in use: \(error.detail)") : Self.failure(error)
+            let problem = error.isHeld ? "is in use: \(error.detail)" : "cannot be used: \(error)"
+            throw StorageFailure("the data directory \(problem)", .unavailable)
         }
     }
 
@@ -175,9 +178,12 @@ struct Opening {
         }
         guard let first = try inspect(1), first.header?.number == 1, first.header?.storeID == storeID else {
             throw StorageFailure(
-                "\(StorePath.checkpoint) \(problem), and the journal does not reach back to the beginning. \(Replay.advice)")
+                "\(StorePath.checkpoint) \(problem), and the journal does not reach back to the beginning. "
+                    + Replay.advice
+            )
         }
-        report.append("\(StorePath.checkpoint) \(problem): everything was read anew from the journal, which is complete")
+        report.append(
+            "\(StorePath.checkpoint) \(problem): everything was read anew from the journal, which is complete")
         return (Checkpoint(storeID: storeID, firstSegment: 1, firstSequence: 1, applied: 0), Ledger())
     }
 

@@ -48,10 +48,12 @@ struct PageReader: ~Copyable {
                 read(places, of: segment, into: &filling)
                 store.unpin(segment)
             case .file(let file, let sequences):
-                if !read(sequences, of: file, into: &filling, store), retries < 3 {
-                    // Removed since it was looked up: then nothing in it is alive.
-                    retries += 1
-                    continue
+                if read(sequences, of: file, into: &filling, store) { break }
+                // Removed since it was looked up: then nothing in it is alive, and looking again says so.
+                retries += 1
+                if retries > 3 {
+                    let path = StorePath.queueFile(request.queue.rawValue, first: file.first)
+                    filling.fail(at: sequences.first ?? filling.page.resumeAt, "\(path) is missing")
                 }
             }
         }
@@ -79,10 +81,7 @@ struct PageReader: ~Copyable {
         for (index, (sequence, place)) in places.enumerated() {
             if !filling.hasRoom(for: place.length) { return }
             do throws(DiskError) {
-                // The next ones usually lie right behind: one read serves many.
-                let last = places[min(places.count - 1, index + 256)].place
-                let ahead = last.offset + last.length - place.offset
-                let bytes = try window.bytes(place.offset, place.length, of: segment.file, ahead: ahead)
+                let bytes = try window.bytes(of: places, index, in: segment, most: filling.readAhead)
                 filling.add(
                     StoredHead(
                         sequence: sequence, length: place.length, headerBytes: place.headerBytes,
@@ -104,6 +103,7 @@ struct PageReader: ~Copyable {
     ) -> Bool {
         let key = FileKey(queue: filling.page.request.queue.rawValue, first: file.first)
         clock += 1
+        var wanted = sequences.first ?? filling.page.resumeAt
         do throws(DiskError) {
             if files[key] == nil {
                 if files.count >= Self.openFilesMax, let oldest = files.min(by: { $0.value.usedAt < $1.value.usedAt }) {
@@ -119,11 +119,12 @@ struct PageReader: ~Copyable {
             }
             for sequence in sequences {
                 if filling.isFull { return true }
+                wanted = sequence
                 try reader.read(sequence, limit: file.bytes, &window, into: &filling, &arena)
             }
         } catch {
             if error.isMissing { return false }
-            filling.fail(at: filling.page.resumeAt, "\(error)")
+            filling.fail(at: wanted, "\(error)")
         }
         return true
     }
@@ -137,6 +138,9 @@ struct Filling {
 
     init(_ request: PageRequest) { page = Page(request: request, messages: [], resumeAt: request.from) }
 
+    /// Bytes to read at once: not many for a small page.
+    var readAhead: Int { min(Window.size, max(16 << 10, page.request.maxBytes)) }
+
     /// False, and the page is full, if a message of `length` bytes is too much.
     mutating func hasRoom(for length: Int) -> Bool {
         if !page.messages.isEmpty, bytes + length > page.request.maxBytes { isFull = true }
@@ -148,7 +152,9 @@ struct Filling {
         _ head: StoredHead, _ content: UnsafeRawBufferPointer, _ arena: inout Arena, _ path: String, at offset: Int
     ) {
         guard Checksum.of(content) == head.checksum else {
-            fail(at: head.sequence, "\(path) is damaged at offset \(offset): message \(head.sequence) cannot be given out")
+            fail(
+                at: head.sequence,
+                "\(path) is damaged at offset \(offset): message \(head.sequence) cannot be given out")
             return
         }
         let slice = arena.append(content.assumingMemoryBound(to: UInt8.self))
@@ -174,6 +180,8 @@ struct Window: ~Copyable {
     private var count = 0
 
     static let size = 256 << 10
+    /// Bytes between two messages that are cheaper to read than a second call.
+    static let gap = 4096
 
     /// `count` bytes from `offset` on; up to `ahead` bytes are read at once. Valid until the next call.
     mutating func bytes(
@@ -187,6 +195,25 @@ struct Window: ~Copyable {
         }
         let bytes = UnsafeRawBufferPointer(UnsafeBufferPointer(buffer.readable))
         return UnsafeRawBufferPointer(rebasing: bytes[(offset - start)..<(offset - start + count)])
+    }
+
+    /// The bytes of message `index` of `places`, which rise. Those that lie right behind are read with it.
+    mutating func bytes(
+        of places: [(sequence: UInt64, place: JournalPlace)], _ index: Int, in segment: Segment, most: Int = Window.size
+    ) throws(DiskError) -> UnsafeRawBufferPointer {
+        let place = places[index].place
+        var end = place.offset + place.length
+        if place.offset < start || end > start + count {
+            var next = index + 1
+            while next < places.count {
+                let following = places[next].place
+                let reach = following.offset + following.length
+                if following.offset - end > Self.gap || reach - place.offset > most { break }
+                end = max(end, reach)
+                next += 1
+            }
+        }
+        return try bytes(place.offset, place.length, of: segment.file, ahead: end - place.offset)
     }
 
     private mutating func fill(_ offset: Int, _ wanted: Int, of file: any DiskFile) throws(DiskError) {

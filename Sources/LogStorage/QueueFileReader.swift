@@ -10,6 +10,8 @@ struct QueueFileReader {
     private let seed: UInt32
     /// Rising in both; the first message is the first entry.
     private var index: [(sequence: UInt64, offset: Int)]
+    /// Behind the message that was last read: pages are read in order.
+    private var last: (sequence: UInt64, end: Int)
     /// When it was last used, by the reader's count.
     var usedAt: UInt64 = 0
 
@@ -24,6 +26,7 @@ struct QueueFileReader {
         }
         seed = header.seed
         index = [(first, QueueFileHeader.size)]
+        last = (0, QueueFileHeader.size)
     }
 
     /// Adds message `sequence` to the page, or the reason why it cannot be read. Only the first
@@ -32,7 +35,7 @@ struct QueueFileReader {
         _ sequence: UInt64, limit: Int, _ window: inout Window, into filling: inout Filling, _ arena: inout Arena
     ) throws(DiskError) {
         var offset = place(before: sequence)
-        while let (head, found) = try nextHead(from: offset, limit: limit, &window) {
+        while let (head, found) = try nextHead(from: offset, limit: limit, &window, ahead: filling.readAhead) {
             remember(head.sequence, found)
             if head.sequence > sequence { break }
             if head.sequence < sequence {
@@ -41,11 +44,13 @@ struct QueueFileReader {
             }
             if !filling.hasRoom(for: head.length) { return }
             let start = found + StoredHead.size
-            let content = try window.bytes(start, head.length, of: file, ahead: limit - start)
+            let content = try window.bytes(start, head.length, of: file, ahead: min(limit - start, filling.readAhead))
+            last = (sequence, found + head.diskBytes)
             filling.add(head, content, &arena, file.path, at: found)
             return
         }
-        filling.fail(at: sequence, "\(file.path) is damaged near offset \(offset): message \(sequence) is not found there")
+        filling.fail(
+            at: sequence, "\(file.path) is damaged near offset \(offset): message \(sequence) is not found there")
     }
 
     private func place(before sequence: UInt64) -> Int {
@@ -55,7 +60,8 @@ struct QueueFileReader {
             let middle = (low + high) / 2
             if index[middle].sequence <= sequence { low = middle + 1 } else { high = middle }
         }
-        return index[max(0, low - 1)].offset
+        let known = index[max(0, low - 1)].offset
+        return last.sequence < sequence ? max(known, last.end) : known
     }
 
     private mutating func remember(_ sequence: UInt64, _ offset: Int) {
@@ -67,11 +73,11 @@ struct QueueFileReader {
     /// The first undamaged head at or behind `offset`. After damage the next head is found by its
     /// checksum, which says that it belongs to this file.
     private func nextHead(
-        from offset: Int, limit: Int, _ window: inout Window
+        from offset: Int, limit: Int, _ window: inout Window, ahead: Int
     ) throws(DiskError) -> (StoredHead, Int)? {
         var at = offset
         while at + StoredHead.size <= limit {
-            let bytes = try window.bytes(at, StoredHead.size, of: file, ahead: limit - at)
+            let bytes = try window.bytes(at, StoredHead.size, of: file, ahead: min(limit - at, ahead))
             if let head = StoredHead(bytes.baseAddress.unsafelyUnwrapped, seed: seed), head.diskBytes <= limit - at {
                 return (head, at)
             }

@@ -54,7 +54,8 @@ struct Replay: ~Copyable {
 
     deinit { memory.deallocate() }
 
-    static let advice = "Nothing was changed. Put the file back from a copy, or see docs/operations.md: "
+    static let advice =
+        "Nothing was changed. Put the file back from a copy, or see docs/operations.md: "
         + "`brokerctl store check` tells what is there and what a repair would lose."
 
     private func refusal(_ sentence: String) -> StorageFailure { StorageFailure("\(sentence). \(Self.advice)") }
@@ -67,7 +68,9 @@ struct Replay: ~Copyable {
         unused = found[(index + 1)...]
         if let queue = ledger.queueWithMissingMessages() {
             throw refusal(
-                "the journal lacks message \(queue.placesEnd) of queue \(spoken(queue.name)), which the checkpoint says is there")
+                "the journal lacks message \(queue.placesEnd) of queue \(spoken(queue.name)), "
+                    + "which the checkpoint says is there"
+            )
         }
         mending.keepUnproven(above: highestDurable)
     }
@@ -100,10 +103,11 @@ struct Replay: ~Copyable {
     /// True when the log ends in it.
     private mutating func replaySegment(_ found: [FoundSegment], _ index: Int) throws(StorageFailure) -> Bool {
         guard index < found.count, let header = found[index].header else {
-            let path = index < found.count ? found[index].path : StorePath.segment(found[index - 1].number + 1)
+            let path = index < found.count ? found[index].path : StorePath.segment(found[index - 1].number &+ 1)
             throw refusal("\(path) is missing or empty, but the segment before it says that the log goes on there")
         }
-        let segment = Segment(number: header.number, file: found[index].file, seed: header.seed, size: found[index].size)
+        let segment = Segment(
+            number: header.number, file: found[index].file, seed: header.seed, size: found[index].size)
         segments.append(SegmentUse(segment: segment, firstSequence: sequence))
         try load(found[index])
         let bytes = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(memory)[..<segment.size])
@@ -175,7 +179,8 @@ struct Replay: ~Copyable {
             if isKnown {
                 fits = ledger.locate(record, checksum: checksum, segment: segment.number, payload: payloadOffset)
             } else {
-                fits = ledger.apply(record, checksum: checksum, segment: segment.number, payload: payloadOffset) { record in
+                fits = ledger.apply(record, checksum: checksum, segment: segment.number, payload: payloadOffset) {
+                    record in
                     Array(bytes[(payloadOffset + Int(record.offset))...].prefix(Int(record.bytes)))
                 }
             }
@@ -207,8 +212,8 @@ struct Replay: ~Copyable {
         let known = max(evidence.highestDurable, highestDurable)
         if known >= sequence {
             throw refusal(
-                "\(segment.file.path) is damaged at offset \(offset): batch \(sequence) cannot be read, though it was on "
-                    + "disk when batch \(known) was\(concerned(own, bytes, segment.seed))")
+                "\(segment.file.path) is damaged at offset \(offset): batch \(sequence) cannot be read, though it was "
+                    + "on disk when batch \(known) was\(concerned(own, bytes, segment.seed))")
         }
         if let own, own.sequence != sequence {
             throw refusal("\(segment.file.path) holds at offset \(offset) batch \(own.sequence) instead of \(sequence)")
@@ -221,12 +226,14 @@ struct Replay: ~Copyable {
         }
         var end = evidence.end
         if found.header?.isRecycled == false { end = max(end, Self.endOfContents(bytes, from: offset)) }
-        if Self.looksLikeBatch(bytes, at: offset, segment.number, sequence) { end = max(end, offset + BatchHeader.size) }
+        if Self.looksLikeBatch(bytes, at: offset, segment.number, sequence) {
+            end = max(end, offset + BatchHeader.size)
+        }
         if end > offset {
             mending.cut(segment, offset..<end)
             report.append(
-                "\(segment.file.path): \(end - offset) bytes of unfinished batches at offset \(offset) are cut off; nothing in "
-                    + "them was ever confirmed")
+                "\(segment.file.path): \(end - offset) bytes of unfinished batches at offset \(offset) are cut off; "
+                    + "nothing in them was ever confirmed")
         } else if found.bytesOnDisk < segment.size {
             mending.cut(segment, offset..<offset)
             report.append("\(segment.file.path) was too short and is filled up to \(segment.size) bytes")
@@ -295,7 +302,8 @@ struct Replay: ~Copyable {
             if let (record, _) = RecordFormat.decode(source) { ids.insert(record.queue.rawValue) }
         }
         let names = ids.sorted().prefix(8).map { id in ledger.queue(id).map { spoken($0.name) } ?? "number \(id)" }
-        return "; it concerns the queues " + names.joined(separator: ", ") + (ids.count > 8 ? " and \(ids.count - 8) more" : "")
+        return "; it concerns the queues " + names.joined(separator: ", ")
+            + (ids.count > 8 ? " and \(ids.count - 8) more" : "")
     }
 }
 

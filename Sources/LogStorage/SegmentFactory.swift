@@ -12,11 +12,10 @@ enum SegmentFactory {
     static func make(number: UInt32, storeID: UInt64, size: Int, on disk: any Disk) throws(DiskError) -> Segment {
         let file = try disk.open(StorePath.segmentDraft, .create)
         do throws(DiskError) {
-            let zeros = [UInt8](repeating: 0, count: min(zeroRun, size))
             var at = 0
             while at < size {
-                let count = min(zeros.count, size - at)
-                try file.write(count == zeros.count ? zeros : [UInt8](zeros[..<count]), at: at)
+                let count = min(zeroRun, size - at)
+                try file.write([UInt8](repeating: 0, count: count), at: at)
                 at += count
                 // In steps, so that a commit's sync never waits for all of it.
                 if at % (4 * zeroRun) == 0 { try file.syncData() }

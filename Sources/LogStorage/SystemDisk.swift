@@ -1,3 +1,4 @@
+import CSystem
 import Glibc
 
 /// The file system below one directory. Every name is looked up from the descriptor of that
@@ -98,6 +99,23 @@ public final class SystemDisk: Disk {
         if fsync(descriptor) != 0 { throw DiskError("syncing", path, code: errno) }
     }
 
+    public func syncEverything() throws(DiskError) -> Bool {
+        if !Self.syncfsReportsErrors { return false }
+        if csystem_syncfs(directory) != 0 { throw DiskError("syncing", "", code: errno) }
+        return true
+    }
+
+    /// `syncfs` says when a file could not be written since Linux 5.8.
+    private static let syncfsReportsErrors: Bool = {
+        var name = utsname()
+        if uname(&name) != 0 { return false }
+        let release = withUnsafeBytes(of: &name.release) { bytes in
+            String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+        }
+        let parts = release.split(whereSeparator: { !$0.isNumber }).prefix(2).compactMap { Int($0) }
+        return parts.count == 2 && (parts[0] > 5 || parts[0] == 5 && parts[1] >= 8)
+    }()
+
     public func freeBytes() throws(DiskError) -> UInt64 {
         var status = statvfs()
         while fstatvfs(directory, &status) != 0 {
@@ -190,7 +208,9 @@ private final class SystemFile: DiskFile {
                     let base = UnsafeMutableRawPointer(mutating: piece.baseAddress)
                     vectors[index] = iovec(iov_base: base, iov_len: piece.count)
                 }
-                if let error = writeAll(UnsafeMutableBufferPointer(rebasing: vectors[0..<count]), at: &at) { return error }
+                if let error = writeAll(UnsafeMutableBufferPointer(rebasing: vectors[0..<count]), at: &at) {
+                    return error
+                }
                 next += count
             }
             return nil

@@ -54,6 +54,7 @@ public final class IOLoop: @unchecked Sendable {  // Sendable: mutable state is 
         self.index = index
         self.settings = settings
         queue = DispatchQueue(label: "net.loop.\(index)", qos: .userInitiated)
+        DispatchTimers.prepare()
     }
 
     deinit {
@@ -214,6 +215,7 @@ public final class IOLoop: @unchecked Sendable {  // Sendable: mutable state is 
     }
 
     func enqueueDirty(_ connection: Connection) {
+        preconditionOnLoop()
         dirty.append(connection)
         needTurn()
     }

@@ -6,7 +6,7 @@ struct Line {
     /// Where the first colon is, -1 until it is seen.
     var nameEnd = -1
     var hasEscape = false
-    /// Some byte is not ASCII.
+    /// Some byte may be not ASCII.
     var hasHigh = false
     /// 1.2 would write this line otherwise.
     var isRewritten = false
@@ -32,7 +32,7 @@ enum LineScanner {
 
     /// The first colon, backslash or control byte below 0x0E (LF, CR and NUL are among them; a tab is not one
     /// for the caller, but is rare) at or behind `position`, `end` if there is none before it. `high` is set if
-    /// one of the bytes in front of it is not ASCII.
+    /// a byte in front of it, or less than eight behind it, is not ASCII: whoever asks looks closely then.
     @inline(__always)
     static func nextMark(
         _ base: UnsafePointer<UInt8>, from position: Int, to end: Int, high: inout Bool
@@ -45,13 +45,8 @@ enum LineScanner {
             let marks =
                 (((word &- ones &* 0x0E) & ~word) | ((colon &- ones) & ~colon) | ((backslash &- ones) & ~backslash))
                 & highs
-            if marks != 0 {
-                let bit = marks.trailingZeroBitCount
-                let before = (UInt64(1) &<< UInt64(bit &- 7)) &- 1
-                if word & highs & before != 0 { high = true }
-                return at &+ bit >> 3
-            }
             if word & highs != 0 { high = true }
+            if marks != 0 { return at &+ marks.trailingZeroBitCount >> 3 }
             at &+= 8
         }
         while at < end {

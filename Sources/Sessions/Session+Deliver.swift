@@ -2,7 +2,8 @@ import Base
 import BrokerCore
 import STOMP
 
-/// MESSAGE frames.
+/// MESSAGE frames. Like every frame of ours they end in NUL and a line feed: clients in use (PHP's
+/// extension) take the byte behind NUL for granted, as ActiveMQ and RabbitMQ send it.
 extension Session {
     /// Writes `delivery` to `out`, or behind the answers that it must not overtake. False if the
     /// subscription is gone (the core has taken the message back already).
@@ -14,13 +15,12 @@ extension Session {
             recentSlot = delivery.slot
         }
         if recent.unsafelyUnwrapped.queue != delivery.queue { prepareHead(queue: delivery.queue) }
+        let subscription = recent.unsafelyUnwrapped
         if answers.holdsDeliveries {
-            // Bytes first go aside, since the answers cannot be written to while the session is read.
-            var aside = Buffer()
-            write(delivery, into: &aside)
-            answers.addDelivery { $0.append(UnsafeBufferPointer(aside.readable)) }
+            let version = version
+            answers.addDelivery { Self.write(delivery, for: subscription, version: version, into: &$0) }
         } else {
-            write(delivery, into: &out)
+            Self.write(delivery, for: subscription, version: version, into: &out)
         }
         return true
     }
@@ -45,8 +45,9 @@ extension Session {
         subscriptions[subscription.slot] = subscription
     }
 
-    private func write(_ delivery: borrowing Delivery, into out: inout Buffer) {
-        let subscription = recent.unsafelyUnwrapped
+    private static func write(
+        _ delivery: borrowing Delivery, for subscription: SessionSubscription, version: Version, into out: inout Buffer
+    ) {
         out.reserve(subscription.head.count + Int(delivery.content.count) + 128)
         out.append(subscription.head)
         out.append(decimal: delivery.sequence)
@@ -64,11 +65,13 @@ extension Session {
         let content = delivery.content.bytes
         if version == .v12 {
             out.append(content)
+            out.append(0x0A)
             return
         }
         // Stored as 1.2 text; the blank line is the last byte of the head.
         let head = UnsafeBufferPointer(rebasing: content[..<(Int(delivery.headerBytes) - 1)])
         HeaderText.rewrite(headerBlock: head, to: version, into: &out)
         out.append(UnsafeBufferPointer(rebasing: content[(Int(delivery.headerBytes) - 1)...]))
+        out.append(0x0A)
     }
 }

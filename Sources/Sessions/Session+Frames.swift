@@ -23,7 +23,7 @@ extension Session {
         case .begin: try begin(frame, batch: &batch)
         case .commit: batch.commands.append(.commit(transaction: try endTransaction(frame)))
         case .abort: batch.commands.append(.abort(transaction: try endTransaction(frame)))
-        case .disconnect: stagedEnd = "disconnected"
+        case .disconnect: disconnect(batch: &batch)
         case .connect, .stomp:
             throw SessionError(.alreadyConnected, "CONNECT is the first frame of a connection and no other")
         case .connected, .message, .receipt, .error:
@@ -38,7 +38,7 @@ extension Session {
         guard let header = parser.layout.first(.receipt) else { return }
         staged.append("RECEIPT\nreceipt-id:")
         staged.append(UnsafeBufferPointer(rebasing: UnsafeBufferPointer(frame)[header.value]))
-        staged.append("\n\n\0")
+        staged.append("\n\n\0\n")
         if parser.layout.command == .subscribe { stagedHold = true }
     }
 
@@ -74,8 +74,9 @@ extension Session {
         return value
     }
 
-    func isTrue(_ known: KnownHeader, _ frame: Frame) -> Bool {
-        header(known, frame).map { $0.elementsEqual("true".utf8) } ?? false
+    func checkLength(of id: [UInt8], _ known: KnownHeader) throws(SessionError) {
+        if id.count <= settings.idBytes { return }
+        throw SessionError(.badHeader, "\(known.text) may have \(settings.idBytes) bytes, this one has \(id.count)")
     }
 
     /// A header that must be a number, if it is there.
@@ -114,19 +115,31 @@ extension Session {
         }
     }
 
+    /// The same for headers that ask for nothing with another value.
+    func refuse(_ unsupported: [KnownHeader], _ frame: Frame, asking value: String) throws(SessionError) {
+        for known in unsupported where header(known, frame)?.elementsEqual(value.utf8) == true {
+            throw SessionError(
+                .unsupportedHeader, "this broker does not act on \(known.text):\(value) yet; leave it out")
+        }
+    }
+
     // MARK: CONNECT
 
     private mutating func connect(_ frame: Frame) throws(SessionError) {
         let accepted = header(.acceptVersion, frame)
         guard let version = Version.negotiate(acceptVersion: accepted) else {
             throw SessionError(
-                .unsupportedVersion, "this broker speaks 1.0, 1.1 and 1.2; the client accepts \(Self.printable(accepted ?? .init(start: nil, count: 0)))")
+                .unsupportedVersion,
+                "this broker speaks 1.0, 1.1 and 1.2; the client accepts \(Self.printable(accepted ?? .init(start: nil, count: 0)))"
+            )
         }
         try checkHost(frame, version: version)
         var offered = HeartBeat.none
         if version != .v10, let value = header(.heartBeat, frame) {
             guard let parsed = HeartBeat(parsing: value) else {
-                throw SessionError(.badHeartBeat, "heart-beat is two whole numbers of milliseconds with a comma between, as in 10000,10000")
+                throw SessionError(
+                    .badHeartBeat,
+                    "heart-beat is two whole numbers of milliseconds with a comma between, as in 10000,10000")
             }
             offered = parsed
         }
@@ -134,7 +147,9 @@ extension Session {
         parser.version = version
         parser.limits = settings.limits
         login = header(.login, frame).map { Self.printable($0) } ?? ""
-        let ours = HeartBeat(sends: max(settings.heartBeat, settings.heartBeatMinimum), wants: max(settings.heartBeat, settings.heartBeatMinimum))
+        let ours = HeartBeat(
+            sends: max(settings.heartBeat, settings.heartBeatMinimum),
+            wants: max(settings.heartBeat, settings.heartBeatMinimum))
         let answer = settings.heartBeat == 0 ? HeartBeat.none : answering(offered, with: ours)
         heartBeats = answer.intervals(with: offered)
         state = .connected
@@ -154,19 +169,23 @@ extension Session {
         staged.append(decimal: UInt64(settings.limits.bodyBytes))
         staged.append("\nmax-head-bytes:")
         staged.append(decimal: UInt64(settings.limits.headerBytes))
-        staged.append("\n\n\0")
+        staged.append("\n\n\0\n")
     }
 
     /// We can be as quick as the client wishes, down to our minimum, and ask no more often than it offers.
     private func answering(_ peer: HeartBeat, with ours: HeartBeat) -> HeartBeat {
-        func agree(_ wish: UInt64) -> UInt64 { wish == 0 ? ours.sends : max(settings.heartBeatMinimum, min(wish, ours.sends)) }
+        func agree(_ wish: UInt64) -> UInt64 {
+            wish == 0 ? ours.sends : max(settings.heartBeatMinimum, min(wish, ours.sends))
+        }
         return HeartBeat(sends: agree(peer.wants), wants: agree(peer.sends))
     }
 
     private func checkHost(_ frame: Frame, version: Version) throws(SessionError) {
         guard let host = header(.host, frame) else {
             if settings.strictHost, version != .v10 {
-                throw SessionError(.hostMissing, "STOMP 1.1 and 1.2 ask for a host header; this broker insists on it (stomp.strict_host)")
+                throw SessionError(
+                    .hostMissing,
+                    "STOMP 1.1 and 1.2 ask for a host header; this broker insists on it (stomp.strict_host)")
             }
             return
         }
@@ -181,11 +200,14 @@ extension Session {
     private mutating func subscribe(_ frame: Frame, batch: inout CommandBatch) throws(SessionError) {
         try refuse(
             [
-                .selector, .durableSubscriptionName, .activemqSubscriptionName, .streamOffset, .fromSequence, .exclusive,
-                .activemqExclusive,
+                .selector, .durableSubscriptionName, .activemqSubscriptionName, .streamOffset, .fromSequence,
             ], frame)
-        if isTrue(.browser, frame) { throw SessionError(.unsupportedHeader, "browsing by SUBSCRIBE is not there yet; use brokerctl queue browse") }
+        try refuse([.exclusive, .activemqExclusive, .noLocal], frame, asking: "true")
+        if header(.browser, frame)?.elementsEqual("true".utf8) == true {
+            throw SessionError(.unsupportedHeader, "browsing by SUBSCRIBE is not there yet; use brokerctl queue browse")
+        }
         let destination = try required(.destination, frame)
+        if destination.starts(with: "/topic/".utf8) { try refuse([.durable, .persistent], frame, asking: "true") }
         var id = try decoded(.id, frame)
         let isNamed = id != nil
         if id == nil {
@@ -193,30 +215,36 @@ extension Session {
             id = destination
         }
         let mode = try acknowledgeMode(frame)
-        var count = try number(.prefetchCount, frame)
-        if count == nil { count = try number(.activemqPrefetchSize, frame) }
-        if count == nil { count = try creditCount(frame) }
-        var bytes = try number(.prefetchSize, frame)
-        if bytes == nil { bytes = try number(.consumerWindowSize, frame) }
+        let count = try prefetchCount(frame)
+        let bytes = try prefetchBytes(frame)
         let name = id ?? destination
+        try checkLength(of: name, .id)
+        takeOver(destination, batch: &batch)
         if slots[name] != nil {
-            throw SessionError(.subscriptionExists, "the subscription id \"\(Self.printable(name))\" is in use on this connection")
-        }
-        if subscriptions.count >= settings.subscriptions {
             throw SessionError(
-                .tooManySubscriptions, "a connection may have \(settings.subscriptions) subscriptions (limits.subscriptions_per_connection)")
+                .subscriptionExists, "the subscription id \"\(Self.printable(name))\" is in use on this connection")
+        }
+        if slots.count >= settings.subscriptions {
+            throw SessionError(
+                .tooManySubscriptions,
+                "a connection may have \(settings.subscriptions) subscriptions (limits.subscriptions_per_connection)")
         }
         let global = try reach(destination, batch: &batch)
-        let slot = addSlot(name, mode: mode, isNamed: isNamed)
-        let prefetch = UInt32(clamping: max(1, count ?? UInt64(settings.prefetchCount)))
+        let slot = try addSlot(name, mode: mode, isNamed: isNamed)
         batch.commands.append(
             .subscribe(
                 Subscribe(
-                    slot: slot, destination: hold(global, batch: &batch), mode: mode, prefetchCount: prefetch,
-                    prefetchBytes: max(1, bytes ?? settings.prefetchBytes))))
+                    slot: slot, destination: hold(global, batch: &batch), mode: mode,
+                    prefetchCount: min(UInt32(clamping: max(1, count)), settings.prefetchCountMost),
+                    prefetchBytes: min(max(1, bytes), settings.prefetchBytesMost))))
     }
 
-    private mutating func addSlot(_ id: [UInt8], mode: AcknowledgeMode, isNamed: Bool) -> UInt32 {
+    private mutating func addSlot(_ id: [UInt8], mode: AcknowledgeMode, isNamed: Bool) throws(SessionError) -> UInt32 {
+        // A number is never given twice, or an old ACK could hit a new delivery.
+        guard nextSlot < .max else {
+            throw SessionError(
+                .tooManySubscriptions, "this connection has made \(nextSlot - 1) subscriptions; connect again")
+        }
         let slot = nextSlot
         nextSlot += 1
         slots[id] = slot
@@ -228,12 +256,30 @@ extension Session {
         bytes.withUnsafeBufferPointer { batch.hold($0) }
     }
 
+    /// A count of 0 means no wish in RabbitMQ, and one at a time elsewhere.
+    private func prefetchCount(_ frame: Frame) throws(SessionError) -> UInt64 {
+        let standard = UInt64(settings.prefetchCount)
+        if let count = try number(.prefetchCount, frame) { return count == 0 ? standard : count }
+        if let count = try number(.activemqPrefetchSize, frame) { return count }
+        return try creditCount(frame) ?? standard
+    }
+
+    /// In Artemis a window of 0 means one at a time, and -1 no wish.
+    private func prefetchBytes(_ frame: Frame) throws(SessionError) -> UInt64 {
+        if let bytes = try number(.prefetchSize, frame) { return bytes == 0 ? settings.prefetchBytes : bytes }
+        if let window = header(.consumerWindowSize, frame), window.elementsEqual("-1".utf8) {
+            return settings.prefetchBytes
+        }
+        return try number(.consumerWindowSize, frame) ?? settings.prefetchBytes
+    }
+
     /// Apollo's `credit:count[,bytes]`; only the count is looked at.
     private func creditCount(_ frame: Frame) throws(SessionError) -> UInt64? {
         guard let value = header(.credit, frame) else { return nil }
         let count = value.firstIndex(of: UInt8(ascii: ",")).map { UnsafeBufferPointer(rebasing: value[..<$0]) } ?? value
         guard let number = Self.decimal(count) else {
-            throw SessionError(.badHeader, "credit must be a whole number of messages, not \"\(Self.printable(value))\"")
+            throw SessionError(
+                .badHeader, "credit must be a whole number of messages, not \"\(Self.printable(value))\"")
         }
         return number
     }
@@ -243,7 +289,8 @@ extension Session {
         if value.elementsEqual("auto".utf8) { return .auto }
         if value.elementsEqual("client".utf8) { return .cumulative }
         if value.elementsEqual("client-individual".utf8) { return .individual }
-        throw SessionError(.badHeader, "ack must be auto, client or client-individual, not \"\(Self.printable(value))\"")
+        throw SessionError(
+            .badHeader, "ack must be auto, client or client-individual, not \"\(Self.printable(value))\"")
     }
 
     private mutating func unsubscribe(_ frame: Frame, batch: inout CommandBatch) throws(SessionError) {
@@ -255,10 +302,24 @@ extension Session {
         guard let slot = slots.removeValue(forKey: id) else {
             throw SessionError(.noSuchSubscription, "this connection has no subscription \"\(Self.printable(id))\"")
         }
-        subscriptions[slot] = nil
-        if recentSlot == slot { recent = nil }
+        ended.append(slot)
+        retire(id, slot)
         for (name, replySlot) in replySlots where replySlot == slot { replySlots[name] = nil }
         batch.commands.append(.unsubscribe(slot: slot))
+    }
+
+    private mutating func retire(_ id: [UInt8], _ slot: UInt32) {
+        if version == .v12 { return }
+        if retired.count >= settings.subscriptions { retired.removeAll() }
+        retired[id] = slot
+    }
+
+    /// Nothing more is given to subscriptions that would lose it.
+    private mutating func disconnect(batch: inout CommandBatch) {
+        stagedEnd = "disconnected"
+        for slot in slots.values.sorted() where subscriptions[slot]?.mode == .auto {
+            batch.commands.append(.unsubscribe(slot: slot))
+        }
     }
 
     // MARK: Reply channels
@@ -269,20 +330,23 @@ extension Session {
     /// only and stands for a channel with a name that nobody can guess. Makes it on SUBSCRIBE.
     private mutating func reach(_ destination: [UInt8], batch: inout CommandBatch) throws(SessionError) -> [UInt8] {
         guard destination.starts(with: Self.temporaryPrefix.utf8) else { return destination }
-        if let slot = replySlots.removeValue(forKey: destination) {
-            // An explicit SUBSCRIBE takes over from the one that a reply-to made.
-            slots[destination] = nil
-            subscriptions[slot] = nil
-            recent = nil
-            batch.commands.append(.unsubscribe(slot: slot))
-        }
         return try temporary(destination, batch: &batch)
+    }
+
+    /// An explicit SUBSCRIBE takes over from the one that a `reply-to` made, be it under the same id.
+    private mutating func takeOver(_ destination: [UInt8], batch: inout CommandBatch) {
+        guard let slot = replySlots.removeValue(forKey: destination) else { return }
+        slots[destination] = nil
+        ended.append(slot)
+        batch.commands.append(.unsubscribe(slot: slot))
     }
 
     /// The global name of a reply channel of this connection; made if it is not there.
     mutating func temporary(_ name: [UInt8], batch: inout CommandBatch) throws(SessionError) -> [UInt8] {
         if let known = temporaries[name] { return known }
-        if name.count == Self.temporaryPrefix.utf8.count { throw SessionError(.badHeader, "/temp-queue/ needs a name behind it") }
+        if name.count == Self.temporaryPrefix.utf8.count {
+            throw SessionError(.badHeader, "/temp-queue/ needs a name behind it")
+        }
         if temporaries.count >= settings.temporaries {
             throw SessionError(.tooManyTemporaries, "a connection may have \(settings.temporaries) temporary queues")
         }
@@ -299,12 +363,13 @@ extension Session {
         if let known = temporaries[name] { return known }
         let global = try temporary(name, batch: &batch)
         if slots[name] != nil { return global }
-        let slot = addSlot(name, mode: .auto, isNamed: true)
+        let slot = try addSlot(name, mode: .auto, isNamed: true)
         replySlots[name] = slot
         batch.commands.append(
             .subscribe(
                 Subscribe(
-                    slot: slot, destination: hold(global, batch: &batch), mode: .auto, prefetchCount: settings.prefetchCount,
+                    slot: slot, destination: hold(global, batch: &batch), mode: .auto,
+                    prefetchCount: settings.prefetchCount,
                     prefetchBytes: settings.prefetchBytes)))
         return global
     }
@@ -313,16 +378,20 @@ extension Session {
 
     private mutating func begin(_ frame: Frame, batch: inout CommandBatch) throws(SessionError) {
         let name = try required(.transaction, frame)
+        try checkLength(of: name, .transaction)
         if transactions[name] != nil {
-            throw SessionError(.transactionExists, "the transaction \"\(Self.printable(name))\" is open on this connection")
+            throw SessionError(
+                .transactionExists, "the transaction \"\(Self.printable(name))\" is open on this connection")
         }
         if transactions.count >= settings.transactions {
             throw SessionError(
-                .tooManyTransactions, "a connection may have \(settings.transactions) open transactions (limits.transactions_per_connection)")
+                .tooManyTransactions,
+                "a connection may have \(settings.transactions) open transactions (limits.transactions_per_connection)")
         }
-        transactions[name] = nextTransaction
-        batch.commands.append(.begin(transaction: nextTransaction))
-        nextTransaction += 1
+        // Numbers of ended transactions may be used again; 0 means none.
+        repeat { lastTransaction &+= 1 } while lastTransaction == 0 || transactions.values.contains(lastTransaction)
+        transactions[name] = lastTransaction
+        batch.commands.append(.begin(transaction: lastTransaction))
     }
 
     private mutating func endTransaction(_ frame: Frame) throws(SessionError) -> UInt32 {
@@ -347,12 +416,18 @@ extension Session {
     // MARK: ACK and NACK
 
     private mutating func settle(_ frame: Frame, accept: Bool, batch: inout CommandBatch) throws(SessionError) {
-        if !accept, version == .v10 { throw SessionError(.nackNotInVersion, "a 1.0 client can only leave a message unacknowledged") }
-        if !accept { try refuse([.delay], frame) }
+        if !accept, version == .v10 {
+            throw SessionError(.nackNotInVersion, "a 1.0 client can only leave a message unacknowledged")
+        }
+        if !accept {
+            try refuse([.delay], frame)
+            try refuse([.requeue], frame, asking: "false")
+        }
         let transaction = try self.transaction(frame)
         if version == .v12 {
             guard let id = header(.id, frame) else {
-                throw SessionError(.headerMissing, "\(parser.layout.command.text) needs the header id: the ack header of the MESSAGE")
+                throw SessionError(
+                    .headerMissing, "\(parser.layout.command.text) needs the header id: the ack header of the MESSAGE")
             }
             let (slot, tag) = try deliveryID(id)
             batch.commands.append(
@@ -366,7 +441,8 @@ extension Session {
         }
         let slot = try messageSlot(frame)
         guard let (queue, sequence) = parse(messageID: message) else {
-            throw SessionError(Refusal(.unknownDelivery, "\"\(Self.printable(message))\" is not a message id of this broker"))
+            throw SessionError(
+                Refusal(.unknownDelivery, "\"\(Self.printable(message))\" is not a message id of this broker"))
         }
         batch.commands.append(
             .settleMessage(slot: slot, queue: queue, sequence: sequence, accept: accept, transaction: transaction))
@@ -380,17 +456,20 @@ extension Session {
         guard dash < id.count, let slot = Self.decimal(UnsafeBufferPointer(rebasing: id[..<dash])), slot <= UInt32.max,
             let tag = Self.decimal(UnsafeBufferPointer(rebasing: id[(dash + 1)...]))
         else {
-            throw SessionError(Refusal(.unknownDelivery, "\"\(Self.printable(id))\" is not the ack header of a message sent here"))
+            throw SessionError(
+                Refusal(.unknownDelivery, "\"\(Self.printable(id))\" is not the ack header of a message sent here"))
         }
         return (UInt32(slot), tag)
     }
 
+    /// The subscription that an ACK of 1.0 or 1.1 is about, one that has ended too: such an ACK is late, not
+    /// wrong. 0 stands for any.
     private func messageSlot(_ frame: Frame) throws(SessionError) -> UInt32 {
         guard let id = try decoded(.subscription, frame) else {
             if version == .v10 { return 0 }
             throw SessionError(.headerMissing, "\(parser.layout.command.text) needs the header subscription")
         }
-        if let slot = slots[id] { return slot }
+        if let slot = slots[id] ?? retired[id] { return slot }
         throw SessionError(.noSuchSubscription, "this connection has no subscription \"\(Self.printable(id))\"")
     }
 

@@ -17,8 +17,11 @@ extension Session {
         stageReceipt(frame)
         sends &+= 1
         let name = UnsafeBufferPointer(rebasing: UnsafeBufferPointer(frame)[destination.value])
-        if version != .v10, parser.layout.isPlain, parser.layout.contentLength != nil, replyTo == nil, !destination.hasEscape,
-            name.first != UInt8(ascii: "/") || !name.starts(with: Self.temporaryPrefix.utf8)
+        // A blank line that is CRLF must not be stored: 1.1 and 1.0 know LF only.
+        let hasPlainBlankLine = parser.layout.body.lowerBound == parser.layout.headersEnd + 1
+        if version != .v10, parser.layout.isPlain, hasPlainBlankLine, parser.layout.contentLength != nil,
+            replyTo == nil,
+            !destination.hasEscape, !Self.isTemporary(name)
         {
             sendInPlace(frame, flags: flags, transaction: transaction, batch: &batch)
         } else {
@@ -26,9 +29,16 @@ extension Session {
         }
     }
 
+    @inline(__always)
     private func isFalse(_ known: KnownHeader, _ frame: Frame) -> Bool {
-        guard let value = header(known, frame) else { return false }
+        guard let value = header(known, frame), value.count == 5 else { return false }
         return value.elementsEqual("false".utf8)
+    }
+
+    /// Whether a destination is a name of this connection only. Looks at one byte of most others.
+    @inline(__always)
+    private static func isTemporary(_ name: UnsafeBufferPointer<UInt8>) -> Bool {
+        name.count > 2 && name[2] == UInt8(ascii: "e") && name.starts(with: temporaryPrefix.utf8)
     }
 
     @inline(__always)
@@ -109,7 +119,10 @@ extension Session {
         if name.starts(with: Self.temporaryPrefix.utf8) {
             guard let global = temporaries[name] else {
                 throw SessionError(
-                    Refusal(.noSuchTemporary, "this connection has no \(Self.printable(name)); subscribe to it first, or send to the reply-to of a message"))
+                    Refusal(
+                        .noSuchTemporary,
+                        "this connection has no \(Self.printable(name)); subscribe to it first, or send to the reply-to of a message"
+                    ))
             }
             target = global
         }

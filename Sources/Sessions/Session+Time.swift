@@ -18,8 +18,8 @@ extension Session {
         var next: Instant?
         func consider(_ instant: Instant) { next = next.map { min($0, instant) } ?? instant }
         if heartBeats.outgoing > 0 { consider(lastSent.adding(milliseconds: max(1, heartBeats.outgoing / 2))) }
-        if heartBeats.incoming > 0 { consider(lastReceived.adding(milliseconds: patience)) }
-        if let partialSince { consider(partialSince.adding(milliseconds: settings.frameMilliseconds)) }
+        if heartBeats.incoming > 0 { consider(max(lastReceived, excused).adding(milliseconds: patience)) }
+        if let partialSince { consider(max(partialSince, excused).adding(milliseconds: settings.frameMilliseconds)) }
         return next
     }
 
@@ -39,20 +39,30 @@ extension Session {
             return .end(SessionError(.loginTimeout, "no CONNECT frame came within \(settings.loginMilliseconds) ms"))
         }
         if state == .ending { return .nothing }
-        if isReading, heartBeats.incoming > 0, now >= lastReceived.adding(milliseconds: patience) {
+        // Silence while we did not read, or before we had time to read on, starts anew.
+        if !isReading || !wasReading { excused = now }
+        wasReading = isReading
+        if isReading, heartBeats.incoming > 0, now >= max(lastReceived, excused).adding(milliseconds: patience) {
             return .end(
                 SessionError(
                     .heartBeatTimeout,
-                    "nothing came for \(now.milliseconds(since: lastReceived)) ms; agreed was one sign of life each \(heartBeats.incoming) ms"))
+                    "nothing came for \(now.milliseconds(since: lastReceived)) ms; agreed was one sign of life each \(heartBeats.incoming) ms"
+                ))
         }
-        if isReading, let since = partialSince, now >= since.adding(milliseconds: settings.frameMilliseconds) {
+        if isReading, let since = partialSince,
+            now >= max(since, excused).adding(milliseconds: settings.frameMilliseconds)
+        {
             if received &- partialBytes < UInt64(settings.frameProgressBytes) {
-                return .end(SessionError(.frameTimeout, "a frame was begun and not finished within \(settings.frameMilliseconds) ms"))
+                return .end(
+                    SessionError(
+                        .frameTimeout, "a frame was begun and not finished within \(settings.frameMilliseconds) ms"))
             }
             partialSince = now
             partialBytes = received
         }
-        if heartBeats.outgoing > 0, now >= lastSent.adding(milliseconds: max(1, heartBeats.outgoing / 2)) { return .beat }
+        if heartBeats.outgoing > 0, now >= lastSent.adding(milliseconds: max(1, heartBeats.outgoing / 2)) {
+            return .beat
+        }
         return .nothing
     }
 }

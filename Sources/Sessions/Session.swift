@@ -27,10 +27,15 @@ public struct Session: ~Copyable {
     public internal(set) var endCode: String?
     /// The session ends because of the client's mistake; the sentence for the log.
     public internal(set) var failure: SessionError?
+    /// The rest of the bytes begins with a frame that must be in a batch of its own: after `commit` and
+    /// the deliveries of this batch, `receive` is to be called again.
+    public internal(set) var hasMore = false
     /// SEND frames taken.
     public internal(set) var sends: UInt64 = 0
     public internal(set) var heartBeats = HeartBeat.Intervals(outgoing: 0, incoming: 0)
 
+    /// The last batch that holds anything of this session.
+    var lastBatch: UInt64 = 0
     var answers = Answers()
     /// Answers of the frames being taken, until the core has had its say.
     var staged = Buffer()
@@ -39,14 +44,20 @@ public struct Session: ~Copyable {
     var stagedErrorReceipt: [UInt8]?
     var stagedEnd: String?
 
+    /// Subscriptions by the client's id for them.
     var slots: [[UInt8]: UInt32] = [:]
+    /// All that may still be written to: those of `slots`, and until `commit` those of `ended`.
     var subscriptions: [UInt32: SessionSubscription] = [:]
+    /// Ended by a frame of this batch. What the core had given them before is still to be written.
+    var ended: [UInt32] = []
+    /// Slots that ids stood for before UNSUBSCRIBE, for the late ACKs of 1.0 and 1.1, which name no slot.
+    var retired: [[UInt8]: UInt32] = [:]
     var nextSlot: UInt32 = 1
     var recentSlot: UInt32 = 0
     var recent: SessionSubscription?
 
     var transactions: [[UInt8]: UInt32] = [:]
-    var nextTransaction: UInt32 = 1
+    var lastTransaction: UInt32 = 0
 
     var memos: [[UInt8]: Int32] = [:]
     var recentDestination: [UInt8] = []
@@ -61,6 +72,9 @@ public struct Session: ~Copyable {
     let opened: Instant
     var partialSince: Instant?
     var partialBytes: UInt64 = 0
+    /// When `due` last found that we were not reading: the client's silence before it was our doing.
+    var excused = Instant(nanoseconds: 0)
+    var wasReading = true
 
     public init(settings: SessionSettings, token: String, now: Instant) {
         self.settings = settings
@@ -73,7 +87,7 @@ public struct Session: ~Copyable {
     public var isEnding: Bool { state == .ending }
     /// All that was owed has been handed over: the connection can be finished.
     public var isOver: Bool { state == .ending && answers.isEmpty }
-    public var subscriptionCount: Int { subscriptions.count }
+    public var subscriptionCount: Int { slots.count }
     /// Bytes that wait for the disk.
     public var owedBytes: Int { answers.count }
 
@@ -86,17 +100,23 @@ public struct Session: ~Copyable {
 
     /// Takes all whole frames at the start of `bytes`, which may be rewritten in place. Adds what they
     /// ask to `batch` (whose commands point into `bytes`) and returns how many bytes are done with.
-    /// `received` counts all bytes that ever came. `commit` must follow before anything else is called.
+    /// `received` counts all bytes that ever came. `commit` must follow. Before it, deliveries that the core
+    /// made before this batch must be written, since some of these frames may end their subscription.
     public mutating func receive(
         _ bytes: UnsafeMutableBufferPointer<UInt8>, received: UInt64, now: Instant, batch: inout CommandBatch
     ) -> Int {
         guard let base = bytes.baseAddress else { return 0 }
         var used = 0
+        hasMore = false
         while used < bytes.count, state != .ending, stagedError == nil, stagedEnd == nil {
             let rest = UnsafeMutableBufferPointer(start: base + used, count: bytes.count - used)
             do throws(FrameError) {
                 let step = try parser.next(in: UnsafeBufferPointer(rest))
                 if step == .incomplete { break }
+                if step == .frame, endsSubscriptions, !batch.isEmpty {
+                    hasMore = true
+                    return used
+                }
                 used += parser.consumed
                 if step == .heartBeat { continue }
             } catch {
@@ -119,10 +139,31 @@ public struct Session: ~Copyable {
         return used
     }
 
+    /// What the frames before gave to an `ack:auto` subscription counts as taken, so that it must be written
+    /// before a frame that ends the subscription is answered. The parser finds the frame again.
+    private var endsSubscriptions: Bool {
+        state == .connected && (parser.layout.command == .unsubscribe || parser.layout.command == .disconnect)
+    }
+
     /// So that the ERROR can name the receipt of the frame that broke a rule.
     private func receiptOfBrokenFrame(_ bytes: UnsafeMutableBufferPointer<UInt8>) -> [UInt8]? {
         guard let header = parser.layout.first(.receipt), Int(header.valueEnd) <= bytes.count else { return nil }
-        return Array(UnsafeBufferPointer(rebasing: bytes[header.value]))
+        let value = UnsafeBufferPointer(rebasing: UnsafeBufferPointer(bytes)[header.value])
+        return canGoBack(value, hasEscape: header.hasEscape) ? Array(value) : nil
+    }
+
+    /// What may be wrong with the frame is its receipt: then repeating it would make the ERROR broken too.
+    private func canGoBack(_ value: UnsafeBufferPointer<UInt8>, hasEscape: Bool) -> Bool {
+        if version > .v10, String(validating: value, as: UTF8.self) == nil { return false }
+        if version == .v12, value.contains(UInt8(ascii: "\r")) { return false }
+        if !hasEscape { return true }
+        var plain = Buffer()
+        do throws(FrameError) {
+            try HeaderText.unescape(value, version: version, into: &plain)
+            return true
+        } catch {
+            return false
+        }
     }
 
     private mutating func take(_ frame: UnsafeMutableBufferPointer<UInt8>, batch: inout CommandBatch) {
@@ -146,8 +187,9 @@ public struct Session: ~Copyable {
 
     // MARK: Out
 
-    /// The core has done the first `done` commands of the batch; `refusal` says why not the next. What
-    /// was staged may leave when `required` is durable; `durable` is now.
+    /// The core has done the first `done` commands of the batch; `refusal` says why not the next. What was
+    /// staged may leave when `required` is durable, and all that this session did before: a RECEIPT speaks
+    /// for the frames before its own too (STOMP 1.2, RECEIPT). `durable` is now.
     public mutating func commit(
         done: Int, refusal: Refusal?, batch: borrowing CommandBatch, required: UInt64, durable: UInt64,
         into out: inout Buffer
@@ -160,18 +202,24 @@ public struct Session: ~Copyable {
             stagedEnd = nil
         }
         if let error = stagedError {
-            writeError(error, receipt: stagedErrorReceipt)
+            if error.isWorthAFrame { writeError(error, receipt: stagedErrorReceipt) }
             failure = error
             stagedEnd = error.code
         }
+        lastBatch = max(lastBatch, required)
         if !staged.isEmpty {
             answers.add(
-                staged.readable, after: required, durable: durable, holdDeliveries: stagedHold, into: &out)
+                staged.readable, after: lastBatch, durable: durable, holdDeliveries: stagedHold, into: &out)
             staged.clear()
         }
         if let stagedEnd {
             state = .ending
             endCode = stagedEnd
+        }
+        for slot in ended { subscriptions[slot] = nil }
+        if !ended.isEmpty {
+            ended.removeAll(keepingCapacity: true)
+            recent = nil
         }
         stagedHold = false
         stagedError = nil
@@ -199,7 +247,9 @@ public struct Session: ~Copyable {
     /// Ends the conversation from our side: an ERROR behind what is owed already, then nothing more.
     public mutating func end(_ error: SessionError, durable: UInt64, into out: inout Buffer) {
         guard state != .ending else { return }
-        if state == .connected || parser.layout.end > 0 || error.code != "login-timeout" { writeError(error, receipt: nil) }
+        if state == .connected || parser.layout.end > 0 || error.code != "login-timeout" {
+            writeError(error, receipt: nil)
+        }
         failure = error
         answers.add(staged.readable, after: 0, durable: durable, holdDeliveries: false, into: &out)
         staged.clear()
@@ -220,7 +270,7 @@ public struct Session: ~Copyable {
         staged.append(decimal: UInt64(body.count))
         staged.append("\n\n")
         staged.append(body)
-        staged.append(0)
+        staged.append("\0\n")
     }
 }
 

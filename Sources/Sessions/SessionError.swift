@@ -25,7 +25,6 @@ public struct SessionError: Error, Equatable, Sendable {
         case loginTimeout
         case frameTimeout
         case heartBeatTimeout
-        case tooManyConnections
         case shuttingDown
 
         public var message: String {
@@ -50,7 +49,6 @@ public struct SessionError: Error, Equatable, Sendable {
             case .loginTimeout: "login timed out"
             case .frameTimeout: "frame timed out"
             case .heartBeatTimeout: "heart-beat missed"
-            case .tooManyConnections: "too many connections"
             case .shuttingDown: "server shutting down"
             }
         }
@@ -62,6 +60,8 @@ public struct SessionError: Error, Equatable, Sendable {
     public var detail: String
     /// Kebab-case, for the log line of the connection's end.
     public var code: String
+    /// False if the peer does not speak STOMP: an ERROR frame would only confuse it.
+    public var isWorthAFrame = true
 
     public init(_ kind: Kind, _ detail: String) {
         message = kind.message
@@ -78,7 +78,8 @@ public struct SessionError: Error, Equatable, Sendable {
     public init(_ error: FrameError) {
         message = error.message
         detail = error.detail
-        code = "bad-frame"
+        code = error.isNotSTOMP ? "not-stomp" : "bad-frame"
+        isWorthAFrame = !error.isNotSTOMP
     }
 
     static func kebab(_ name: String) -> String {

@@ -11,6 +11,11 @@ public struct SessionSettings: Sendable {
     public var memos = 1024
     public var prefetchCount: UInt32 = 1000
     public var prefetchBytes: UInt64 = 1 << 20
+    /// The most that a client may ask for: what it holds unacknowledged is kept in memory. As in AMQP.
+    public var prefetchCountMost: UInt32 = 65_535
+    public var prefetchBytesMost: UInt64 = 1 << 30
+    /// Longest id of a subscription or transaction, in bytes: each is kept as long as it is in use.
+    public var idBytes = 1024
     /// What we offer to send and want to receive, in milliseconds; 0 for never.
     public var heartBeat: UInt64 = 10_000
     /// Shortest interval that we agree to, in milliseconds.

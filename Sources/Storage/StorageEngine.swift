@@ -49,7 +49,19 @@ public enum StorageRoom: Sendable, Equatable {
 public struct StorageFailure: Error, Sendable, CustomStringConvertible {
     /// One sentence: what failed, on which file, with the system's error.
     public let description: String
-    public init(_ description: String) { self.description = description }
+    public let kind: Kind
+
+    public enum Kind: Sendable {
+        /// The disk failed, or what is on it cannot be used as it is.
+        case failed
+        /// Another process has the data, or we may not touch it. Nothing is wrong with it.
+        case unavailable
+    }
+
+    public init(_ description: String, _ kind: Kind = .failed) {
+        self.description = description
+        self.kind = kind
+    }
 }
 
 public struct PageRequest: Sendable {
@@ -115,7 +127,10 @@ public struct Recovery: Sendable {
         /// Delivery counts above 0 of live messages.
         public var attempts: [UInt64: UInt32]
 
-        public init(id: QueueID, name: [UInt8], head: UInt64, next: UInt64, messages: UInt64, bytes: UInt64, attempts: [UInt64: UInt32]) {
+        public init(
+            id: QueueID, name: [UInt8], head: UInt64, next: UInt64, messages: UInt64, bytes: UInt64,
+            attempts: [UInt64: UInt32]
+        ) {
             self.id = id
             self.name = name
             self.head = head

@@ -52,8 +52,10 @@ struct Consumer: ~Copyable {
     }
 
     private mutating func work(_ link: Link, _ schedule: Schedule) throws {
+        var isFresh = true  // messages may have come right behind the RECEIPT of SUBSCRIBE
         while !run.isOver.load(ordering: .relaxed) {
-            guard try link.receive() else { continue }
+            guard try isFresh || link.receive() else { continue }
+            isFresh = false
             try take(link, schedule)
             try link.send(&acks)
             run.noteReceived(outcome.total - outcome.seen.duplicates, byConsumer: index)

@@ -29,33 +29,37 @@ final class Link {
 
     /// Takes every whole frame out of what was received. ERROR is thrown.
     func takeFrames(_ body: (ServerFrame) throws -> Void) throws {
-        while true {
-            let bytes = UnsafeRawBufferPointer(inbox.readable)
-            let eols = bytes.prefix { $0 == 0x0A || $0 == 0x0D }.count
-            if eols > 0 {
-                inbox.consume(eols)
-                continue
-            }
-            guard let frame = ServerFrame.scan(bytes) else { return }
-            switch frame.kind {
-            case .error: throw Failure("the broker said ERROR: \(Link.printable(bytes, most: min(frame.count, 400)))")
-            case .unknown: throw Failure("unknown frame: \(Link.printable(bytes, most: min(frame.count, 80)))")
-            default: try body(frame)
-            }
-            inbox.consume(frame.count)
-        }
+        while try takeFrame(body) {}
     }
 
-    /// Waits for a frame of this kind; others are passed over.
+    /// Waits for a frame of this kind and takes no more than it; others in front of it are passed over.
     func waitFor(_ kind: ServerFrame.Kind) throws {
         let until = Instant.now.adding(milliseconds: UInt64(Link.answerSeconds * 1000))
         var came = false
         while true {
-            try takeFrames { if $0.kind == kind { came = true } }
+            while try !came && takeFrame({ came = $0.kind == kind }) {}
             if came { return }
             guard Instant.now < until else { throw Failure("no answer from the broker within 20 s") }
             _ = try receive()
         }
+    }
+
+    /// False when no whole frame is there.
+    private func takeFrame(_ body: (ServerFrame) throws -> Void) throws -> Bool {
+        var bytes = UnsafeRawBufferPointer(inbox.readable)
+        let eols = bytes.prefix { $0 == 0x0A || $0 == 0x0D }.count
+        if eols > 0 {
+            inbox.consume(eols)
+            bytes = UnsafeRawBufferPointer(inbox.readable)
+        }
+        guard let frame = ServerFrame.scan(bytes) else { return false }
+        switch frame.kind {
+        case .error: throw Failure("the broker said ERROR: \(Link.printable(bytes, most: min(frame.count, 400)))")
+        case .unknown: throw Failure("unknown frame: \(Link.printable(bytes, most: min(frame.count, 80)))")
+        default: try body(frame)
+        }
+        inbox.consume(frame.count)
+        return true
     }
 
     func subscribe(to destination: String, ack: String, headers: [Options.HeaderLine]) throws {
@@ -149,7 +153,8 @@ final class Link {
         var reason = ECONNREFUSED
         var next = list
         while let entry = next?.pointee {
-            let descriptor = socket(entry.ai_family, entry.ai_socktype | Int32(SOCK_CLOEXEC.rawValue), entry.ai_protocol)
+            let kind = entry.ai_socktype | Int32(SOCK_CLOEXEC.rawValue)
+            let descriptor = socket(entry.ai_family, kind, entry.ai_protocol)
             if descriptor >= 0 {
                 if Glibc.connect(descriptor, entry.ai_addr, entry.ai_addrlen) == 0 { return descriptor }
                 reason = errno

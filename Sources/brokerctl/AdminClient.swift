@@ -80,7 +80,7 @@ struct AdminClient {
         do throws(HTTPError) {
             return try parser.next(in: UnsafeBufferPointer(input.readable).span, ended: ended)
         } catch {
-            throw .broken(error.message)
+            throw .broken("what answers there is not the admin interface of a broker (\(error.message))")
         }
     }
 

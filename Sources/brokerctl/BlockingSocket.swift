@@ -1,5 +1,5 @@
 import Base
-import Foundation
+import Glibc
 import Net
 
 extension SocketAddress {
@@ -41,7 +41,7 @@ final class BlockingSocket {
         var rest = UnsafeRawBufferPointer(bytes)
         while !rest.isEmpty {
             let flags = Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT)
-            let count = Foundation.send(descriptor, rest.baseAddress, rest.count, flags)
+            let count = Glibc.send(descriptor, rest.baseAddress, rest.count, flags)
             if count > 0 {
                 rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(count))
             } else if errno == EAGAIN {
@@ -138,7 +138,7 @@ final class BlockingSocket {
         guard descriptor >= 0 else { throw .cannotConnect(systemError(errno)) }
         do throws(Failure) {
             let result = target.bytes.withUnsafeBytes { bytes in
-                Foundation.connect(
+                Glibc.connect(
                     descriptor, bytes.assumingMemoryBound(to: sockaddr.self).baseAddress, socklen_t(bytes.count))
             }
             if result != 0 {

@@ -8,7 +8,7 @@ enum ClientVerbs {
         repeat {
             let page = try client.ask(
                 API.TopicList.self, "GET", "/v1/topics",
-                query: [("limit", "1000"), ("name", call.value("--name")), ("after", all.next)])
+                query: [("limit", largestPage), ("name", call.value("--name")), ("after", all.next)])
             all.topics += page.topics
             (all.total, all.next) = (page.total, page.next)
         } while all.next != nil
@@ -32,7 +32,7 @@ enum ClientVerbs {
         repeat {
             let page = try client.ask(
                 API.ConnectionList.self, "GET", "/v1/connections",
-                query: [("limit", "1000"), ("name", call.value("--peer")), ("after", all.next)])
+                query: [("limit", largestPage), ("name", call.value("--peer")), ("after", all.next)])
             all.connections += page.connections
             (all.total, all.next) = (page.total, page.next)
         } while all.next != nil
@@ -68,7 +68,7 @@ enum ClientVerbs {
             let page = try client.ask(
                 API.SubscriptionList.self, "GET", "/v1/subscriptions",
                 query: [
-                    ("limit", "1000"), ("name", call.value("--destination")), ("after", all.next),
+                    ("limit", largestPage), ("name", call.value("--destination")), ("after", all.next),
                     ("connection", id.map { String($0) }),
                 ])
             all.subscriptions += page.subscriptions

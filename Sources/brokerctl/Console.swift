@@ -1,4 +1,5 @@
-import Foundation
+import FoundationEssentials
+import Glibc
 
 /// Where brokerctl reads and writes. Tests give one that keeps what was written.
 struct Console {
@@ -52,7 +53,7 @@ struct Console {
     private static func writeAll(_ bytes: [UInt8], to descriptor: Int32) throws(CtlFailure) {
         var rest = bytes[...]
         while !rest.isEmpty {
-            let count = rest.withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress, $0.count) }
+            let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
             if count > 0 {
                 rest = rest.dropFirst(count)
             } else if errno != EINTR {
@@ -67,7 +68,7 @@ struct Console {
         var bytes: [UInt8] = []
         var room = [UInt8](repeating: 0, count: 64 << 10)
         while true {
-            let count = Foundation.read(descriptor, &room, room.count)
+            let count = Glibc.read(descriptor, &room, room.count)
             if count == 0 { return bytes }
             if count > 0 {
                 bytes += room[..<count]

@@ -1,5 +1,5 @@
 import DaemonKit
-import Foundation
+import FoundationEssentials
 import STOMP
 
 /// How `consume` shows messages.

@@ -1,5 +1,8 @@
 import DaemonKit
 
+/// Rows asked for at once by verbs that list everything.
+let largestPage = String(ListQuery.limits.upperBound)
+
 /// Verbs about queues.
 enum QueueVerbs {
     private static func path(_ name: String, _ rest: String = "") -> String {
@@ -12,7 +15,7 @@ enum QueueVerbs {
         repeat {
             let page = try client.ask(
                 API.QueueList.self, "GET", "/v1/queues",
-                query: [("limit", "1000"), ("name", call.value("--name")), ("after", all.next)])
+                query: [("limit", largestPage), ("name", call.value("--name")), ("after", all.next)])
             all.queues += page.queues
             (all.total, all.next) = (page.total, page.next)
         } while all.next != nil

@@ -14,12 +14,15 @@ import Testing
         let request = talk.connect()
         #expect(talk.dials == [0])
         talk.open(passcode: "a:b\\c")
-        #expect(talk.sent == [
-            Frame(.connect, [
-                "accept-version": "1.0,1.1,1.2", "host": "/", "login": "guest", "passcode": "a:b\\c",
-                "heart-beat": "1000,2000",
+        #expect(
+            talk.sent == [
+                Frame(
+                    .connect,
+                    [
+                        "accept-version": "1.0,1.1,1.2", "host": "/", "login": "guest", "passcode": "a:b\\c",
+                        "heart-beat": "1000,2000",
+                    ])
             ])
-        ])
         #expect(talk.outcomes[request] == nil)
         talk.broker(.connected, ["version": "1.1", "server": "brokerd/1"])
         #expect(talk.outcomes[request] == .success(.done))

@@ -9,12 +9,15 @@ import Testing
         var talk = Talk.ready()
         let send = talk.send("hello", headers: ["priority-hint": "3"])
         #expect(talk.outcomes[send] == nil)
-        #expect(talk.sent == [
-            Frame(.send, [
-                "destination": "/queue/a", "persistent": "true", "priority-hint": "3", "content-length": "5",
-                "receipt": "\(send.number)", "dedup-id": "me-\(send.number)",
-            ], text: "hello")
-        ])
+        #expect(
+            talk.sent == [
+                Frame(
+                    .send,
+                    [
+                        "destination": "/queue/a", "persistent": "true", "priority-hint": "3", "content-length": "5",
+                        "receipt": "\(send.number)", "dedup-id": "me-\(send.number)",
+                    ], text: "hello")
+            ])
         talk.receipt(send)
         #expect(talk.outcomes[send] == .success(.done))
     }

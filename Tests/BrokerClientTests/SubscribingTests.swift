@@ -9,12 +9,15 @@ import Testing
         var talk = Talk.ready()
         let (id, request) = talk.subscribe(prefetch: 7)
         #expect(talk.outcomes[request] == nil)
-        #expect(talk.sent == [
-            Frame(.subscribe, [
-                "destination": "/queue/a", "id": "\(id.number)", "ack": "client-individual",
-                "prefetch-count": "7", "receipt": "\(request.number)",
+        #expect(
+            talk.sent == [
+                Frame(
+                    .subscribe,
+                    [
+                        "destination": "/queue/a", "id": "\(id.number)", "ack": "client-individual",
+                        "prefetch-count": "7", "receipt": "\(request.number)",
+                    ])
             ])
-        ])
         talk.receipt(request)
         #expect(talk.outcomes[request] == .success(.done))
     }

@@ -110,7 +110,8 @@ struct Talk {
     // MARK: The program
 
     mutating func send(
-        _ text: String, _ confirmation: BrokerClient.Confirmation = .receipt, headers: Headers = [:], within: UInt64 = 30_000
+        _ text: String, _ confirmation: BrokerClient.Confirmation = .receipt, headers: Headers = [:],
+        within: UInt64 = 30_000
     ) -> RequestID {
         let id = request()
         let frame = Frame.send(Array(text.utf8), to: "/queue/a", headers: headers, persistent: true)

@@ -37,7 +37,10 @@ class Client(threading.Thread):
             pass  # the broker was killed: what it owed us stays undecided
         except wire.Timeout as problem:
             self.ledger.violation(f"{type(self).__name__}: no answer: {problem}")
-        except (wire.ErrorFrame, AssertionError) as problem:
+        except wire.ErrorFrame as problem:
+            if not (self.ledger.is_stopping and "shutting down" in problem.frame.headers.get("message", "")):
+                self.ledger.violation(f"{type(self).__name__}: {problem}")
+        except AssertionError as problem:
             self.ledger.violation(f"{type(self).__name__}: {problem}")
         finally:
             if self.connection:

@@ -48,11 +48,13 @@ class Cycle:
         time.sleep(self.random.uniform(0.05, 1.2))  # the moment of the kill: any is as good as any other
         self.end(clients, ending)
         self.ledger.life += 1
+        self.ledger.is_stopping = False
         took = self.restart()
         self.look()
         return took
 
     def end(self, clients, ending):
+        self.ledger.is_stopping = ending == signal.SIGTERM
         status = self.broker.kill(ending)
         for client in clients:
             client.stop.set()

@@ -51,6 +51,7 @@ class Ledger:
         self.in_queue = {}  # queue: messages that are there or may be
         self.open_transactions = []
         self.life = 0  # of the broker: counts its starts
+        self.is_stopping = False  # it was asked to stop, so that it may say so
         self.violations = []
         self.counts = dict(receipted=0, acknowledged=0, transactions=0, delivered=0, redelivered=0)
 

@@ -41,6 +41,11 @@ final class ScriptedBroker: Sendable {
             let count = recv(client, input.room.baseAddress, input.room.count, 0)
             guard count > 0 else { return }
             input.written(count)
+            if input.readable.starts(with: Array("GET ".utf8)) {
+                let refusal = Frame(.error, ["message": "this is STOMP, not HTTP"]).encoded(version: .v12)
+                _ = send(client, refusal, refusal.count, Int32(MSG_NOSIGNAL))
+                return
+            }
             while !input.isEmpty, let step = try? parser.next(in: UnsafeBufferPointer(input.readable)),
                 step != .incomplete
             {

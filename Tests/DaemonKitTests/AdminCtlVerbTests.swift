@@ -57,7 +57,7 @@ struct CtlRun: Sendable {
 
     @Test func aListIsWholeHoweverManyPagesItTakes() async throws {
         server.backend.world.withLock { world in
-            world.queues = (0..<2500).map { number in
+            world.queues = (0..<20_500).map { number in
                 var queue = API.Queue()
                 queue.name = "q\(number)"
                 return queue
@@ -65,8 +65,8 @@ struct CtlRun: Sendable {
         }
         let run = await run("queue", "list", "--json")
         let list = try APICoding.decode(API.QueueList.self, from: Array(run.output.utf8))
-        #expect(list.queues.count == 2500 && Set(list.queues.map(\.name)).count == 2500)
-        #expect(list.total == 2500 && list.next == nil)
+        #expect(list.queues.count == 20_500 && Set(list.queues.map(\.name)).count == 20_500)
+        #expect(list.total == 20_500 && list.next == nil)
     }
 
     @Test(arguments: [
@@ -107,6 +107,13 @@ struct CtlRun: Sendable {
         let run = await CtlRun.of(["--admin", address, "status"])
         #expect(run.code == 3)
         #expect(run.complaint.contains("No broker answers at \(address)") && run.complaint.contains("--admin"))
+    }
+
+    @Test func whatIsNoAdminInterfaceIsExitCode3() async throws {
+        let broker = try ScriptedBroker { _ in [] }
+        let run = await CtlRun.of(["--admin", "127.0.0.1:\(broker.port)", "status"])
+        #expect(run.code == 3)
+        #expect(run.complaint.contains("is not the admin interface"), "\(run.complaint)")
     }
 
     @Test func anAddressThatIsNoneIsExitCode2() async {

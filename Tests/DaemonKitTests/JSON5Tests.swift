@@ -56,7 +56,7 @@ import Testing
         ("{ a: '\\uD800' }", 1, 13),
         ("{ a: '\\u12' }", 1, 11), ("{ a: [1, {}] }", 1, 10), ("{ a: [1 2] }", 1, 9), ("{ / }", 1, 4),
         ("{ a: - }", 1, 7), ("{ a: -true }", 1, 11),
-        ("{ , }", 1, 3), ("{ a: '\\1' }", 1, 9),
+        ("{ , }", 1, 3), ("{ a: 0x-5 }", 1, 10), ("{ a: 0x }", 1, 8), ("{ a: 1-2 }", 1, 9), ("{ a: '\\1' }", 1, 9),
     ])
     func whatIsNotJSON5IsRefusedWithItsPlace(text: String, line: Int, column: Int) throws {
         let failure = try #require(refusal(of: text), "\(text) was taken")

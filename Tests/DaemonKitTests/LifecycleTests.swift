@@ -73,6 +73,14 @@ import Testing
         #expect(ProcessRules.complaint(about: configuration, openFilesMax: 0) == nil)
     }
 
+    @Test func connectionsLeaveFilesForStorage() {
+        #expect(ProcessRules.connectionsMax(1000, openFilesMax: 0) == 1000)
+        #expect(ProcessRules.connectionsMax(1000, openFilesMax: 1256) == 1000)
+        #expect(ProcessRules.connectionsMax(1000, openFilesMax: 1024) == 768)
+        #expect(ProcessRules.connectionsMax(1000, openFilesMax: 80) == 40)
+        #expect(ProcessRules.connectionsMax(1000, openFilesMax: 1) == 1)
+    }
+
     @Test func theLimitOfOpenFilesIsKnown() {
         #expect(ProcessRules.openFilesMax > 0)
     }
@@ -90,5 +98,13 @@ import Testing
             #expect(await iterator.next() == event)
         }
         withExtendedLifetime(signals) {}
+    }
+
+    /// A process whose signals nobody hears could not be stopped.
+    @Test func withoutAListenerASignalEndsTheProcessAgain() async {
+        await #expect(processExitsWith: .signal(SIGTERM)) {
+            _ = Signals { _ in }
+            kill(getpid(), SIGTERM)
+        }
     }
 }

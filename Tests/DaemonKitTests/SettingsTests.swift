@@ -123,6 +123,11 @@ import Testing
             "{ log: { level: 'loud' } }",
             "f.json5:1: log.level is \"loud\"; it must be one of \"error\", \"warning\", \"info\", \"debug\""
         ),
+        ("{ data: '' }", "f.json5:1: data is \"\": a path is wanted"),
+        (
+            "{ listen: ['127.0.0.1'] }",
+            "f.json5:1: listen holds \"127.0.0.1\": HOST:PORT or unix:PATH is expected"
+        ),
         ("{ stomp: { strict_host: 1 } }", "f.json5:1: stomp.strict_host is 1; it must be true or false"),
         ("{ data: 'a',\n data: 'b' }", "f.json5:2: data was already set (f.json5:1)"),
         ("{ limits: 5 }", "f.json5:1: limits is 5, but it is a section and must be an object, limits: { … }"),

@@ -109,7 +109,7 @@ def a_silent_client_is_closed(target):
                 slow.send(bytes([byte]))
             except OSError:
                 break
-            if wire.select.select([slow.sock], [], [], 0.3)[0] or time.monotonic() - began > 8:
+            if wire.readable(slow.sock, 0.3) or time.monotonic() - began > 8:
                 break
         for client in (silent, slow):
             try:
@@ -146,8 +146,10 @@ def the_server_beats_as_it_announced(target):
 def nobody_beats_who_did_not_agree_to(target):
     for offer in ("0,0", None):
         with Closing(target.connect(headers={"heart-beat": offer} if offer else {})) as client:
+            client.expect_quiet(0.2)  # the line feed behind CONNECTED may count as one
+            before = client.heart_beats
             client.expect_quiet(1.5)
-            assert client.heart_beats == 0
+            assert client.heart_beats == before
 
 
 @case("C67 C68 S36")

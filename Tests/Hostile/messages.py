@@ -42,8 +42,9 @@ def a_conversation_may_come_byte_by_byte(target):
     with Closing(target.connect()) as client:
         for byte in raw[:-1]:
             client.send(bytes([byte]))
-        assert client.expect("RECEIPT").headers["receipt-id"] == "r1"
-        got = client.message()
+        both = sorted([client.read(), client.read()], key=lambda frame: frame.command)  # either may be first
+        assert both[1].command == "RECEIPT" and both[1].headers["receipt-id"] == "r1", both
+        got = both[0]
         assert got.body == b"one\0two" and got.headers["note"] == "a:b\n\u2603\\", got
         client.send(raw[-1:])
         assert client.expect("RECEIPT").headers["receipt-id"] == "bye"
@@ -75,7 +76,7 @@ def round_trip(target, raw_headers, version="1.2", reader_version=None, body=b"x
         return reader.message()
 
 
-@case("C12 C13 C14 C15 C16 C19 C33 C35 C76")
+@case("C12 C13 C14 C15 C16 C19 C26 C30 C33 C35")
 def header_lines_come_back_as_they_were(target):
     for version, lines in [
         ("1.2", [b"empty:", b"spaces: a  b ", b" name : v", b"umlaut:\xc3\xbc\xe2\x98\x83", b"\xc3\xbc:name",

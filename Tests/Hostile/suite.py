@@ -1,7 +1,7 @@
 """The list of cases and the broker they are run against.
 
 A case is a function of one argument, a `Target`. Its row names the points it holds the broker to:
-`C12` is point 12 of docs/conformance.md, `S6` row 6 of docs/hostile-input.md.
+`C12` is a point of conformance to STOMP, `S6` a kind of hostile input; docs/testing.md says which.
 """
 import os
 import sys
@@ -48,7 +48,8 @@ class Target:
         assert not before, f"{before} before the receipt of SUBSCRIBE"
 
     def send(self, connection, destination, body=b"x", **more):
-        connection.ask("SEND", {"destination": destination, **more}, body)
+        """SEND, confirmed. Messages that come before the receipt can be read afterwards."""
+        connection.unread += connection.ask("SEND", {"destination": destination, **more}, body)
 
     def bodies(self, destination, count):
         """Takes `count` messages from a queue, by a client of its own, and no more."""

@@ -17,12 +17,12 @@ import Testing
         "LogStorage": (4, ["Glibc", "Dispatch", "Synchronization"]),
         "BrokerClient": (4, ["Glibc", "Dispatch", "Synchronization"]),
         // Words: cold paths.
-        "DaemonKit": (5, ["Glibc", "Dispatch", "Synchronization", "Foundation"]),
-        "Simulation": (5, ["Glibc", "Dispatch", "Synchronization", "Foundation"]),
-        "brokerd": (6, ["Glibc", "Dispatch", "Synchronization", "Foundation"]),
-        "brokerctl": (6, ["Glibc", "Dispatch", "Synchronization", "Foundation"]),
-        "brokerbench": (6, ["Glibc", "Dispatch", "Synchronization", "Foundation"]),
-        "brokersim": (6, ["Glibc", "Dispatch", "Synchronization", "Foundation"]),
+        "DaemonKit": (5, ["Glibc", "Dispatch", "Synchronization", "Foundation", "FoundationEssentials"]),
+        "Simulation": (5, ["Glibc", "Dispatch", "Synchronization", "Foundation", "FoundationEssentials"]),
+        "brokerd": (6, ["Glibc", "Dispatch", "Synchronization", "Foundation", "FoundationEssentials"]),
+        "brokerctl": (6, ["Glibc", "Dispatch", "Synchronization", "Foundation", "FoundationEssentials"]),
+        "brokerbench": (6, ["Glibc", "Dispatch", "Synchronization", "Foundation", "FoundationEssentials"]),
+        "brokersim": (6, ["Glibc", "Dispatch", "Synchronization", "Foundation", "FoundationEssentials"]),
     ]
 
     /// What each target uses, as Package.swift says.

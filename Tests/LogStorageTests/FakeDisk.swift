@@ -27,7 +27,9 @@ struct Dice: RandomNumberGenerator {
 /// sectors of 512 bytes and in any order; of each directory its synced entries and the first so many
 /// changes since. Nothing is lost that was synced, unless a test damages it by hand.
 final class FakeDisk: Disk {
-    enum Kind: Sendable { case open, create, read, write, sync, truncate, rename, remove, makeDirectory, syncDirectory, list }
+    enum Kind: Sendable {
+        case open, create, read, write, sync, truncate, rename, remove, makeDirectory, syncDirectory, list
+    }
 
     struct Operation: Sendable {
         var index: Int
@@ -72,6 +74,8 @@ final class FakeDisk: Disk {
         var syncedNames: [String: Int] = [:]
         var pendingNames: [String: [NameChange]] = [:]
         var nextInode = 1
+        /// Files of which the kernel takes some bytes for written that are not.
+        var forgetful: Set<Int> = []
         var capacity = 1 << 40
 
         static let directory = 0
@@ -162,10 +166,16 @@ final class FakeDisk: Disk {
 
     let image: Mutex<Image>
     private let counter = Atomic<Int>(0)
-    /// Asked before each operation: an error number makes it fail.
-    let fault = Mutex<(@Sendable (Operation) -> Int32?)?>(nil)
-    /// Told before each operation; may use the disk and the store.
-    let watch = Mutex<(@Sendable (Operation) -> Void)?>(nil)
+    /// In a struct: a closure that is itself the value of a `Mutex` is wrapped once more at each access,
+    /// until calling it overflows the stack.
+    struct Hooks: Sendable {
+        /// Asked before each operation: an error number makes it fail.
+        var fault: (@Sendable (Operation) -> Int32?)?
+        /// Told before each operation; may use the disk and the store.
+        var watch: (@Sendable (Operation) -> Void)?
+    }
+
+    let hooks = Mutex(Hooks())
     /// What the free space is said to be.
     let free = Mutex<UInt64>(1 << 40)
     private let isLocked = Mutex(false)
@@ -212,8 +222,9 @@ final class FakeDisk: Disk {
     fileprivate func begin(_ kind: Kind, _ path: String) throws(DiskError) {
         let index = counter.add(1, ordering: .relaxed).newValue
         let operation = Operation(index: index, kind: kind, path: path)
-        if let watch = watch.withLock({ $0 }) { watch(operation) }
-        if let fault = fault.withLock({ $0 }), let code = fault(operation) {
+        let hooks = hooks.withLock { $0 }
+        hooks.watch?(operation)
+        if let code = hooks.fault?(operation) {
             throw DiskError("\(kind)", path, code: code)
         }
     }
@@ -295,6 +306,17 @@ final class FakeDisk: Disk {
         image.withLock { $0.syncDirectory(path) }
     }
 
+    func syncEverything() throws(DiskError) -> Bool {
+        try begin(.sync, "")
+        image.withLock { image in
+            for (id, inode) in image.inodes {
+                image.inodes[id] = FakeDisk.Inode(bytes: inode.bytes, synced: inode.bytes)
+            }
+            for directory in image.pendingNames.keys.sorted() { image.syncDirectory(directory) }
+        }
+        return true
+    }
+
     func freeBytes() throws(DiskError) -> UInt64 { free.withLock { $0 } }
 
     func lock(_ path: String) throws(DiskError) -> any DiskLock {
@@ -333,7 +355,9 @@ private final class FakeFile: DiskFile {
         return disk.image.withLock { image in
             guard let bytes = image.inodes[id]?.bytes, offset < bytes.count else { return 0 }
             let count = min(target.count, bytes.count - offset)
-            bytes.withUnsafeBytes { target.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[offset..<offset + count])) }
+            bytes.withUnsafeBytes {
+                target.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[offset..<offset + count]))
+            }
             return count
         }
     }
@@ -369,8 +393,14 @@ private final class FakeFile: DiskFile {
     func syncData() throws(DiskError) {
         try disk.begin(.sync, path)
         disk.image.withLock { image in
-            guard let bytes = image.inodes[id]?.bytes else { return }
-            image.inodes[id] = FakeDisk.Inode(bytes: bytes, synced: bytes)
+            guard var inode = image.inodes[id] else { return }
+            // Only what the kernel holds for dirty goes to the disk.
+            var written = FakeDisk.Inode(bytes: inode.synced)
+            let isAll = image.forgetful.contains(id) == false
+            if isAll { written.bytes = inode.bytes } else { for change in inode.pending { written.apply(change) } }
+            inode.synced = written.bytes
+            inode.pending = []
+            image.inodes[id] = inode
         }
     }
 

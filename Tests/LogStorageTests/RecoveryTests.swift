@@ -1,6 +1,7 @@
 import Base
 import BrokerCore
 import Storage
+import Synchronization
 import Testing
 
 @testable import LogStorage
@@ -14,6 +15,7 @@ func smallSettings() -> LogSettings {
     settings.queueFileBytes = 8 << 10
     settings.checkpointBytes = 1 << 20
     settings.reserveBytes = 8 << 10
+    settings.filesSyncedSingly = 2
     settings.lowWatermark = 1 << 20
     settings.highWatermark = 2 << 20
     return settings
@@ -47,5 +49,60 @@ struct RecoveryTests {
         #expect(recovery.difference(from: workload.model) == nil)
         #expect(try again.contents() == workload.model)
         #expect(recovery.report.isEmpty)
+    }
+
+    /// Goal: a batch that was cut never comes back behind a new one that takes its predecessor's place.
+    /// Method: two batches in one commit, the first damaged, so that both are cut; then a new one of the
+    /// same size as the first, with the same sequence, right in front of where the second lay.
+    @Test func whatWasCutNeverComesBack() throws {
+        func append(_ sequence: UInt64, _ byte: UInt8) -> Batch {
+            var builder = BatchBuilder()
+            builder.append(1, sequence, [UInt8](repeating: byte, count: 100))
+            return builder.batch(sequence)
+        }
+        let disk = FakeDisk()
+        var store = try Opening.open(disk, smallSettings()).store
+        var builder = BatchBuilder()
+        builder.create(1, "a")
+        #expect(try store.commit([builder.batch(1)], from: 0) == 1)
+        let end = SegmentHeader.size + BatchHeader.diskBytes(records: 1, payload: 1)
+        #expect(try store.commit([append(1, 65), append(2, 66)], from: 0) == 2)
+        store.release()
+        disk.damage(StorePath.segment(1)) { $0[end + 120] ^= 1 }
+        let opened = try Opening.open(disk, smallSettings())
+        store = opened.store
+        #expect(opened.recovery.queues[0].next == 1)
+        #expect(opened.recovery.report.contains { $0.contains("cut off") })
+        #expect(try store.commit([append(1, 67)], from: 0) == 1)
+        store.release()
+        let again = try Opening.open(disk, smallSettings())
+        let live = try #require(try again.store.contents().queues[1]?.live)
+        #expect(live.keys.sorted() == [1])
+        #expect(live[1]?.content.first == 67)
+    }
+
+    /// Goal: nobody acts on bytes that only the kernel's memory holds. Method: what a failed sync leaves,
+    /// pages that are taken for clean; after the start even a power cut must not take them away.
+    @Test func whatIsReplayedIsOnDiskBeforeItIsSeen() throws {
+        let disk = FakeDisk()
+        let store = try Opening.open(disk, smallSettings()).store
+        var builder = BatchBuilder()
+        builder.create(1, "a")
+        disk.hooks.withLock { $0.fault = { operation in operation.kind == .sync ? 5 : nil } }
+        #expect(throws: StorageFailure.self) { _ = try store.commit([builder.batch(1)], from: 0) }
+        disk.hooks.withLock { $0.fault = nil }
+        store.release()
+        // The kernel forgot that these were never written.
+        disk.image.withLock { image in
+            guard let id = image.names[StorePath.segment(1)] else { return }
+            image.inodes[id]?.pending = []
+            image.forgetful = [id]
+        }
+        let (again, recovery) = try Opening.open(disk, smallSettings())
+        #expect(recovery.queues.count == 1)
+        again.release()
+        var dice = Dice(1)
+        let after = FakeDisk(disk.copy().afterPowerCut(0, &dice))
+        #expect(try Opening.open(after, smallSettings()).recovery.queues.count == 1)
     }
 }

@@ -53,9 +53,13 @@ struct BatchBuilder {
             Record(kind: .createQueue, queue: QueueID(rawValue: queue), bytes: UInt64(name.count), offset: add(name)))
     }
 
-    mutating func delete(_ queue: UInt32) { records.append(Record(kind: .deleteQueue, queue: QueueID(rawValue: queue))) }
+    mutating func delete(_ queue: UInt32) {
+        records.append(Record(kind: .deleteQueue, queue: QueueID(rawValue: queue)))
+    }
 
-    mutating func append(_ queue: UInt32, _ sequence: UInt64, _ content: [UInt8], flags: UInt8 = 0, headerBytes: UInt32 = 0) {
+    mutating func append(
+        _ queue: UInt32, _ sequence: UInt64, _ content: [UInt8], flags: UInt8 = 0, headerBytes: UInt32 = 0
+    ) {
         records.append(
             Record(
                 kind: .append, flags: flags, headerBytes: headerBytes, queue: QueueID(rawValue: queue),
@@ -83,6 +87,8 @@ struct BatchBuilder {
 struct Workload {
     var dice: Dice
     var model = Model()
+    /// Whether more is appended than settled.
+    var keepsMore = false
     private var number: UInt64 = 0
 
     init(seed: UInt64) { dice = Dice(seed) }
@@ -102,7 +108,7 @@ struct Workload {
         let id = ids[dice.roll(0..<ids.count)]
         switch kind {
         case ..<4: delete(id, &builder)
-        case ..<55: append(id, &builder)
+        case ..<(keepsMore ? 75 : 55): append(id, &builder)
         case ..<90: settle(id, &builder)
         default: attempt(id, &builder)
         }

@@ -73,11 +73,12 @@ import Testing
         }
         #expect(received.wait { $0 > 0 })
         let before = received.current
-        #expect(house.onLoop { loop in
-            var isPaused = false
-            loop.forEachConnection { isPaused = $0.isReadingPaused }
-            return isPaused
-        } == true)
+        #expect(
+            house.onLoop { loop in
+                var isPaused = false
+                loop.forEachConnection { isPaused = $0.isReadingPaused }
+                return isPaused
+            } == true)
         // Other events of the loop do not let anything through.
         for _ in 0..<50 { _ = house.onLoop { _ in 0 } }
         #expect(received.current == before)

@@ -10,6 +10,10 @@ import Testing
         (0..<4_096).count { fcntl(Int32($0), F_GETFD) >= 0 }
     }
 
+    private static func highestDescriptor() -> Int32 {
+        (Int32(0)..<4_096).last { fcntl($0, F_GETFD) >= 0 } ?? 0
+    }
+
     /// Goal: no descriptor is lost, whoever ends first and however. Method: thousands of connections
     /// that end in each of the ways there are; in the end there are as many descriptors as before.
     @Test func thousandsOfConnectionsLeaveNoDescriptor() async {
@@ -19,7 +23,8 @@ import Testing
                 Script { script in
                     script.onReceived = { bytes, connection in
                         switch bytes[0] {
-                        case 0: connection.outbox.withTail { $0.append("bye") }
+                        case 0:
+                            connection.outbox.withTail { $0.append("bye") }
                             connection.finish(.finished("asked"))
                         case 1: connection.abort(.aborted("asked"))
                         case 2:
@@ -47,8 +52,8 @@ import Testing
                 }
             }
             try cycle()
-            guard ended.wait(until: { $0 == 4 }), Watched(0).wait(until: { _ in house.listener.counters().current == 0 })
-            else { exit(4) }
+            guard ended.wait(until: { $0 == 4 }) else { exit(4) }
+            guard Watched(0).wait(until: { _ in house.listener.counters().current == 0 }) else { exit(8) }
             let before = DescriptorTests.openDescriptors()
             for _ in 0..<rounds { try cycle() }
             guard ended.wait(until: { $0 == 4 + 4 * rounds }) else { exit(5) }
@@ -65,26 +70,28 @@ import Testing
             let loop = IOLoop(index: 0)
             let listener = try Listener(
                 address: SocketAddress(parsing: "127.0.0.1:0"), loops: [loop],
-                limits: ListenerLimits(pauseMilliseconds: 20), onPause: { why in told.change { $0.append(why) } }
-            ) { _ in Script.echo() }
+                limits: ListenerLimits(pauseMilliseconds: 20),
+                onPause: { why in told.change { $0.append(why) } },
+                makeHandler: { _ in Script.echo() })
             listener.start()
             func echo(_ peer: Peer) throws {
                 try peer.send([1])
                 guard try peer.receive(1) == [1] else { exit(2) }
             }
-            try echo(try Peer(listener.boundAddress))
-
-            // Descriptors of the peers are opened first; then the limit leaves room for none more.
             var peers: [Peer] = []
-            var old = rlimit()
-            getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &old)
-            for _ in 0..<8 { peers.append(try Peer(listener.boundAddress)) }
+            for _ in 0..<9 { peers.append(try Peer(listener.boundAddress)) }
             for peer in peers { try echo(peer) }
-            let waiting = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-            close(waiting)
-            var low = old
-            low.rlim_cur = rlim_t(waiting) + 1
-            setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &low)
+
+            // Every gap between the open descriptors is filled; then the limit leaves one for a peer, and
+            // none for the connection accepted from it.
+            let highest = DescriptorTests.highestDescriptor()
+            var next = dup(0)
+            while next < highest { next = dup(0) }
+            close(next)
+            var limit = rlimit()
+            getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+            limit.rlim_cur = rlim_t(next) + 1
+            setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
             let late = try Peer(listener.boundAddress)
             guard told.wait(until: { !$0.isEmpty }) else { exit(3) }
             guard told.current == [.system(call: "accept", address: listener.boundAddress.description, errno: EMFILE)]
@@ -97,6 +104,7 @@ import Testing
             // A descriptor becomes free: accepting goes on by itself.
             peers.removeLast().close()
             try echo(late)
+            for peer in peers { try echo(peer) }
             guard listener.counters().accepted == 10 else { exit(6) }
         }
     }

@@ -211,4 +211,41 @@ import Testing
         #expect(ended.wait { $0 == 50 })
         #expect(house.onLoop { $0.connectionCount } == 0)
     }
+
+    /// Goal: an ended connection is let go of, with its handler. Method: weak references, after ends of
+    /// each kind, one of them with a write source that was waiting.
+    @Test func nothingKeepsAnEndedConnection() throws {
+        struct Held {
+            weak var connection: Connection?
+            weak var handler: Script?
+        }
+        let held = Watched<[Held]>([])
+        let house = try House { connection in
+            let script = Script { script in
+                script.onReceived = { bytes, connection in
+                    switch bytes[0] {
+                    case 0: connection.finish(.finished("asked"))
+                    case 1: connection.abort(.aborted("asked"))
+                    case 2:
+                        connection.outbox.withTail { $0.append([UInt8](repeating: 0, count: 16 << 20)) }
+                        connection.flush()
+                        connection.pauseReading()
+                        connection.deadline = connection.loop.now.adding(milliseconds: 5)
+                    default: connection.deadline = connection.loop.now.adding(milliseconds: 1_000_000)
+                    }
+                    return bytes.count
+                }
+                script.onDeadline = { connection, _ in connection.abort(.timedOut("asked")) }
+            }
+            held.change { $0.append(Held(connection: connection, handler: script)) }
+            return script
+        }
+        for way in UInt8(0)..<4 {
+            let peer = try Peer(house.address)
+            try peer.send([way])
+            if way < 3 { #expect(peer.isEnded()) }
+            peer.close()
+        }
+        #expect(held.wait { $0.count == 4 && $0.allSatisfy { $0.connection == nil && $0.handler == nil } })
+    }
 }

@@ -15,7 +15,8 @@ final class Peer: @unchecked Sendable {  // Sendable: the kernel serialises; tes
 
     init(_ address: SocketAddress) throws {
         switch address.place {
-        case .unix(let path): descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        case .unix(let path):
+            descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
             var name = sockaddr_un()
             name.sun_family = sa_family_t(AF_UNIX)
             withUnsafeMutableBytes(of: &name.sun_path) { $0.copyBytes(from: path.utf8) }

@@ -1,4 +1,5 @@
 import Base
+import Foundation
 import Glibc
 import Net
 
@@ -45,7 +46,8 @@ final class House: Sendable {
 
     init(
         _ address: String = "127.0.0.1:0", settings: LoopSettings = LoopSettings(),
-        limits: ListenerLimits = ListenerLimits(), makeHandler: @escaping @Sendable (Connection) -> any ConnectionHandler
+        limits: ListenerLimits = ListenerLimits(),
+        makeHandler: @escaping @Sendable (Connection) -> any ConnectionHandler
     ) throws {
         loop = IOLoop(index: 0, settings: settings)
         listener = try Listener(
@@ -88,5 +90,5 @@ func pattern(_ count: Int, from start: Int = 0) -> [UInt8] {
 }
 
 func temporaryPath(_ name: String) -> String {
-    "/tmp/net-\(getpid())-\(UInt32.random(in: 0...UInt32.max))-\(name)"
+    "\(NSTemporaryDirectory())/net-\(getpid())-\(UInt32.random(in: 0...UInt32.max))-\(name)"
 }

@@ -1,5 +1,6 @@
 """Starts and stops a brokerd of its own, for tests that look at it from outside. Standard library only."""
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -32,12 +33,13 @@ def free_port():
 class Broker:
     """One broker process on a data directory of its own (or `data`), on 127.0.0.1:`port`."""
 
-    def __init__(self, data=None, arguments=(), port=None):
-        self.home = None if data else tempfile.mkdtemp(prefix="brokerd-test-")
+    def __init__(self, data=None, arguments=(), port=None, open_files=None):
+        self.home = None if data else tempfile.mkdtemp(prefix="broker-test-")
         self.data = data or os.path.join(self.home, "data")
         self.port = port or free_port()
         self.arguments = list(arguments)
         self.log_path = os.path.join(os.path.dirname(self.data), "brokerd.log")
+        self.open_files = open_files  # the most it may have
         self.process = None
 
     @property
@@ -50,8 +52,12 @@ class Broker:
         # The log goes to a file: a full pipe must not hold the broker up.
         with open(self.log_path, "ab") as log:
             offset = log.tell()
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            preexec_fn=self.limit if self.open_files else None)
         return offset
+
+    def limit(self):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (self.open_files, self.open_files))
 
     def start(self, seconds=30.0):
         """Returns how many seconds it took until the broker said `ready`."""

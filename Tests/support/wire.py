@@ -25,6 +25,13 @@ class ErrorFrame(Exception):
         self.frame = frame
 
 
+def readable(sock, seconds):
+    """Whether something comes (or the end) in this time. `select` knows 1024 descriptors only."""
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
+
+
 class Frame:
     """A frame as it stood on the wire; header values are decoded as in STOMP 1.2."""
 
@@ -74,7 +81,9 @@ class Connection:
     def __init__(self, port, host="127.0.0.1", patience=10.0, version="1.2", login=True, headers=None):
         self.patience = patience
         self.inbox = bytearray()
+        self.unread = []  # frames put back, to be read again first
         self.heart_beats = 0
+        self.is_behind_frame = False  # one line end behind a frame belongs to it
         self.receipts_made = 0
         self.sock = socket.create_connection((host, port), timeout=patience)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -108,13 +117,15 @@ class Connection:
 
     def read(self, seconds=None):
         """The next frame. Heart-beats are counted and passed over."""
+        if self.unread:
+            return self.unread.pop(0)
         until = time.monotonic() + (self.patience if seconds is None else seconds)
         while True:
             found = self.parse()
             if found is not None:
                 return found
             left = until - time.monotonic()
-            if left <= 0 or not select.select([self.sock], [], [], left)[0]:
+            if left <= 0 or not readable(self.sock, left):
                 raise Timeout(f"nothing came in time (have {bytes(self.inbox[:80])!r})")
             try:
                 data = self.sock.recv(1 << 18)
@@ -126,7 +137,8 @@ class Connection:
 
     def parse(self):
         while self.inbox[:1] in (b"\n", b"\r"):
-            self.heart_beats += self.inbox[0] == 0x0A
+            self.heart_beats += self.inbox[0] == 0x0A and not self.is_behind_frame
+            self.is_behind_frame = False
             del self.inbox[0]
         end = self.inbox.find(b"\n\n")
         if end < 0:
@@ -140,6 +152,7 @@ class Connection:
         assert self.inbox[stop] == 0, f"no NUL behind the body of {lines[0]!r}"
         got = Frame(lines[0].decode(), lines[1:], bytes(self.inbox[start:stop]))
         del self.inbox[:stop + 1]
+        self.is_behind_frame = True
         return got
 
     def expect(self, command, seconds=None):

@@ -127,9 +127,10 @@ extension Conversation {
         return subscriptions.filter { $0.value.destination == destination }.keys.min()
     }
 
-    /// If reading stopped because of this one, it can go on.
+    /// If reading stopped because of this one, it can go on: when half of the buffer is free, since each time
+    /// costs a look at all that is waiting.
     private mutating func roomFor(_ id: SubscriptionID) {
-        guard overrun == id else { return }
+        guard overrun == id, subscriptions[id]?.isHalfEmpty != false else { return }
         overrun = nil
         heart.isDeaf = false
         heart.heard(at: now)

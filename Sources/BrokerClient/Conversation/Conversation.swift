@@ -110,7 +110,7 @@ struct Conversation {
     /// The socket is open and the credentials are here. False: nobody wants this one any more.
     mutating func opened(_ link: LinkNumber, passcode: String?, at now: Instant) -> Bool {
         self.now = now
-        guard link == self.link, case .dialing = phase else { return false }
+        guard isDialing(link) else { return false }
         phase = .loggingIn
         transmit(.connect(settings, passcode: passcode))
         return true
@@ -301,6 +301,12 @@ struct Conversation {
     }
 
     // MARK: Small words
+
+    /// The socket of this link is still wanted.
+    func isDialing(_ link: LinkNumber) -> Bool {
+        if case .dialing = phase { return link == self.link }
+        return false
+    }
 
     /// A socket is open, or may be.
     var hasLink: Bool {

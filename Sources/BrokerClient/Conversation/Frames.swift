@@ -26,12 +26,14 @@ extension Frame {
         _ id: SubscriptionID, to destination: String, acknowledgement: Acknowledgement, prefetch: Int,
         headers: Headers
     ) -> Frame {
-        var frame = Frame(.subscribe, [
-            "destination": destination,
-            "id": String(id.number),
-            "ack": acknowledgement == .cumulative ? "client" : "client-individual",
-            "prefetch-count": String(prefetch),
-        ])
+        var frame = Frame(
+            .subscribe,
+            [
+                "destination": destination,
+                "id": String(id.number),
+                "ack": acknowledgement == .cumulative ? "client" : "client-individual",
+                "prefetch-count": String(prefetch),
+            ])
         frame.headers += headers.fields
         return frame
     }

@@ -44,6 +44,7 @@ struct SubscriptionRecord {
     }
 
     var isFull: Bool { buffer.count >= prefetch }
+    var isHalfEmpty: Bool { buffer.count <= prefetch / 2 }
 
     /// The program has it now.
     mutating func handedOver(_ delivery: Delivery) {

@@ -13,4 +13,7 @@ uint32_t csystem_crc32c(uint32_t crc, const void *bytes, size_t count);
 /// The same without the instruction. For processors that have none, and to test the other against.
 uint32_t csystem_crc32c_portable(uint32_t crc, const void *bytes, size_t count);
 
+/// `syncfs(2)`: 0, or -1 with `errno`.
+int csystem_syncfs(int descriptor);
+
 #endif

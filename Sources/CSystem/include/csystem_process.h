@@ -6,4 +6,7 @@
 /// importer hides). 0, or -1 with errno.
 int csystem_forbid_dumps(void);
 
+/// Names the calling thread for top, ps and debuggers; at most 15 bytes count.
+void csystem_name_thread(const char *name);
+
 #endif

@@ -1,4 +1,4 @@
-import Foundation
+import FoundationEssentials
 
 /// How the values of `API` are written as JSON and read again. Keys are sorted, so that the same
 /// answer is the same text.
@@ -35,10 +35,10 @@ public enum APICoding {
         _ type: Value.Type, from bytes: [UInt8]
     ) throws(AdminError) -> Value {
         let value = try decode(type, from: bytes)
-        guard let object = (try? JSONSerialization.jsonObject(with: Data(bytes))) as? [String: Any] else {
+        guard let keys = try? JSONDecoder().decode(JSONKeys.self, from: Data(bytes)) else {
             throw AdminError(.invalid, "Send \(Value.schemaName) as a JSON object")
         }
-        if let unknown = object.keys.sorted().first(where: { Value.notes[$0] == nil }) {
+        if let unknown = keys.names.sorted().first(where: { Value.notes[$0] == nil }) {
             let known = Value.notes.keys.sorted().joined(separator: ", ")
             throw AdminError(.invalid, "`\(unknown)` is not known here; there are \(known)")
         }

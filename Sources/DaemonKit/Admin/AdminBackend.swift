@@ -90,7 +90,8 @@ public struct AdminError: Error, Equatable, Sendable {
 
 /// Which rows of a list.
 public struct ListQuery: Equatable, Sendable {
-    public static let limits = 1...1000
+    /// Large pages are for tools that want everything: every page costs the broker a look at all names.
+    public static let limits = 1...10_000
     public static let standardLimit = 100
 
     /// Rows behind this name (or id); nil from the start.

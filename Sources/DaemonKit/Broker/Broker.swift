@@ -28,7 +28,10 @@ final class Broker: Sendable {
     private let awaited = Mutex<[(batch: UInt64, continuation: CheckedContinuation<Void, Never>)]>([])
     private let droppedReplies = Atomic<UInt64>(0)
 
-    init(core: consuming Core, storage: any StorageEngine, loops: [IOLoop], ids: BrokerIdentity, memoryLimit: Int, log: Log) {
+    init(
+        core: consuming Core, storage: any StorageEngine, loops: [IOLoop], ids: BrokerIdentity, memoryLimit: Int,
+        log: Log
+    ) {
         self.core = Mutex(core)
         self.storage = storage
         self.loops = loops
@@ -123,16 +126,26 @@ final class Broker: Sendable {
     private func write(_ report: Report) {
         switch report {
         case .queueCreated(let name, let id):
-            log.info("queue created", ["queue": .text(String(decoding: name, as: UTF8.self)), "id": .number(id.rawValue)])
+            log.info(
+                "queue created", ["queue": .text(String(decoding: name, as: UTF8.self)), "id": .number(id.rawValue)])
         case .queueDeleted(let name, let id, let messages):
-            log.info("queue deleted", ["queue": .text(String(decoding: name, as: UTF8.self)), "id": .number(id.rawValue), "messages": .number(messages)])
+            log.info(
+                "queue deleted",
+                [
+                    "queue": .text(String(decoding: name, as: UTF8.self)), "id": .number(id.rawValue),
+                    "messages": .number(messages),
+                ])
         case .queueUnreadable(let name, let reason):
-            log.error("queue cannot be read and stands still", ["queue": .text(String(decoding: name, as: UTF8.self)), "reason": .text(reason)])
+            log.error(
+                "queue cannot be read and stands still",
+                ["queue": .text(String(decoding: name, as: UTF8.self)), "reason": .text(reason)])
         case .repliesDropped(let name):
             // Once for each power of two, so that a flood of them is not a flood of lines.
             let count = droppedReplies.add(1, ordering: .relaxed).newValue
             if count & (count - 1) == 0 {
-                log.warning("replies dropped: the requester is gone or does not read", ["channel": .text(String(decoding: name, as: UTF8.self)), "total": .number(count)])
+                log.warning(
+                    "replies dropped: the requester is gone or does not read",
+                    ["channel": .text(String(decoding: name, as: UTF8.self)), "total": .number(count)])
             }
         }
     }

@@ -1,6 +1,6 @@
 import Base
 import BrokerCore
-import Foundation
+import Glibc
 import LogStorage
 import Net
 import Storage
@@ -87,7 +87,12 @@ struct BrokerBackend: AdminBackend {
 
     /// From /proc/self/statm, whose second number counts resident pages.
     private static func residentBytes() -> UInt64 {
-        guard let text = try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8) else { return 0 }
+        let descriptor = open("/proc/self/statm", O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return 0 }
+        defer { close(descriptor) }
+        var bytes = [UInt8](repeating: 0, count: 128)
+        let count = Glibc.read(descriptor, &bytes, bytes.count)
+        let text = String(decoding: bytes.prefix(max(0, count)), as: UTF8.self)
         let pages = text.split(separator: " ").dropFirst().first.flatMap { UInt64($0) } ?? 0
         return pages * UInt64(sysconf(Int32(_SC_PAGESIZE)))
     }
@@ -227,7 +232,9 @@ struct BrokerBackend: AdminBackend {
     // MARK: Messages
 
     func browseQueue(named name: String, _ query: BrowseQuery) async throws(AdminError) -> API.MessageList {
-        guard let view = broker.look({ $0.queueView(named: Self.full(name)) }), view.isStored else { throw missing(name) }
+        guard let view = broker.look({ $0.queueView(named: Self.full(name)) }), view.isStored else {
+            throw missing(name)
+        }
         let page = await read(
             PageRequest(queue: view.id, from: query.from, maxCount: query.limit, maxBytes: BrowseQuery.answerBytes))
         if let failure = page.failure { throw AdminError(.failed, failure) }

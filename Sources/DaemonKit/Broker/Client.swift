@@ -6,7 +6,8 @@ import Sessions
 /// One client: its connection on one side, its session on the other. Loop-confined.
 final class Client: ConnectionHandler {
     let home: ClientLoop
-    unowned let connection: Connection
+    /// Its hold on us ends when it does.
+    let connection: Connection
     let id: UInt64
     private(set) var session: Session
     private(set) var coreID: SessionID?
@@ -33,7 +34,15 @@ final class Client: ConnectionHandler {
     // MARK: In
 
     func received(_ bytes: UnsafeMutableBufferPointer<UInt8>, on connection: Connection) -> Int {
-        if session.isEnding { return bytes.count }
+        var used = 0
+        repeat {
+            if session.isEnding { return bytes.count }
+            used += takeBatch(UnsafeMutableBufferPointer(rebasing: bytes[used...]))
+        } while session.hasMore
+        return used
+    }
+
+    private func takeBatch(_ bytes: UnsafeMutableBufferPointer<UInt8>) -> Int {
         let now = home.loop.now
         let used = session.receive(bytes, received: connection.bytesReceived, now: now, batch: &home.batch)
         var done = 0
@@ -46,9 +55,12 @@ final class Client: ConnectionHandler {
                     core.apply($0, of: id, now: now, into: &effects)
                 }
             }
+            home.writeMail()
         }
         commit(done: done, refusal: refusal, required: required)
         home.batch.clear()
+        // Before any mail is read: what has become durable meanwhile must find us waiting.
+        if session.waitsForDisk { home.waitForDisk(self) }
         home.carryOut()
         settle()
         if required > 0 { home.holdIfBehind(self) }
@@ -108,13 +120,14 @@ final class Client: ConnectionHandler {
     func release(durable: UInt64) {
         connection.outbox.withTail { session.release(durable: durable, into: &$0) }
         connection.markDirty()
+        home.noteOwing(self)
         settle()
         if peerIsDone, !session.waitsForDisk { finish() }
         resumeIfFree()
     }
 
     func outboxDrained(on connection: Connection) {
-        if unreported > 0 {
+        if unreported > 0, session.owedBytes <= connection.outbox.lowBytes {
             home.enter { core, effects in report(to: &core, &effects) }
             home.carryOut()
         }
@@ -123,14 +136,20 @@ final class Client: ConnectionHandler {
 
     /// Reads on if nothing speaks against it any more.
     func resumeIfFree() {
-        if isHeld || session.isEnding || connection.outbox.isOverHighMark || session.owedBytes > connection.outbox.highBytes { return }
+        if isHeld || session.isEnding || connection.outbox.isOverHighMark
+            || session.owedBytes > connection.outbox.highBytes
+        {
+            return
+        }
         if connection.isReadingPaused { connection.resumeReading() }
     }
 
     /// True if what was delivered has left, or nearly all of it.
     func hasFlushed() -> Bool {
         connection.flush()
-        return unreported > 0 && connection.isOpen && connection.outbox.unsentBytes <= connection.outbox.lowBytes
+        // Deliveries behind a RECEIPT that waits for the disk have not left either.
+        let unsent = connection.outbox.unsentBytes + session.owedBytes
+        return unreported > 0 && connection.isOpen && unsent <= connection.outbox.lowBytes
     }
 
     func report(to core: inout Core, _ effects: inout Effects) {
@@ -143,7 +162,8 @@ final class Client: ConnectionHandler {
     // MARK: Time and end
 
     private func setDeadline() {
-        guard !hasEnded, let next = session.nextDeadline(lastReceived: connection.lastReceived, lastSent: connection.lastSent)
+        guard !hasEnded,
+            let next = session.nextDeadline(lastReceived: connection.lastReceived, lastSent: connection.lastSent)
         else { return }
         if let set = connection.deadline, set <= next { return }
         connection.deadline = next

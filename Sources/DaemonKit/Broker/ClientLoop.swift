@@ -88,6 +88,13 @@ final class ClientLoop {
         if reportFlushed() { carryOut() }
     }
 
+    /// What other loops delivered before we entered the core leaves before what we answer: it may be for a
+    /// subscription that ends with this answer.
+    func writeMail() {
+        write(mail.deliveries)
+        mail.deliveries.removeAll(keepingCapacity: true)
+    }
+
     /// Nothing here may call back before the mail is cleared: a connection that ends enters the core.
     private func readMail() {
         write(mail.deliveries)
@@ -105,11 +112,15 @@ final class ClientLoop {
         for delivery in deliveries {
             guard let client = client(delivery.connection) else { continue }
             client.deliver(delivery)
-            if client.unreported >= unflushedLimit / 4, !client.isOwing {
-                client.isOwing = true
-                owing.append(client)
-            }
+            noteOwing(client)
         }
+    }
+
+    /// Has the client reported to the core, once what it was delivered has left.
+    func noteOwing(_ client: Client) {
+        if client.unreported < unflushedLimit / 4 || client.isOwing { return }
+        client.isOwing = true
+        owing.append(client)
     }
 
     /// Tells the core which clients have taken what they were sent. True if that made effects.

@@ -1,7 +1,7 @@
 import Base
 import BrokerCore
 import Dispatch
-import Foundation
+import Glibc
 import LogStorage
 import Net
 import STOMP
@@ -18,7 +18,8 @@ public enum Daemon {
             print(text, terminator: "")
             exit(ExitCode.stopped.rawValue)
         case .refuse(let text, let code):
-            FileHandle.standardError.write(Data(text.utf8))
+            let bytes = Array(text.utf8)
+            _ = write(STDERR_FILENO, bytes, bytes.count)
             exit(code.rawValue)
         case .run(let arguments, let effective):
             run(arguments, effective)
@@ -29,7 +30,9 @@ public enum Daemon {
         let configuration = effective.configuration
         let complaints = ProcessRules.apply()
         let log = Log(level: configuration.log.level, format: configuration.log.format)
-        log.info("starting", ["version": .text(Product.version), "process": .number(getpid()), "data": .text(configuration.data)])
+        log.info(
+            "starting",
+            ["version": .text(Product.version), "process": .number(getpid()), "data": .text(configuration.data)])
         for complaint in complaints { log.warning(complaint) }
         if let complaint = ProcessRules.complaint(about: configuration, openFilesMax: ProcessRules.openFilesMax) {
             log.warning(complaint)

@@ -13,7 +13,8 @@ extension CoreLimits {
         unflushedBytes = configuration.consumer.outboxBytes
         transactionBytes = configuration.limits.transactionBytes
         transactionOperations = configuration.limits.transactionOperations
-        transactionSeconds = configuration.limits.transactionSeconds == 0 ? .max / 1000 : UInt64(configuration.limits.transactionSeconds)
+        transactionSeconds =
+            configuration.limits.transactionSeconds == 0 ? .max / 1000 : UInt64(configuration.limits.transactionSeconds)
         batchBytes = min(8 << 20, configuration.batchPayloadBytes)
     }
 }

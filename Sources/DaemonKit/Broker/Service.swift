@@ -1,7 +1,7 @@
 import Base
 import BrokerCore
 import Dispatch
-import Foundation
+import Glibc
 import LogStorage
 import Net
 import STOMP
@@ -58,7 +58,8 @@ final class Service: Sendable {
         do throws(StorageFailure) {
             (engine, recovery) = try LogEngine.open(directory: configuration.data, settings: LogSettings(configuration))
         } catch {
-            throw StartFailure(description: error.description, code: .storageFailed)
+            let code: ExitCode = error.kind == .unavailable ? .couldNotStart : .storageFailed
+            throw StartFailure(description: error.description, code: code)
         }
         recoveryMilliseconds = Instant.now.milliseconds(since: startedAt)
         for sentence in recovery.report { log.info(sentence) }
@@ -76,12 +77,14 @@ final class Service: Sendable {
             storeTag: String(UInt32(truncatingIfNeeded: recovery.storeID ^ recovery.storeID >> 32), radix: 16),
             bootTag: String(UInt32.random(in: .min ... .max), radix: 16))
         broker = Broker(
-            core: core, storage: engine, loops: loops, ids: ids, memoryLimit: configuration.memory.messagesBytes, log: log)
+            core: core, storage: engine, loops: loops, ids: ids, memoryLimit: configuration.memory.messagesBytes,
+            log: log)
         let sessionSettings = SessionSettings(configuration, ids: ids)
         let unflushed = configuration.consumer.outboxBytes
         for loop in loops {
             loop.submit { [broker] loop in
-                loop.context = ClientLoop(broker: broker, loop: loop, settings: sessionSettings, unflushedLimit: unflushed)
+                loop.context = ClientLoop(
+                    broker: broker, loop: loop, settings: sessionSettings, unflushedLimit: unflushed)
             }
         }
         broker.onFailure { [unowned self] in self.fail($0) }
@@ -92,8 +95,11 @@ final class Service: Sendable {
     func open() throws(StartFailure) {
         let configuration = configuration
         var limits = ListenerLimits()
-        limits.maxConnections = configuration.limits.connections
-        limits.maxPerAddress = configuration.limits.connectionsPerAddress == 0 ? nil : configuration.limits.connectionsPerAddress
+        // A crowd of clients must not take the files that storage needs for those who are in already.
+        limits.maxConnections = ProcessRules.connectionsMax(
+            configuration.limits.connections, openFilesMax: ProcessRules.openFilesMax)
+        limits.maxPerAddress =
+            configuration.limits.connectionsPerAddress == 0 ? nil : configuration.limits.connectionsPerAddress
         var opened: [Listener] = []
         for address in configuration.listen {
             opened.append(
@@ -124,7 +130,8 @@ final class Service: Sendable {
     }
 
     func listen(
-        _ address: SocketAddress, _ limits: ListenerLimits, makeHandler: @escaping @Sendable (Connection) -> any ConnectionHandler
+        _ address: SocketAddress, _ limits: ListenerLimits,
+        makeHandler: @escaping @Sendable (Connection) -> any ConnectionHandler
     ) throws(StartFailure) -> Listener {
         do throws(NetError) {
             return try Listener(
@@ -250,7 +257,8 @@ final class Service: Sendable {
     /// Storage can promise nothing more: say so and end, so that a restart recovers from the disk.
     private func fail(_ failure: StorageFailure) {
         notify.stopping("storage failed: \(failure)")
-        chores.async { [self] in leave(.storageFailed, "ending after a storage failure; what was confirmed is on disk") }
+        chores.async { [self] in leave(.storageFailed, "ending after a storage failure; what was confirmed is on disk")
+        }
     }
 
     private func leave(_ code: ExitCode, _ sentence: String) -> Never {

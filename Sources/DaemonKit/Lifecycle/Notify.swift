@@ -1,5 +1,5 @@
 import Base
-import Foundation
+import Glibc
 
 /// Tells the service manager how we are: sd_notify(3), written by hand over its datagram socket.
 ///
@@ -12,7 +12,11 @@ public struct Notify: Sendable {
     public let watchdogMilliseconds: Int?
 
     /// Takes what the manager left in the environment.
-    public init() { self.init(environment: ProcessInfo.processInfo.environment, process: getpid()) }
+    public init() {
+        var environment: [String: String] = [:]
+        for name in ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"] { environment[name] = environmentValue(name) }
+        self.init(environment: environment, process: getpid())
+    }
 
     init(environment: [String: String], process: Int32) {
         let path = environment["NOTIFY_SOCKET"]

@@ -34,7 +34,14 @@ public enum ProcessRules {
         let wanted = configuration.limits.connections + openFilesOfOurOwn
         if openFilesMax == 0 || openFilesMax >= wanted { return nil }
         return "limits.connections is \(configuration.limits.connections), but the system allows only "
-            + "\(openFilesMax) open files; raise LimitNOFILE (or ulimit -n) to \(wanted), or lower the limit"
+            + "\(openFilesMax) open files, so fewer are taken; raise LimitNOFILE (or ulimit -n) to \(wanted), or lower the limit"
+    }
+
+    /// Connections that can be taken without a lack of files for journal and queues: less than what is
+    /// configured where the system allows fewer open files. Half of few files is kept back.
+    public static func connectionsMax(_ configured: Int, openFilesMax: Int) -> Int {
+        if openFilesMax == 0 { return configured }
+        return max(1, min(configured, openFilesMax - min(openFilesOfOurOwn, openFilesMax / 2)))
     }
 
     private static func raiseOpenFiles() -> String? {

@@ -15,6 +15,8 @@ public final class Signals {
         case reload
     }
 
+    private static let numbers = [SIGTERM, SIGINT, SIGHUP]
+
     private let source: any DispatchSourceRead
 
     /// From now on the signals are handled; `handler` is called on the queue of the signals, in the
@@ -22,7 +24,7 @@ public final class Signals {
     /// if the system refuses.
     public init?(handler: @escaping @Sendable (Event) -> Void) {
         var pipe: Int32 = -1
-        for number in [SIGTERM, SIGINT, SIGHUP] {
+        for number in Self.numbers {
             pipe = csystem_signal_to_pipe(number)
             if pipe < 0 { return nil }
         }
@@ -35,7 +37,11 @@ public final class Signals {
         source.activate()
     }
 
-    deinit { source.cancel() }
+    /// Nobody listens any more: the signals end the process again.
+    deinit {
+        for number in Self.numbers { signal(number, SIG_DFL) }
+        source.cancel()
+    }
 
     /// Signals that say what a failed call says too, and end the process when nobody asked:
     /// SIGPIPE (a closed socket) and SIGXFSZ (a file at the limit of its size).

@@ -1,3 +1,5 @@
+import Glibc
+
 /// What the command line comes to, before anything is touched.
 public enum Startup: Equatable, Sendable {
     /// Run the broker with this configuration. On SIGHUP, `arguments.load()` reads it again.
@@ -28,6 +30,16 @@ public enum Startup: Equatable, Sendable {
         } catch {
             let lines = error.problems.map { "\(Product.name): \($0)\n" }
             return .refuse(lines.joined(), .badConfiguration)
+        }
+    }
+
+    /// Prints what an answer or a refusal says, all of it, before there is a log. What nobody takes
+    /// is lost.
+    public static func say(_ text: String, to descriptor: Int32) {
+        var rest = Array(text.utf8)[...]
+        while !rest.isEmpty {
+            let written = rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+            if written > 0 { rest = rest.dropFirst(written) } else if errno != EINTR { return }
         }
     }
 }

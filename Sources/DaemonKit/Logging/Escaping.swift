@@ -18,6 +18,10 @@ public enum Escaping {
     /// Appends `text`, escaped. After `limit` bytes, at the end of a character, it says how many
     /// bytes of the text are left out.
     static func append(_ text: String, style: Style, limit: Int, to line: inout [UInt8]) {
+        if text.utf8.count <= limit, text.utf8.allSatisfy(isPlain) {
+            line.append(contentsOf: text.utf8)
+            return
+        }
         let start = line.count
         var read = 0
         for scalar in text.unicodeScalars {
@@ -28,6 +32,11 @@ public enum Escaping {
             append(scalar, style: style, to: &line)
             read += UTF8.width(scalar)
         }
+    }
+
+    /// ASCII that means itself in every style: most bytes of most texts.
+    private static func isPlain(_ byte: UInt8) -> Bool {
+        byte >= 0x20 && byte < 0x7f && byte != UInt8(ascii: "\"") && byte != UInt8(ascii: "\\")
     }
 
     private static func append(_ scalar: Unicode.Scalar, style: Style, to line: inout [UInt8]) {

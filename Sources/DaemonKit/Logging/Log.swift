@@ -1,6 +1,7 @@
 import Base
+import CSystem
 import Dispatch
-import Foundation
+import Glibc
 import Synchronization
 
 /// The daemon's log: one line an event, on standard error.
@@ -44,10 +45,7 @@ public final class Log: Sendable {
         self.rank = Atomic(level.rank)
         self.form = form
         self.descriptor = descriptor
-        let thread = Thread { [self] in drain() }
-        thread.name = "log"
-        thread.stackSize = 256 << 10
-        thread.start()
+        startThread()
     }
 
     /// Lines that were never written.
@@ -106,6 +104,28 @@ public final class Log: Sendable {
     }
 
     // MARK: The log's own thread
+
+    /// Without a thread there is no log; the broker that cannot have this one cannot have others.
+    private func startThread() {
+        let log = Unmanaged.passRetained(self)
+        var thread = pthread_t()
+        let status = pthread_create(&thread, nil, Self.threadBody, log.toOpaque())
+        if status == 0 {
+            pthread_detach(thread)
+            return
+        }
+        log.release()
+        queue.withLock { $0.isClosed = true }
+        done.signal()
+        writeOut(Array("there is no thread for the log: \(String(cString: strerror(status)))\n".utf8))
+    }
+
+    private static let threadBody: @convention(c) @Sendable (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = {
+        log in
+        csystem_name_thread("log")
+        if let log { Unmanaged<Log>.fromOpaque(log).takeRetainedValue().drain() }
+        return nil
+    }
 
     private func drain() {
         var isClosed = false

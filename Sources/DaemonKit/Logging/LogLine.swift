@@ -41,7 +41,9 @@ enum LogLine {
         // The message is a sentence of ours: quotation marks in it are no business of a parser's.
         Escaping.append(message, style: .text, limit: textLimit, to: &line)
         for (key, value) in fields.pairs {
-            line.append(contentsOf: " \(key)=".utf8)
+            line.append(UInt8(ascii: " "))
+            append(key, to: &line)
+            line.append(UInt8(ascii: "="))
             switch value {
             case .number(let number): line.append(contentsOf: String(number).utf8)
             case .flag(let flag): line.append(contentsOf: String(flag).utf8)
@@ -66,7 +68,9 @@ enum LogLine {
     }
 
     private static func appendJSON(_ key: StaticString, _ value: LogValue, to line: inout [UInt8]) {
-        line.append(contentsOf: ",\"\(key)\":".utf8)
+        line.append(contentsOf: ",\"".utf8)
+        append(key, to: &line)
+        line.append(contentsOf: "\":".utf8)
         switch value {
         case .number(let number): line.append(contentsOf: String(number).utf8)
         case .flag(let flag): line.append(contentsOf: String(flag).utf8)
@@ -99,10 +103,18 @@ enum LogLine {
         line.append(UInt8(ascii: "Z"))
     }
 
+    /// `number`, which is not negative, with zeros in front; its last `count` digits.
     private static func appendDigits(_ number: Int, _ count: Int, to line: inout [UInt8]) {
-        let digits = String(number)
-        line.append(contentsOf: repeatElement(UInt8(ascii: "0"), count: max(0, count - digits.utf8.count)))
-        line.append(contentsOf: digits.utf8)
+        var divisor = 1
+        for _ in 1..<count { divisor *= 10 }
+        while divisor > 0 {
+            line.append(UInt8(ascii: "0") + UInt8(number / divisor % 10))
+            divisor /= 10
+        }
+    }
+
+    private static func append(_ key: StaticString, to line: inout [UInt8]) {
+        key.withUTF8Buffer { line.append(contentsOf: $0) }
     }
 }
 

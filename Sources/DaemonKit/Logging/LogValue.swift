@@ -30,12 +30,20 @@ public struct LogFields: ExpressibleByDictionaryLiteral, Sendable {
         pairs = elements.map { ($0, Self.isSecret($0) ? .redacted : $1) }
     }
 
-    /// Values of these keys are never written, whoever passes them.
-    static let secretKeys = ["passcode", "password", "secret", "token", "authorization"]
+    /// Values of these keys, also with something and `_` or `-` in front, are never written, whoever
+    /// passes them.
+    private static let secretKeys = ["passcode", "password", "secret", "token", "authorization"].map { Array($0.utf8) }
 
     private static func isSecret(_ key: StaticString) -> Bool {
-        let name = key.description.lowercased()
-        return secretKeys.contains { name == $0 || name.hasSuffix("_" + $0) || name.hasSuffix("-" + $0) }
+        key.withUTF8Buffer { key in
+            secretKeys.contains { secret in
+                guard key.count >= secret.count else { return false }
+                let front = key.count - secret.count
+                let isWord = front == 0 || key[front - 1] == UInt8(ascii: "_") || key[front - 1] == UInt8(ascii: "-")
+                // Small letters and capital ones differ in this bit.
+                return isWord && zip(key[front...], secret).allSatisfy { $0 | 0x20 == $1 }
+            }
+        }
     }
 }
 

@@ -54,6 +54,9 @@ extension Configuration {
                 + "(limits.head_bytes + limits.body_bytes) or transaction (limits.transaction_bytes and 64 bytes "
                 + "for each of limits.transaction_operations); raise it or lower those")
         require(
+            journal.segmentBytes % 4096 == 0,
+            "journal.segment_bytes is \(journal.segmentBytes); it must be a multiple of 4096")
+        require(
             journal.segmentsMax > journal.segments,
             "journal.segments_max must be more than journal.segments, or nothing is left for a rush")
         require(

@@ -1,5 +1,3 @@
-import Foundation
-
 /// The configuration that counts, and where each value of it comes from.
 public struct EffectiveConfiguration: Equatable, Sendable {
     public enum Origin: Equatable, Sendable, CustomStringConvertible {
@@ -78,7 +76,8 @@ public struct EffectiveConfiguration: Equatable, Sendable {
             try setting.write(value, &configuration)
             origins[name] = origin
         } catch {
-            problems.append(.init(place: place, text: "\(name) \(error.text); it must be \(setting.allowed)"))
+            let remedy = error.saysWhatIsRight ? "" : "; it must be \(setting.allowed)"
+            problems.append(.init(place: place, text: "\(name) \(error.text)\(remedy)"))
         }
     }
 
@@ -100,20 +99,9 @@ public struct EffectiveConfiguration: Equatable, Sendable {
 // MARK: - The file
 
 extension EffectiveConfiguration {
-    /// More than any configuration needs, less than hurts.
-    private static let fileLimit = 1 << 20
-
     private static func read(_ path: String) throws(ConfigurationError) -> String {
-        let bytes: Data
-        do {
-            let file = try FileHandle(forReadingFrom: URL(fileURLWithPath: path))
-            bytes = try file.read(upToCount: fileLimit + 1) ?? Data()
-        } catch {
-            throw ConfigurationError(path, "the file cannot be read: \(error.localizedDescription)")
-        }
-        if bytes.count > fileLimit {
-            throw ConfigurationError(path, "the file is larger than \(ByteSize.text(fileLimit))")
-        }
+        let bytes: [UInt8]
+        do { bytes = try TextFile.read(path, limit: 1 << 20) } catch { throw ConfigurationError(path, error.sentence) }
         guard let text = String(validating: bytes, as: UTF8.self) else {
             throw ConfigurationError(path, "the file is not UTF-8")
         }

@@ -125,7 +125,11 @@ struct JSON5Reader {
 
     private func number(sign: String, _ word: String) throws(Failure) -> SettingValue {
         let lower = word.lowercased()
-        if lower.hasPrefix("0x"), let number = Int(sign + lower.dropFirst(2), radix: 16) { return .number(number) }
+        if lower.hasPrefix("0x"), lower.dropFirst(2).allSatisfy(\.isHexDigit),
+            let number = Int(sign + lower.dropFirst(2), radix: 16)
+        {
+            return .number(number)
+        }
         if word.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }) {
             if word.count > 1, word.hasPrefix("0") { throw failure("a number with a 0 in front") }
             return Int(sign + word).map(SettingValue.number) ?? .other("the number " + sign + word)

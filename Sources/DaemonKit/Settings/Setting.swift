@@ -31,9 +31,12 @@ public struct Setting: Sendable {
     let read: @Sendable (Configuration) -> SettingValue
     let write: @Sendable (SettingValue, inout Configuration) throws(Refusal) -> Void
 
-    /// Why a value cannot be taken. The text completes "NAME …".
+    /// Why a value cannot be taken.
     struct Refusal: Error, Equatable {
+        /// Completes "NAME …".
         let text: String
+        /// The text says what would be right, so that `allowed` need not.
+        var saysWhatIsRight = false
     }
 
     /// What it is when nobody sets it.
@@ -117,7 +120,9 @@ extension Setting {
             read: { .text($0[keyPath: path]) },
             write: { (value, configuration) throws(Refusal) in
                 guard case .text(let text) = value else { throw Refusal(text: "is \(value.described)") }
-                if let wrong = check(text) { throw Refusal(text: "is \(value.described): \(wrong)") }
+                if let wrong = check(text) {
+                    throw Refusal(text: "is \(value.described): \(wrong)", saysWhatIsRight: true)
+                }
                 configuration[keyPath: path] = text
             })
     }
@@ -142,7 +147,7 @@ extension Setting {
     ) throws(Refusal) -> SocketAddress {
         let address: SocketAddress
         do { address = try SocketAddress(parsing: text) } catch {
-            guard case .invalidAddress(_, let why) = error else { throw Refusal(text: "holds an address: \(error)") }
+            guard case .invalidAddress(_, let why) = error else { throw holding(text, error.description) }
             throw holding(text, why)
         }
         if let wrong = check(address) { throw holding(text, wrong) }
@@ -150,7 +155,7 @@ extension Setting {
     }
 
     private static func holding(_ text: String, _ wrong: String) -> Refusal {
-        Refusal(text: "holds \(SettingValue.text(text).described): \(wrong)")
+        Refusal(text: "holds \(SettingValue.text(text).described): \(wrong)", saysWhatIsRight: true)
     }
 
     static func list(

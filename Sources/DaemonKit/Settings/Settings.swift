@@ -141,10 +141,10 @@ public enum Settings {
             "journal.segment_bytes", \.journal.segmentBytes, 1 << 20...1 << 30, .restart,
             "Size of one journal file. It must hold the largest message and the largest transaction."),
         .number(
-            "journal.segments", \.journal.segments, 2...1024, .restart,
+            "journal.segments", \.journal.segments, 2...59, .restart,
             "Journal files in use before the oldest is emptied. Fewer mean a faster start, more mean fewer copies."),
         .number(
-            "journal.segments_max", \.journal.segmentsMax, 3...4096, .restart,
+            "journal.segments_max", \.journal.segmentsMax, 3...60, .restart,
             "Journal files at most, when messages come faster than old ones can be emptied. Then senders wait."),
         .bytes(
             "queue_file.bytes", \.queueFile.bytes, 1 << 20...1 << 30, .restart,
