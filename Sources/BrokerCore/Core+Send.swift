@@ -205,9 +205,10 @@ extension Core {
         var matches = exactSubscriptions[name] ?? []
         if !patternSubscriptions.isEmpty {
             let words = TopicPattern.split(name)
-            for (pattern, subscription) in patternSubscriptions where pattern.matches(words) {
-                matches.append(subscription)
+            for listeners in patternSubscriptions.values where listeners.pattern.matches(words) {
+                matches += listeners.subscriptions
             }
+            matches.sort { subscriptions[Int($0)].number < subscriptions[Int($1)].number }
         }
         topics[index].matches = matches
         topics[index].epoch = topicEpoch

@@ -22,9 +22,11 @@ extension Core {
             _ = try TopicPattern(destination.name)
             queue = placeQueue(id: QueueID(rawValue: 0), name: destination.name, kind: .subscription)
         }
+        subscriptionNumber += 1
         let index = place(
             Subscription(
-                session: id, slot: subscribe.slot, queue: Int32(queue), mode: subscribe.mode,
+                number: subscriptionNumber, session: id, slot: subscribe.slot, queue: Int32(queue),
+                mode: subscribe.mode,
                 prefetchCount: Int(max(1, subscribe.prefetchCount)),
                 prefetchBytes: Int(clamping: max(1, subscribe.prefetchBytes)), topic: topic))
         queues[queue].consumers.append(index)
@@ -50,7 +52,7 @@ extension Core {
     private mutating func listen(to topic: [UInt8], with index: Int32) throws(Refusal) {
         let pattern = try TopicPattern(topic)
         if pattern.hasWildcard {
-            patternSubscriptions.append((pattern, index))
+            patternSubscriptions[topic, default: PatternListeners(pattern: pattern)].subscriptions.append(index)
         } else {
             exactSubscriptions[topic, default: []].append(index)
         }
@@ -58,11 +60,10 @@ extension Core {
     }
 
     private mutating func stopListening(_ topic: [UInt8], _ index: Int32) {
-        patternSubscriptions.removeAll { $0.subscription == index }
-        if var listeners = exactSubscriptions[topic] {
-            listeners.removeAll { $0 == index }
-            exactSubscriptions[topic] = listeners.isEmpty ? nil : listeners
-        }
+        exactSubscriptions[topic]?.removeAll { $0 == index }
+        if exactSubscriptions[topic]?.isEmpty ?? false { exactSubscriptions[topic] = nil }
+        patternSubscriptions[topic]?.subscriptions.removeAll { $0 == index }
+        if patternSubscriptions[topic]?.subscriptions.isEmpty ?? false { patternSubscriptions[topic] = nil }
         topicEpoch &+= 1
     }
 

@@ -21,7 +21,9 @@ public struct Core: Sendable {
     var topicEpoch: UInt64 = 1
     var topicGeneration: UInt32 = 1
     var exactSubscriptions: [[UInt8]: [Int32]] = [:]
-    var patternSubscriptions: [(pattern: TopicPattern, subscription: Int32)] = []
+    var patternSubscriptions: [[UInt8]: PatternListeners] = [:]
+    /// Subscriptions made so far.
+    var subscriptionNumber: UInt64 = 0
 
     var sessions: [CoreSession] = []
     var freeSessions: [Int32] = []
@@ -48,6 +50,11 @@ public struct Core: Sendable {
     var lastEviction = Instant(nanoseconds: 0)
 
     public internal(set) var totals = Totals()
+
+    struct PatternListeners: Sendable {
+        let pattern: TopicPattern
+        var subscriptions: [Int32] = []
+    }
 
     struct Awaiting: Sendable {
         var batch: UInt64

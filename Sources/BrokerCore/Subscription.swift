@@ -18,6 +18,8 @@ struct Subscription: Sendable {
         var content: Slice?
     }
 
+    /// Counts all subscriptions there ever were: the order in which they get what is published.
+    let number: UInt64
     let session: SessionID
     let slot: UInt32
     let queue: Int32

@@ -233,12 +233,10 @@ struct ModelBroker {
         takeAllowed()
     }
 
-    /// Exact listeners in order of subscription, then patterns.
+    /// In order of subscription.
     private func listeners(of topic: String) -> [Int] {
-        let open = subscriptions.filter { !$0.value.isClosed && $0.value.topic != nil }.sorted { $0.key < $1.key }
-        let patterns = open.filter { Self.hasWildcard($0.value.topic ?? "") }
-        return open.filter { $0.value.topic == topic }.map(\.key)
-            + patterns.filter { Self.matches($0.value.topic ?? "", topic) }.map(\.key)
+        let open = subscriptions.filter { !$0.value.isClosed && Self.matches($0.value.topic ?? "", topic) }
+        return open.keys.sorted()
     }
 
     private static func words(_ topic: String) -> [Substring] {

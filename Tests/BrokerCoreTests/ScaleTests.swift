@@ -28,7 +28,9 @@ struct ScaleTests {
 
     /// Goal: many queues that wait for one sync all go on. Method: a consumer each, one message each.
     @Test func manyQueuesWaitForOneSync() {
-        var rig = Rig()
+        var limits = CoreLimits()
+        limits.unflushedBytes = .max
+        var rig = Rig(limits: limits)
         rig.isStoring = false
         let session = rig.open()
         let names = (0..<Self.many).map { "q\($0)" }
