@@ -105,4 +105,85 @@ struct RecoveryTests {
         let after = FakeDisk(disk.copy().afterPowerCut(0, &dice))
         #expect(try Opening.open(after, smallSettings()).recovery.queues.count == 1)
     }
+
+    /// Goal: a seal that was written as an idle marker is on disk before anything in the next segment.
+    /// Method: fill a segment up to its last 64 bytes, go idle, go on, and lose all that is not synced.
+    @Test func aSealThatServedAsMarkerIsSyncedBeforeTheNextSegment() throws {
+        let disk = FakeDisk()
+        let store = try Opening.open(disk, smallSettings()).store
+        _ = try store.keep()
+        var number: UInt64 = 0
+        func commit(_ name: Int) throws {
+            number += 1
+            var builder = BatchBuilder()
+            builder.create(UInt32(number), String(repeating: "a", count: name))
+            #expect(try store.commit([builder.batch(number)], from: 0) == 1)
+        }
+        var end = SegmentHeader.size
+        while end + 1024 + BatchHeader.size < smallSettings().segmentBytes {
+            try commit(1024 - BatchHeader.size - RecordFormat.size)
+            end += 1024
+        }
+        try commit(smallSettings().segmentBytes - BatchHeader.size - end - BatchHeader.size - RecordFormat.size)
+        try store.mark()
+        try commit(10)
+        var dice = Dice(1)
+        let after = FakeDisk(disk.copy().afterPowerCut(0, &dice))
+        let recovery = try Opening.open(after, smallSettings()).recovery
+        #expect(recovery.queues.count == Int(number))
+        #expect(recovery.report.isEmpty)
+    }
+
+    /// Goal: a file that the checkpoint on disk names is there, even if its queue was deleted while that
+    /// checkpoint was being written; and it goes in the end.
+    @Test func aQueueDeletedDuringACheckpointKeepsItsFilesUntilTheNext() throws {
+        let disk = FakeDisk()
+        let store = try Opening.open(disk, smallSettings()).store
+        var workload = BatchBuilder()
+        workload.create(1, "a")
+        workload.create(2, "b")
+        #expect(try store.commit([workload.batch(1)], from: 0) == 1)
+        var number: UInt64 = 1
+        func append(_ queue: UInt32, _ sequence: UInt64) throws {
+            number += 1
+            var builder = BatchBuilder()
+            builder.append(queue, sequence, [UInt8](repeating: 1, count: 900))
+            while try store.commit([builder.batch(number)], from: 0) == 0 { _ = try store.keep() }
+        }
+        for sequence in 1...40 as ClosedRange<UInt64> { try append(1, sequence) }
+        for _ in 0..<4 { _ = try store.keep() }
+        let files = disk.paths.filter { $0.hasPrefix("queues/1/") }
+        #expect(!files.isEmpty)
+        // Something to write the next checkpoint for: queue 2 gets a file, and it is settled.
+        let images = Mutex<[FakeDisk.Image]>([])
+        let isDeleted = Mutex(false)
+        var delete = BatchBuilder()
+        delete.delete(1)
+        let batch = delete.batch(1000)
+        disk.hooks.withLock { hooks in
+            hooks.watch = { [unowned disk] operation in
+                let isNow = isDeleted.withLock { isDeleted -> Bool in
+                    defer { isDeleted = isDeleted || operation.path == StorePath.checkpointDraft }
+                    return !isDeleted && operation.path == StorePath.checkpointDraft
+                }
+                if isNow, (try? store.commit([batch], from: 0)) != 1 { Issue.record("the deletion was not committed") }
+                images.withLock { $0.append(disk.copy()) }
+            }
+        }
+        for sequence in 41...60 as ClosedRange<UInt64> where !isDeleted.withLock({ $0 }) {
+            try append(1, sequence)
+            _ = try store.keep()
+        }
+        #expect(isDeleted.withLock { $0 })
+        for _ in 0..<3 { _ = try store.keep() }
+        disk.hooks.withLock { $0.watch = nil }
+        var dice = Dice(1)
+        for image in images.withLock({ $0 }) {
+            for keep in [0, 1] {
+                let after = DamageTests.open(FakeDisk(image.afterPowerCut(keep, &dice)))
+                #expect(after.refusal == nil)
+            }
+        }
+        #expect(disk.paths.filter { $0.hasPrefix("queues/1") }.isEmpty)
+    }
 }
