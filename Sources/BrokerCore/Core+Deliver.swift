@@ -32,8 +32,9 @@ extension Core {
     /// Asks for a page, once.
     private mutating func want(from: UInt64, of index: Int, into effects: inout Effects) {
         guard queues[index].isStored, !queues[index].pageOutstanding, !queues[index].waitsForDurable,
-            queues[index].failure == nil
+            queues[index].failure == nil || queues[index].mayRetry
         else { return }
+        queues[index].mayRetry = false
         queues[index].pageOutstanding = true
         queues[index].pageAskedAt = durableThrough
         effects.pages.append(
@@ -242,9 +243,8 @@ extension Core {
             let source = queues[Int(subscription.queue)]
             guard (source.isStored ? source.id.rawValue : 0) == queue else { continue }
             takesNone = takesNone || subscription.mode == .auto
-            for position in 0..<subscription.deliveries.count {
-                let delivery = subscription.deliveries[position]
-                if delivery.sequence == sequence, delivery.state == .unacknowledged { return (candidate, delivery.tag) }
+            if let position = subscription.position(ofSequence: sequence) {
+                return (candidate, subscription.deliveries[position].tag)
             }
         }
         let hasEnded = slot == 0 ? mine.count < highestSlot : mine[slot] == nil && slot <= highestSlot

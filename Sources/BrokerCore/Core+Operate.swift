@@ -6,6 +6,8 @@ extension Core {
         public var id: QueueID
         public var name: [UInt8]
         public var isStored: Bool
+        /// The sequence that the next message gets.
+        public var next: UInt64
         public var messages: UInt64
         public var ready: UInt64
         public var unacknowledged: UInt64
@@ -43,9 +45,9 @@ extension Core {
         public var unflushedBytes: Int
     }
 
-    /// Queues and reply channels, not the private queues of topic subscriptions. In order of name.
+    /// Queues and reply channels, not the private queues of topic subscriptions; in no order.
     public func queueViews() -> [QueueView] {
-        queueByName.values.map { view(of: Int($0)) }.sorted { $0.name.lexicographicallyPrecedes($1.name) }
+        queueByName.values.map { view(of: Int($0)) }
     }
 
     public func queueView(named name: [UInt8]) -> QueueView? {
@@ -56,7 +58,7 @@ extension Core {
     private func view(of index: Int) -> QueueView {
         let queue = queues[index]
         return QueueView(
-            id: queue.id, name: queue.name, isStored: queue.isStored, messages: queue.messages, ready: queue.ready,
+            id: queue.id, name: queue.name, isStored: queue.isStored, next: queue.next, messages: queue.messages, ready: queue.ready,
             unacknowledged: queue.inFlight, bytes: queue.bytes, consumers: queue.consumers.count,
             inTotal: queue.inTotal,
             outTotal: queue.outTotal, redeliveredTotal: queue.redeliveredTotal, memoryBytes: queue.windowBytes,
@@ -73,7 +75,7 @@ extension Core {
             guard let topic = subscription.topic else { continue }
             views[topic, default: TopicView(name: topic, subscribers: 0, inTotal: 0, outTotal: 0)].subscribers += 1
         }
-        return views.values.sorted { $0.name.lexicographicallyPrecedes($1.name) }
+        return Array(views.values)
     }
 
     public func subscriptionViews() -> [SubscriptionView] {

@@ -7,7 +7,9 @@ extension Core {
         case .queue(let index, _):
             try enqueue(send, in: Int(index), into: &effects)
         case .topic(let index, _):
-            publish(keepTransient(send.content), headerBytes: send.headerBytes, to: Int(index), into: &effects)
+            // Nobody listens: nothing to keep.
+            let content = hasSubscribers(Int(index)) ? keepTransient(send.content) : nil
+            publish(content, headerBytes: send.headerBytes, to: Int(index), into: &effects)
         case .unknown:
             // A reply channel whose owner has gone: nobody will ever take it.
             totals.repliesDropped += 1
@@ -167,7 +169,7 @@ extension Core {
 
     /// A slow subscriber must not slow the others nor use up memory: it is cut off, and told why.
     /// A reply channel drops what does not fit, since cutting off the replier would punish the wrong one.
-    private mutating func overflow(_ index: Int, into effects: inout Effects) {
+    mutating func overflow(_ index: Int, into effects: inout Effects) {
         switch queues[index].kind {
         case .reply:
             totals.repliesDropped += 1
@@ -176,7 +178,7 @@ extension Core {
             guard let consumer = queues[index].consumers.first, !queues[index].isCutOff else { return }
             queues[index].isCutOff = true
             let address = sessions[Int(subscriptions[Int(consumer)].session.index)].address
-            let detail = "more than \(limits.backlogBytes) bytes of topic messages were waiting for this subscriber"
+            let detail = "too many bytes of topic messages were waiting for this subscriber (topic.subscriber_backlog_bytes, memory.messages_bytes)"
             effects.kicks.append(Kick(address: address, refusal: Refusal(.slowConsumer, detail)))
         }
     }
@@ -186,10 +188,10 @@ extension Core {
     // MARK: Topics
 
     /// One copy of the bytes serves all who get the message.
-    mutating func publish(_ content: Slice, headerBytes: UInt32, to index: Int, into effects: inout Effects) {
-        if topics[index].epoch != topicEpoch { findMatches(index) }
+    mutating func publish(_ content: Slice?, headerBytes: UInt32, to index: Int, into effects: inout Effects) {
         topics[index].inTotal &+= 1
         totals.messagesIn &+= 1
+        guard hasSubscribers(index), let content else { return }
         transientSequence &+= 1
         let sequence = transientSequence
         let matches = topics[index].matches
@@ -198,6 +200,11 @@ extension Core {
             let queue = Int(subscriptions[Int(match)].queue)
             enqueueTransient(content, headerBytes: headerBytes, sequence: sequence, in: queue, into: &effects)
         }
+    }
+
+    private mutating func hasSubscribers(_ index: Int) -> Bool {
+        if topics[index].epoch != topicEpoch { findMatches(index) }
+        return !topics[index].matches.isEmpty
     }
 
     private mutating func findMatches(_ index: Int) {

@@ -233,17 +233,13 @@ public struct Core: Sendable {
         let index = Int(found)
         guard queues[index].pageOutstanding, queues[index].pageEpoch == wanted.epoch else { return }
         queues[index].pageOutstanding = false
-        if let failure {
-            if queues[index].failure == nil {
-                effects.reports.append(.queueUnreadable(name: queues[index].name, reason: failure))
-            }
-            queues[index].failure = failure
-            return
-        }
-        queues[index].failure = nil
+        if let failure { fail(index, failure, into: &effects) } else { queues[index].failure = nil }
+        // What could be read before the failure is as good as any.
         queues[index].returned.attach(messages, below: resumeAt)
         extendWindow(messages, from: wanted.from, resumeAt: resumeAt, of: index)
-        if resumeAt <= wanted.from {
+        if failure != nil {
+            // The queue stands still at the message that cannot be read.
+        } else if resumeAt <= wanted.from {
             nothingYet(from: wanted.from, of: index, into: &effects)
         } else if !queues[index].returned.isEmpty, !queues[index].returned.lowestIsInMemory,
             (wanted.from..<resumeAt).contains(queues[index].returned.lowestSequence)
@@ -287,13 +283,28 @@ public struct Core: Sendable {
 
     /// Storage does not have what it was given: the queue stands still rather than skip a message.
     private mutating func missing(_ sequence: UInt64, in index: Int, into effects: inout Effects) {
-        let reason = "storage does not give back message \(sequence)"
+        fail(index, "storage does not give back message \(sequence)", into: &effects)
+    }
+
+    private mutating func fail(_ index: Int, _ reason: String, into effects: inout Effects) {
+        if queues[index].failure != reason {
+            effects.reports.append(.queueUnreadable(name: queues[index].name, reason: reason))
+        }
         queues[index].failure = reason
-        effects.reports.append(.queueUnreadable(name: queues[index].name, reason: reason))
+    }
+
+    /// Asks once more for what could not be read: a lack of descriptors passes, damage does not.
+    private mutating func retryFailed(into effects: inout Effects) {
+        for index in queues.indices where queues[index].failure != nil {
+            queues[index].mayRetry = true
+            dispatch(index, into: &effects)
+        }
+        seal(into: &effects)
     }
 
     /// Time passes; called about once a second.
     public mutating func tick(now: Instant, into effects: inout Effects) {
+        retryFailed(into: &effects)
         for session in sessions where session.generation != 0 {
             for transaction in session.transactions.values
             where now.milliseconds(since: transaction.begun) > limits.transactionSeconds * 1000 {
@@ -303,17 +314,6 @@ public struct Core: Sendable {
                 break
             }
         }
-    }
-
-    /// Memory for messages is above its bound: let go of what can be read again.
-    public mutating func relieveMemory(now: Instant) {
-        guard now.milliseconds(since: lastEviction) >= 100 else { return }
-        lastEviction = now
-        totals.evictions += 1
-        for index in queues.indices where queues[index].isStored && !queues[index].window.isEmpty {
-            queues[index].evict()
-        }
-        transient.drop()
     }
 
     // MARK: The batch

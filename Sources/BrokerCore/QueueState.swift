@@ -64,6 +64,8 @@ struct QueueState: Sendable {
     var isCutOff = false
     /// Why storage cannot give the messages back; delivery stands still.
     var failure: String?
+    /// Some time has passed since the failure: it may have been of the moment.
+    var mayRetry = false
 
     var inTotal: UInt64 = 0
     var outTotal: UInt64 = 0

@@ -91,6 +91,22 @@ struct Subscription: Sendable {
         for index in 0..<deliveries.count where deliveries[index].state != .settled { open.append(deliveries[index]) }
         deliveries = open
     }
+
+    /// Where the unacknowledged delivery of a message is. They stand in order of sequence but for those that
+    /// came back, so looking in the middle first nearly always finds it.
+    func position(ofSequence sequence: UInt64) -> Int? {
+        var low = 0
+        var high = deliveries.count
+        while low < high {
+            let middle = (low + high) / 2
+            if deliveries[middle].sequence < sequence { low = middle + 1 } else { high = middle }
+        }
+        func isIt(_ position: Int) -> Bool {
+            deliveries[position].sequence == sequence && deliveries[position].state == .unacknowledged
+        }
+        if low < deliveries.count, isIt(low) { return low }
+        return (0..<deliveries.count).first(where: isIt)
+    }
 }
 
 /// One client as the core knows it.

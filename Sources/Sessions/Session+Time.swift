@@ -30,10 +30,13 @@ extension Session {
     }
 
     /// What time `now` asks for. `isReading` is false while we ourselves do not read: then silence is
-    /// not the client's fault. `received` counts all bytes that ever came.
+    /// not the client's fault, unless we stopped because it takes nothing: `isStuckSince` is when it last
+    /// did. `received` counts all bytes that ever came.
     public mutating func due(
-        now: Instant, lastReceived: Instant, lastSent: Instant, isReading: Bool, received: UInt64
+        now: Instant, lastReceived: Instant, lastSent: Instant, isReading: Bool, isStuckSince: Instant? = nil,
+        received: UInt64
     ) -> Due {
+        let isReading = isReading || (isStuckSince.map { now >= $0.adding(milliseconds: patience) } ?? false)
         if state == .expectingConnect {
             guard now >= opened.adding(milliseconds: settings.loginMilliseconds) else { return .nothing }
             return .end(SessionError(.loginTimeout, "no CONNECT frame came within \(settings.loginMilliseconds) ms"))

@@ -142,8 +142,14 @@ public struct Session: ~Copyable {
     /// What the frames before gave to an `ack:auto` subscription counts as taken, so that it must be written
     /// before a frame that ends the subscription is answered. The parser finds the frame again.
     private var endsSubscriptions: Bool {
-        state == .connected && (parser.layout.command == .unsubscribe || parser.layout.command == .disconnect)
+        guard state == .connected else { return false }
+        let command = parser.layout.command
+        // A SUBSCRIBE may take over a reply channel from the subscription that a reply-to made.
+        return command == .unsubscribe || command == .disconnect || (command == .subscribe && !replySlots.isEmpty)
     }
+
+    /// The frames just received end the conversation.
+    public var willEnd: Bool { stagedError != nil || stagedEnd != nil }
 
     /// So that the ERROR can name the receipt of the frame that broke a rule.
     private func receiptOfBrokenFrame(_ bytes: UnsafeMutableBufferPointer<UInt8>) -> [UInt8]? {

@@ -55,7 +55,9 @@ final class Broker: Sendable {
         let isShort = Chunk.liveBytes > memoryLimit
         var wakes = Wakes()
         let result = core.withLock { core in
-            if isShort { core.relieveMemory(now: .now) }
+            if isShort, core.relieveMemory(now: .now), Chunk.liveBytes > memoryLimit {
+                core.relieveTransients(limit: memoryLimit, into: &effects)
+            }
             let result = body(&core, &effects)
             for batch in effects.batches { storage.append(batch) }
             wakes = post(&effects, ownLoop: ownLoop, durable: nil)

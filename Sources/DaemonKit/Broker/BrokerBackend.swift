@@ -237,7 +237,7 @@ struct BrokerBackend: AdminBackend {
         }
         let page = await read(
             PageRequest(queue: view.id, from: query.from, maxCount: query.limit, maxBytes: BrowseQuery.answerBytes))
-        if let failure = page.failure { throw AdminError(.failed, failure) }
+        if let failure = page.failure, page.messages.isEmpty { throw AdminError(.failed, failure) }
         var list = API.MessageList()
         guard let first = page.messages.first?.sequence, let last = page.messages.last?.sequence else { return list }
         let (counts, held) = broker.look { $0.deliveries(in: view.id, of: first...last) }
@@ -248,7 +248,7 @@ struct BrokerBackend: AdminBackend {
             message.unacked = held.contains(stored.sequence)
             return message
         }
-        list.nextSequence = page.messages.count >= query.limit || page.resumeAt < last ? last + 1 : nil
+        list.nextSequence = page.resumeAt < view.next ? page.resumeAt : nil
         return list
     }
 
@@ -271,7 +271,7 @@ struct BrokerBackend: AdminBackend {
         while moved < most {
             let page = await read(
                 PageRequest(queue: queue, from: from, maxCount: Int(min(1000, most - moved)), maxBytes: 4 << 20))
-            if let failure = page.failure { throw AdminError(.failed, failure) }
+            if let failure = page.failure, page.messages.isEmpty { throw AdminError(.failed, failure) }
             if page.messages.isEmpty { break }
             moved += try await moveOn(page, from: queue, to: Self.full(target))
             from = page.resumeAt

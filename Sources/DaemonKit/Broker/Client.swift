@@ -19,6 +19,8 @@ final class Client: ConnectionHandler {
     var isWaiting = false
     var isHeld = false
     private var hasEnded = false
+    /// When a heart-beat was last due: it may still wait behind what the client does not read.
+    private var lastBeat = Instant(nanoseconds: 0)
     /// The peer has shut down its write side.
     private var peerIsDone = false
 
@@ -34,9 +36,11 @@ final class Client: ConnectionHandler {
     // MARK: In
 
     func received(_ bytes: UnsafeMutableBufferPointer<UInt8>, on connection: Connection) -> Int {
+        if home.isStopping { end(ClientLoop.goodbye) }
         var used = 0
         repeat {
-            if session.isEnding { return bytes.count }
+            // Writing what came before may have ended the connection, and its buffer with it.
+            if session.isEnding || !connection.isOpen { return bytes.count }
             used += takeBatch(UnsafeMutableBufferPointer(rebasing: bytes[used...]))
         } while session.hasMore
         return used
@@ -48,11 +52,16 @@ final class Client: ConnectionHandler {
         var done = 0
         var refusal: Refusal?
         var required: UInt64 = 0
-        if !home.batch.isEmpty || (coreID == nil && session.isConnected) {
+        if !home.batch.isEmpty || (coreID == nil && session.isConnected) || (coreID != nil && session.willEnd) {
             home.enter { core, effects in
                 let id = openIfNeeded(&core)
                 (done, refusal, required) = home.batch.commands.withUnsafeBufferPointer {
                     core.apply($0, of: id, now: now, into: &effects)
+                }
+                if refusal != nil || session.willEnd {
+                    // From here on nobody takes what the core would still deliver to this session.
+                    core.close(id, into: &effects)
+                    coreID = nil
                 }
             }
             home.writeMail()
@@ -97,7 +106,16 @@ final class Client: ConnectionHandler {
     private func finish() {
         if hasEnded { return }
         hasEnded = true
+        leaveCore()
         connection.finish(.finished(session.endCode ?? "finished"))
+    }
+
+    /// The core forgets the session and gives what it held to others.
+    private func leaveCore() {
+        guard let coreID else { return }
+        self.coreID = nil
+        home.enter { core, effects in core.close(coreID, into: &effects) }
+        home.carryOut()
     }
 
     func receivedEnd(on connection: Connection) {
@@ -163,21 +181,29 @@ final class Client: ConnectionHandler {
 
     private func setDeadline() {
         guard !hasEnded,
-            let next = session.nextDeadline(lastReceived: connection.lastReceived, lastSent: connection.lastSent)
+            let next = session.nextDeadline(
+                lastReceived: connection.lastReceived, lastSent: max(connection.lastSent, lastBeat))
         else { return }
         if let set = connection.deadline, set <= next { return }
         connection.deadline = next
     }
 
     func deadlineReached(on connection: Connection, now: Instant) {
+        // A client that does not read what it was sent gets no excuse from our not reading either.
+        let isStuck = connection.isReadingPaused && !isHeld && connection.outbox.unsentBytes > 0
         let due = session.due(
-            now: now, lastReceived: connection.lastReceived, lastSent: connection.lastSent,
-            isReading: !connection.isReadingPaused, received: connection.bytesReceived)
+            now: now, lastReceived: connection.lastReceived, lastSent: max(connection.lastSent, lastBeat),
+            isReading: !connection.isReadingPaused, isStuckSince: isStuck ? connection.lastSent : nil,
+            received: connection.bytesReceived)
         switch due {
         case .nothing: break
         case .beat:
-            connection.outbox.withTail { $0.append(0x0A) }
-            connection.flush()
+            lastBeat = now
+            // Bytes that wait already are as good a sign, once the client reads them.
+            if connection.outbox.isEmpty {
+                connection.outbox.withTail { $0.append(0x0A) }
+                connection.flush()
+            }
         case .end(let error): end(error)
         }
         setDeadline()
@@ -186,6 +212,7 @@ final class Client: ConnectionHandler {
     /// Ends the conversation from our side, with an ERROR behind what is owed.
     func end(_ error: SessionError) {
         if session.isEnding { return }
+        leaveCore()
         let durable = home.broker.durable
         connection.outbox.withTail { session.end(error, durable: durable, into: &$0) }
         connection.markDirty()
@@ -195,11 +222,7 @@ final class Client: ConnectionHandler {
     func ended(on connection: Connection, reason: EndReason) {
         hasEnded = true
         home.forget(self)
-        if let coreID {
-            self.coreID = nil
-            home.enter { core, effects in core.close(coreID, into: &effects) }
-            home.carryOut()
-        }
+        leaveCore()
         logEnd(connection, reason)
     }
 

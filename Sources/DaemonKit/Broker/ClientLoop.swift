@@ -73,19 +73,21 @@ final class ClientLoop {
     /// Carries out what others left for us, then what `enter` brought, until nothing more follows.
     func carryOut() {
         repeat {
-            readMail()
+            let (others, hasMoved) = takeMail()
             write(effects.deliveries[loop.index])
-            let kicks = effects.kicks.filter { $0.address.loop == loop.index }
+            let own = effects.kicks.filter { $0.address.loop == loop.index }
             effects.clear()
-            kick(kicks)
+            // Only now, with mail and effects empty, may anything enter the core again.
+            if hasMoved { diskMoved() }
+            kick(others)
+            kick(own)
         } while reportFlushed()
     }
 
     /// Woken: somebody has left something for us.
     func openMailbox() {
         broker.mailboxes[loop.index].take(into: &mail)
-        readMail()
-        if reportFlushed() { carryOut() }
+        carryOut()
     }
 
     /// What other loops delivered before we entered the core leaves before what we answer: it may be for a
@@ -95,13 +97,12 @@ final class ClientLoop {
         mail.deliveries.removeAll(keepingCapacity: true)
     }
 
-    /// Nothing here may call back before the mail is cleared: a connection that ends enters the core.
-    private func readMail() {
+    /// Writes the deliveries in the mail and empties it.
+    private func takeMail() -> (kicks: [Kick], hasMoved: Bool) {
         write(mail.deliveries)
-        let (kicks, hasMoved) = (mail.kicks, mail.durable != nil)
+        let rest = (mail.kicks, mail.durable != nil)
         mail.clear()
-        if hasMoved { diskMoved() }
-        kick(kicks)
+        return rest
     }
 
     private func kick(_ kicks: [Kick]) {
@@ -177,7 +178,8 @@ final class ClientLoop {
     /// The daemon is going down: everyone gets what is owed, a word, and is closed.
     func stop() {
         isStopping = true
-        let goodbye = SessionError(.shuttingDown, "the broker is stopping; connect again in a while")
-        for client in all { client.end(goodbye) }
+        for client in all { client.end(Self.goodbye) }
     }
+
+    static let goodbye = SessionError(.shuttingDown, "the broker is stopping; connect again in a while")
 }

@@ -208,6 +208,13 @@ final class Service: Sendable {
             let fresh = try arguments.load()
             let changes = Configuration.changes(from: configuration, to: fresh.configuration)
             let next = configuration.takingLive(from: fresh.configuration)
+            // What cannot change now may not fit what can.
+            let contradictions = next.contradictions()
+            if !contradictions.isEmpty {
+                return .failure(
+                    ConfigurationError(
+                        problems: contradictions.map { .init(place: "until a restart", text: $0) }))
+            }
             current.withLock { $0.replaceConfiguration(with: next) }
             apply(next)
             return .success(changes)
@@ -239,7 +246,9 @@ final class Service: Sendable {
         for loop in loops { loop.submit { ($0.context as? ClientLoop)?.stop() } }
         let grace = UInt64(max(1, configuration.shutdown.graceSeconds)) * 1000
         awaitClients(until: Instant.now.adding(milliseconds: grace * 7 / 10))
-        chores.asyncAfter(deadline: .now() + .milliseconds(Int(grace) * 95 / 100)) { [self] in
+        // On a queue that never enters the core: whatever holds that up, the end comes in time.
+        DispatchQueue(label: "brokerd.deadline").asyncAfter(deadline: .now() + .milliseconds(Int(grace) * 95 / 100)) {
+            [self] in
             leave(.stopped, "stopped before all clients had closed")
         }
     }

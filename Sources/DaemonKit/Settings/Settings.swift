@@ -107,7 +107,7 @@ public enum Settings {
             "consumer.prefetch_bytes", \.consumer.prefetchBytes, 1 << 10...1 << 30, .newConnections,
             "Bytes that a subscription may have unacknowledged; one message is always let through."),
         .bytes(
-            "consumer.outbox_bytes", \.consumer.outboxBytes, 64 << 10...64 << 20, .newConnections,
+            "consumer.outbox_bytes", \.consumer.outboxBytes, 64 << 10...64 << 20, .restart,
             "Bytes waiting for a client that does not read before deliveries to it pause."),
         .bytes(
             "topic.subscriber_backlog_bytes", \.topic.subscriberBacklogBytes, 64 << 10...1 << 30, .newConnections,
