@@ -347,3 +347,53 @@ def nobody_writes_lines_into_the_log(target):
         assert b"\x1b" not in log, "an escape sequence stands in the log"
         assert "\u202e".encode() not in log and "\u2066".encode() not in log, "text direction can be turned in the log"
         assert not any(line.startswith(b"2026-01-01T00:00:00Z") for line in log.splitlines()), "a forged line"
+
+
+@case("C112 C132")
+def nothing_is_given_to_a_client_that_made_a_mistake(target):
+    """Its connection lingers so that the ERROR arrives; the core must have forgotten it at once."""
+    destination = target.queue()
+    wrong = target.connect()
+    with Closing(wrong):
+        target.subscribe(wrong, destination)
+        wrong.say("ACK", {"id": "9-9"})
+        wrong.expect("ERROR")
+        # Not read to its end, not closed: the broker is still draining it.
+        with Closing(target.connect()) as sender:
+            for n in range(200):
+                target.send(sender, destination, b"%d" % n)
+        assert target.bodies(destination, 200) == [b"%d" % n for n in range(200)]
+
+
+@case("S36 S37")
+def a_client_that_does_not_read_costs_no_time(target):
+    """Heart-beats that cannot be sent must not be tried again and again."""
+    destination = target.topic()
+    deaf = wire.Connection(target.port, headers={"heart-beat": "0,1000"})
+    with Closing(deaf), Closing(target.connect()) as sender:
+        target.subscribe(deaf, destination)
+        for _ in range(40):
+            target.send(sender, destination, bytes(200_000))
+        time.sleep(1.5)
+        began = cpu_seconds(target.pid)
+        time.sleep(3.0)
+        assert cpu_seconds(target.pid) - began < 1.0, "the loop spins"
+
+
+@case("S37 S38")
+def a_few_small_messages_do_not_hold_much_memory(target):
+    """Messages of a topic share memory; the one that waits must not keep what came with it."""
+    quiet, loud = target.topic(), target.topic()
+    before = target.resident_kib()
+    deaf = target.connect()
+    with Closing(deaf), Closing(target.connect()) as sender, Closing(target.connect()) as listener:
+        target.subscribe(deaf, quiet, ack="client-individual", **{"prefetch-count": "1"})
+        target.subscribe(listener, loud)
+        for _ in range(1500):
+            sender.say("SEND", {"destination": quiet}, b"tiny")
+            sender.say("SEND", {"destination": loud}, bytes(200_000))
+            listener.message()
+        target.send(sender, loud, b"end")
+        listener.message()
+        most = before + 160 * 1024
+        assert settled_kib(target, most) <= most
