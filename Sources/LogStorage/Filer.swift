@@ -42,8 +42,6 @@ struct Filer: ~Copyable {
     private var directories: Set<UInt32> = []
 
     private static let writeSize = 1 << 20
-    /// Files that are open, and synced one by one, at most.
-    private static let openLimit = 64
     private var wasClosedUnsynced = false
 
     init(disk: any Disk, settings: LogSettings, storeID: UInt64) {
@@ -59,7 +57,7 @@ struct Filer: ~Copyable {
     mutating func file(_ work: Work, from segment: Segment, isClosed: Bool) throws(DiskError) {
         guard !work.messages.isEmpty else { return }
         var next = 0
-        if let tail = work.tail, !tail.isClosed, !isClosed, tail.bytes < settings.queueFileBytes {
+        if let tail = work.tail, !isClosed, tail.bytes < settings.queueFileBytes {
             let file = try disk.open(StorePath.queueFile(work.queue, first: tail.first), .existing)
             next = try append(work, from: next, to: file, tail, isNew: false, segment)
         }
@@ -86,7 +84,7 @@ struct Filer: ~Copyable {
         var file = before
         var written = file.bytes
         changes.append(Change(queue: work.queue, file: file, isNew: isNew, before: before.bytes))
-        if unsynced.count >= Self.openLimit {
+        if unsynced.count >= settings.filesSyncedSingly {
             // Too many for one by one: they are synced all together in the end.
             unsynced.removeAll()
             wasClosedUnsynced = true

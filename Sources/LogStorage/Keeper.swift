@@ -276,9 +276,22 @@ struct Keeper: ~Copyable {
         return sentence.map(StorageRoom.short) ?? .enough
     }
 
+    private func hasReserveOnDisk(_ store: Store) throws(DiskError) -> Bool {
+        do throws(DiskError) {
+            return try store.disk.open(StorePath.reserve, .existing).size() >= store.settings.reserveBytes
+        } catch {
+            if error.isMissing { return false }
+            throw error
+        }
+    }
+
     private mutating func setAsideReserve(_ store: Store) {
         if hasReserve || store.settings.reserveBytes == 0 { return }
         do throws(DiskError) {
+            if try hasReserveOnDisk(store) {
+                hasReserve = true
+                return
+            }
             let file = try store.disk.open(StorePath.reserve, .create)
             let run = [UInt8](repeating: 0, count: min(SegmentFactory.zeroRun, store.settings.reserveBytes))
             var at = 0
@@ -307,7 +320,11 @@ extension Store {
     func queues(in segment: Segment) -> [UInt32] {
         let slot = segment.number % UInt32(JournalPlace.slots)
         return state.withLock { state in
-            state.ledger.queues.filter { $0.firstPlace?.slot == slot }.map(\.id).sorted()
+            var ids: [UInt32] = []
+            for index in state.ledger.queues.indices where state.ledger.queues[index].firstPlace?.slot == slot {
+                ids.append(state.ledger.queues[index].id)
+            }
+            return ids.sorted()
         }
     }
 

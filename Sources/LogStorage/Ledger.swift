@@ -34,8 +34,6 @@ struct QueueFile: Equatable, Sendable {
     var first: UInt64
     var last: UInt64
     var bytes: Int
-    /// Not written to any more: full, or a sync of it failed.
-    var isClosed = false
 }
 
 /// What synced batches say about one queue, and where its messages lie.

@@ -17,6 +17,11 @@ public final class LogEngine: StorageEngine {
     private let chores = Monitor(Chores())
     private let requests = Monitor(Requests())
     private let backlog = Atomic<Int>(0)
+    /// How long commits have been waiting for a segment.
+    private let secondsWithoutRoom = Atomic<Int>(0)
+
+    /// Seconds that `close` waits for room on the disk.
+    private static let closingSecondsMax = 5
 
     private struct Inbox {
         var batches: [Batch] = []
@@ -81,6 +86,7 @@ public final class LogEngine: StorageEngine {
         requests.ring()
     }
 
+    /// Also when that could not be done, after `failed`.
     public func close(then: @escaping @Sendable () -> Void) {
         inbox.withLock { $0.closing = then }
         inbox.ring()
@@ -152,9 +158,10 @@ public final class LogEngine: StorageEngine {
         while next < batches.count {
             let end = try store.commit(batches, from: next)
             if end == next {
-                if waitForSegment() { continue }
+                if try waitForSegment() { continue }
                 return
             }
+            secondsWithoutRoom.store(0, ordering: .relaxed)
             var weight = 0
             for index in next..<end { weight += Self.weight(batches[index]) }
             backlog.subtract(weight, ordering: .relaxed)
@@ -165,14 +172,22 @@ public final class LogEngine: StorageEngine {
     }
 
     /// False when there will be none.
-    private func waitForSegment() -> Bool {
+    private func waitForSegment() throws(StorageFailure) -> Bool {
         wakeKeeper()
-        return inbox.wait(milliseconds: 1000) { inbox -> Bool? in
+        let room = inbox.wait(milliseconds: 1000) { inbox -> Bool? in
             if inbox.hasFailed { return false }
             if !inbox.madeRoom { return nil }
             inbox.madeRoom = false
             return true
-        } ?? true
+        }
+        if let room { return room }
+        secondsWithoutRoom.add(1, ordering: .relaxed)
+        let isClosing = inbox.withLock { $0.closing != nil }
+        if isClosing, secondsWithoutRoom.load(ordering: .relaxed) >= Self.closingSecondsMax {
+            // An end that waits for room for ever is worse than one that says what it could not do.
+            throw StorageFailure("the last batches could not be made durable: there is no room for a journal segment")
+        }
+        return true
     }
 
     /// After a failure nothing is written any more, not even a checkpoint: the next start finds out

@@ -2,7 +2,7 @@ import Storage
 
 /// The knobs of the engine, each with its range. `validate` is called by `LogEngine.open`.
 public struct LogSettings: Sendable, Equatable {
-    /// Size of a journal segment in bytes: 64 KiB to 1 GiB, a multiple of 4096. A batch must fit in one.
+    /// Size of a journal segment in bytes: 16 KiB to 1 GiB, a multiple of 4096. A batch must fit in one.
     public var segmentBytes = 64 << 20
     /// The keeper retires the oldest segment when more than this many are in use: 1 to 59.
     public var journalSegments = 4
@@ -16,6 +16,9 @@ public struct LogSettings: Sendable, Equatable {
     public var highWatermark: UInt64 = 512 << 20
     /// Set aside so that a checkpoint can be written to a full disk: up to 1 GiB.
     public var reserveBytes = 16 << 20
+    /// Up to this many queue files are synced one by one when a segment is retired; more are synced all
+    /// together, with all else that the file system has to write: 1 to 1000.
+    public var filesSyncedSingly = 64
     /// Bytes of journal after which a checkpoint is written though no segment is retired.
     public var checkpointBytes = 128 << 20
     /// Bytes that one write and one sync take at most.
@@ -33,6 +36,7 @@ public struct LogSettings: Sendable, Equatable {
         try check("journalSegmentsMax", journalSegmentsMax, journalSegments + 1, 60)
         try check("queueFileBytes", queueFileBytes, 4096, 1 << 30)
         try check("reserveBytes", reserveBytes, 0, 1 << 30)
+        try check("filesSyncedSingly", filesSyncedSingly, 1, 1000)
         try check("checkpointBytes", checkpointBytes, 4096, 1 << 40)
         try check("commitBytes", commitBytes, 4096, 1 << 30)
         try check("idleMilliseconds", idleMilliseconds, 1, 60_000)

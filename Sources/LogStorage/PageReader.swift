@@ -48,10 +48,12 @@ struct PageReader: ~Copyable {
                 read(places, of: segment, into: &filling)
                 store.unpin(segment)
             case .file(let file, let sequences):
-                if !read(sequences, of: file, into: &filling, store), retries < 3 {
-                    // Removed since it was looked up: then nothing in it is alive.
-                    retries += 1
-                    continue
+                if read(sequences, of: file, into: &filling, store) { break }
+                // Removed since it was looked up: then nothing in it is alive, and looking again says so.
+                retries += 1
+                if retries > 3 {
+                    let path = StorePath.queueFile(request.queue.rawValue, first: file.first)
+                    filling.fail(at: sequences.first ?? filling.page.resumeAt, "\(path) is missing")
                 }
             }
         }

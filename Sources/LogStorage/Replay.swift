@@ -100,7 +100,7 @@ struct Replay: ~Copyable {
     /// True when the log ends in it.
     private mutating func replaySegment(_ found: [FoundSegment], _ index: Int) throws(StorageFailure) -> Bool {
         guard index < found.count, let header = found[index].header else {
-            let path = index < found.count ? found[index].path : StorePath.segment(found[index - 1].number + 1)
+            let path = index < found.count ? found[index].path : StorePath.segment(found[index - 1].number &+ 1)
             throw refusal("\(path) is missing or empty, but the segment before it says that the log goes on there")
         }
         let segment = Segment(number: header.number, file: found[index].file, seed: header.seed, size: found[index].size)

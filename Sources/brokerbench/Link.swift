@@ -149,7 +149,8 @@ final class Link {
         var reason = ECONNREFUSED
         var next = list
         while let entry = next?.pointee {
-            let descriptor = socket(entry.ai_family, entry.ai_socktype | Int32(SOCK_CLOEXEC.rawValue), entry.ai_protocol)
+            let kind = entry.ai_socktype | Int32(SOCK_CLOEXEC.rawValue)
+            let descriptor = socket(entry.ai_family, kind, entry.ai_protocol)
             if descriptor >= 0 {
                 if Glibc.connect(descriptor, entry.ai_addr, entry.ai_addrlen) == 0 { return descriptor }
                 reason = errno

@@ -42,8 +42,9 @@ import Testing
     }
 
     @Test(arguments: [
-        "fly", "e2e --port", "e2e --port 0", "e2e --port 65536", "e2e --size 31", "publish --rate nan", "publish --rate -1",
-        "rtt --messages 5", "publish --header nocolon", "publish --header :v", "publish --seconds 0", "publish --sice 3",
+        "fly", "e2e --port", "e2e --port 0", "e2e --port 65536", "e2e --size 31", "publish --rate nan",
+        "publish --rate -1", "rtt --messages 5", "publish --header nocolon", "publish --header :v",
+        "publish --seconds 0", "publish --sice 3",
     ])
     func refusesWhatItDoesNotUnderstand(line: String) {
         #expect(throws: Options.Misuse.self) {

@@ -37,7 +37,9 @@ private func text(_ bytes: UnsafeRawBufferPointer) -> String { String(decoding: 
         }
     }
 
-    @Test(arguments: [("ERROR\n\n\0", ServerFrame.Kind.error), ("CONNECTED\n\n\0", .connected), ("PING\n\n\0", .unknown)])
+    @Test(arguments: [
+        ("ERROR\n\n\0", ServerFrame.Kind.error), ("CONNECTED\n\n\0", .connected), ("PING\n\n\0", .unknown),
+    ])
     func knowsTheOtherFrames(frame: String, kind: ServerFrame.Kind) {
         #expect(scan(frame)?.kind == kind)
     }

@@ -121,8 +121,8 @@ struct EngineTests {
         var builder = BatchBuilder()
         builder.create(1, "a")
         let written = Monitor(0)
-        disk.watch.withLock { watch in
-            watch = { operation in
+        disk.hooks.withLock { hooks in
+            hooks.watch = { operation in
                 if operation.kind == .write, operation.path == StorePath.segment(1) {
                     written.withLock { $0 += 1 }
                     written.ring()
@@ -191,8 +191,8 @@ struct EngineTests {
         let listener = Listener()
         let failing = Mutex(false)
         let after = Atomic<Int>(0)
-        disk.fault.withLock { fault in
-            fault = { operation in
+        disk.hooks.withLock { hooks in
+            hooks.fault = { operation in
                 guard operation.path == StorePath.segment(1) else { return nil }
                 return failing.withLock { failing -> Int32? in
                     if failing {
@@ -226,8 +226,8 @@ struct EngineTests {
         let disk = FakeDisk()
         let (engine, _) = try LogEngine.open(disk: disk, settings: smallSettings())
         let isFull = Mutex(true)
-        disk.fault.withLock { fault in
-            fault = { operation in
+        disk.hooks.withLock { hooks in
+            hooks.fault = { operation in
                 operation.path == StorePath.segmentDraft && isFull.withLock { $0 } ? ENOSPC : nil
             }
         }
@@ -250,6 +250,23 @@ struct EngineTests {
         #expect(engine.backlogBytes == 0)
         Self.close(engine, listener)
         #expect(listener.now.failures.isEmpty)
+    }
+
+    @Test func closingOnAFullDiskComesToAnEndAndSaysSo() throws {
+        let disk = FakeDisk()
+        let (engine, _) = try LogEngine.open(disk: disk, settings: smallSettings())
+        disk.hooks.withLock { $0.fault = { operation in operation.path == StorePath.segmentDraft ? ENOSPC : nil } }
+        let listener = Listener()
+        engine.start(listener)
+        for number in 1...40 as ClosedRange<UInt64> {
+            var builder = BatchBuilder()
+            builder.create(UInt32(number), String(repeating: "a", count: 1000))
+            engine.append(builder.batch(number))
+        }
+        Self.close(engine, listener)
+        #expect(listener.now.failures.count == 1)
+        #expect(listener.now.failures.first?.contains("no room") == true)
+        #expect(listener.now.durable.last ?? 0 < 40)
     }
 
     @Test func requestsThatWaitAtTheEndAreAnswered() throws {

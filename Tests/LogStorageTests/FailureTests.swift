@@ -24,7 +24,7 @@ struct FailureTests {
     ) throws -> (disk: FakeDisk, models: [Model], confirmed: Int, failure: String?, rooms: [StorageRoom]) {
         let disk = FakeDisk()
         let store = try Opening.open(disk, smallSettings()).store
-        disk.fault.withLock { $0 = fault }
+        disk.hooks.withLock { $0.fault = fault }
         var workload = Workload(seed: seed)
         workload.keepsMore = true
         var models = [workload.model]
@@ -44,12 +44,12 @@ struct FailureTests {
                 if confirmed % 4 == 0, let room = try store.keep().room { rooms.append(room) }
                 if confirmed % 7 == 0 { try store.mark() }
             }
-            disk.fault.withLock { $0 = nil }
+            disk.hooks.withLock { $0.fault = nil }
             if let room = try store.keep().room { rooms.append(room) }
             store.release()
             return (disk, models, confirmed, nil, rooms)
         } catch let failure as StorageFailure {
-            disk.fault.withLock { $0 = nil }
+            disk.hooks.withLock { $0.fault = nil }
             store.release()
             return (disk, models, confirmed, failure.description, rooms)
         }

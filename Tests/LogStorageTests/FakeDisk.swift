@@ -162,10 +162,16 @@ final class FakeDisk: Disk {
 
     let image: Mutex<Image>
     private let counter = Atomic<Int>(0)
-    /// Asked before each operation: an error number makes it fail.
-    let fault = Mutex<(@Sendable (Operation) -> Int32?)?>(nil)
-    /// Told before each operation; may use the disk and the store.
-    let watch = Mutex<(@Sendable (Operation) -> Void)?>(nil)
+    /// In a struct: a closure that is itself the value of a `Mutex` is wrapped once more at each access,
+    /// until calling it overflows the stack.
+    struct Hooks: Sendable {
+        /// Asked before each operation: an error number makes it fail.
+        var fault: (@Sendable (Operation) -> Int32?)?
+        /// Told before each operation; may use the disk and the store.
+        var watch: (@Sendable (Operation) -> Void)?
+    }
+
+    let hooks = Mutex(Hooks())
     /// What the free space is said to be.
     let free = Mutex<UInt64>(1 << 40)
     private let isLocked = Mutex(false)
@@ -212,8 +218,9 @@ final class FakeDisk: Disk {
     fileprivate func begin(_ kind: Kind, _ path: String) throws(DiskError) {
         let index = counter.add(1, ordering: .relaxed).newValue
         let operation = Operation(index: index, kind: kind, path: path)
-        if let watch = watch.withLock({ $0 }) { watch(operation) }
-        if let fault = fault.withLock({ $0 }), let code = fault(operation) {
+        let hooks = hooks.withLock { $0 }
+        hooks.watch?(operation)
+        if let code = hooks.fault?(operation) {
             throw DiskError("\(kind)", path, code: code)
         }
     }

@@ -82,6 +82,15 @@ struct PageTests {
         #expect(unknown.messages.isEmpty && unknown.resumeAt == 3 && unknown.failure == nil)
     }
 
+    @Test func aQueueFileThatSomebodyRemovedIsNamed() throws {
+        let store = try Self.store(messages: 300)
+        let disk = try #require(store.disk as? FakeDisk)
+        for path in disk.paths where path.hasSuffix(".log") { disk.drop(path) }
+        let page = store.page(Self.request(from: 3))
+        #expect(page.messages.isEmpty && page.resumeAt == 4)
+        #expect(page.failure == "queues/1/00000000000000000001.log is missing")
+    }
+
     /// Goal: what the keeper does while a page is read does not show. Method: let it work before each
     /// disk operation of the reader.
     @Test func aPageIsRightWhileTheKeeperMovesItsMessages() throws {
@@ -107,8 +116,8 @@ struct PageTests {
         }
         for _ in 0..<20 { try work() }
         let failure = Mutex<String?>(nil)
-        disk.watch.withLock { watch in
-            watch = { operation in
+        disk.hooks.withLock { hooks in
+            hooks.watch = { operation in
                 let isOurs = isBusy.withLock { isBusy -> Bool in
                     defer { isBusy = true }
                     return !isBusy
@@ -118,10 +127,10 @@ struct PageTests {
                 isBusy.withLock { $0 = false }
             }
         }
-        for _ in 0..<40 {
+        for _ in 0..<5 {
             var from: UInt64 = 1
             var last: UInt64 = 0
-            for _ in 0..<500 {
+            for _ in 0..<60 {
                 let page = store.page(Self.request(from: from, count: 9, bytes: 5000))
                 #expect(page.failure == nil)
                 for message in page.messages {
@@ -134,6 +143,6 @@ struct PageTests {
             }
         }
         #expect(failure.withLock { $0 } == nil)
-        disk.watch.withLock { $0 = nil }
+        disk.hooks.withLock { $0.watch = nil }
     }
 }

@@ -14,6 +14,7 @@ func smallSettings() -> LogSettings {
     settings.queueFileBytes = 8 << 10
     settings.checkpointBytes = 1 << 20
     settings.reserveBytes = 8 << 10
+    settings.filesSyncedSingly = 2
     settings.lowWatermark = 1 << 20
     settings.highWatermark = 2 << 20
     return settings

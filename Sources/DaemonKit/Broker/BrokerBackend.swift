@@ -91,7 +91,8 @@ struct BrokerBackend: AdminBackend {
         guard descriptor >= 0 else { return 0 }
         defer { close(descriptor) }
         var bytes = [UInt8](repeating: 0, count: 128)
-        let text = String(decoding: bytes.prefix(max(0, Glibc.read(descriptor, &bytes, bytes.count))), as: UTF8.self)
+        let count = Glibc.read(descriptor, &bytes, bytes.count)
+        let text = String(decoding: bytes.prefix(max(0, count)), as: UTF8.self)
         let pages = text.split(separator: " ").dropFirst().first.flatMap { UInt64($0) } ?? 0
         return pages * UInt64(sysconf(Int32(_SC_PAGESIZE)))
     }
