@@ -121,7 +121,7 @@ extension Session {
                 throw SessionError(
                     Refusal(
                         .noSuchTemporary,
-                        "this connection has no \(Self.printable(name)); subscribe to it first, or send to the reply-to of a message"
+                        "this connection has no \(Self.printable(name)); subscribe first, or answer to the reply-to"
                     ))
             }
             target = global

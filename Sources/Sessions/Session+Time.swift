@@ -49,7 +49,7 @@ extension Session {
             return .end(
                 SessionError(
                     .heartBeatTimeout,
-                    "nothing came for \(now.milliseconds(since: lastReceived)) ms; agreed was one sign of life each \(heartBeats.incoming) ms"
+                    "nothing came for \(now.milliseconds(since: lastReceived)) ms; agreed was \(heartBeats.incoming) ms"
                 ))
         }
         if isReading, let since = partialSince,

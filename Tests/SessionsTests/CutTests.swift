@@ -12,7 +12,8 @@ import Testing
             + sendFrame("hello", headers: "receipt:2\nx:\\c\n")
             + "\n\r\nSEND\r\ndestination:/queue/a\r\nreceipt:3\r\n\r\nbody\0"
             + "BEGIN\ntransaction:t\nreceipt:5\n\n\0" + sendFrame("in it", headers: "transaction:t\nreceipt:6\n")
-            + "COMMIT\ntransaction:t\nreceipt:7\n\n\0UNSUBSCRIBE\nid:t\nreceipt:8\n\n\0DISCONNECT\nreceipt:9\n\n\0SEND\n",
+            + "COMMIT\ntransaction:t\nreceipt:7\n\n\0UNSUBSCRIBE\nid:t\nreceipt:8\n\n\0"
+            + "DISCONNECT\nreceipt:9\n\n\0SEND\n",
         sendFrame("1", headers: "receipt:1\n") + "SUBSCRIBE\nid:s\nreceipt:2\n\n\0"
             + sendFrame("2", headers: "receipt:3\n"),
         sendFrame("1", headers: "receipt:1\n") + sendFrame("x", to: "/elsewhere", headers: "receipt:2\n")

@@ -130,9 +130,9 @@ import Testing
 
     private func acknowledgement(of message: Frame, _ version: Version) -> String {
         if let ack = message["ack"], version == .v12 { return "id:\(ack)" }
-        let name = message["subscription"] ?? ""
+        let escaped = (message["subscription"] ?? "").replacing(":", with: version == .v10 ? ":" : "\\c")
         return
-            "message-id:\(message["message-id"] ?? "")\nsubscription:\(name.replacing(":", with: version == .v10 ? ":" : "\\c"))"
+            "message-id:\(message["message-id"] ?? "")\nsubscription:\(escaped)"
     }
 
     /// Returns how many messages were delivered.

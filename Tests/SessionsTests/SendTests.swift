@@ -88,7 +88,7 @@ import Testing
                 == "destination:/queue/a\ncontent-length:1\n\nx\0")
     }
 
-    /// 1.2 may mix ends of line. A CRLF blank line must not reach a 1.1 reader, to whom it is a header of nothing but CR.
+    /// 1.2 may mix ends of line. A CRLF blank line must not reach a 1.1 reader, to whom it is a header line.
     @Test(arguments: Version.allCases)
     func aCRLFBlankLineBehindLFHeadersIsNotPassedOn(reader: Version) {
         #expect(
