@@ -191,8 +191,8 @@ extension Core {
     mutating func publish(_ content: Slice?, headerBytes: UInt32, to index: Int, into effects: inout Effects) {
         topics[index].inTotal &+= 1
         totals.messagesIn &+= 1
-        guard hasSubscribers(index), let content else { return }
         transientSequence &+= 1
+        guard hasSubscribers(index), let content else { return }
         let sequence = transientSequence
         let matches = topics[index].matches
         topics[index].outTotal &+= UInt64(matches.count)

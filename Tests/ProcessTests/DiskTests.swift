@@ -8,12 +8,13 @@ extension ProcessTests {
         @Test func aFullDiskRefusesMessagesLetsConsumersGoOnAndRecoversWithoutARestart() throws {
             let home = try Home()
             guard let disk = try SmallDisk(home, megabytes: 120) else { return }
-            let broker = try BrokerProcess(
-                home, data: disk.path + "/data",
-                [
-                    "--set", "disk.low_bytes=8 MiB", "--set", "disk.high_bytes=12 MiB", "--set", "journal.segments=2",
-                    "--set", "journal.segments_max=4",
-                ])
+            // Segments so small that the one made ready in the background fits as well.
+            let settings = [
+                "--set", "disk.low_bytes=8 MiB", "--set", "disk.high_bytes=12 MiB", "--set", "journal.segments=2",
+                "--set", "journal.segments_max=4", "--set", "journal.segment_bytes=20 MiB",
+                "--set", "limits.transaction_operations=1000",
+            ]
+            let broker = try BrokerProcess(home, data: disk.path + "/data", settings)
             let first = try broker.connect()
             for number in 0..<20 { try first.publish("\(number)", to: "q") }
             try disk.fill()
@@ -40,7 +41,7 @@ extension ProcessTests {
             try again.publish("after", to: "q")
             broker.child.signal(SIGKILL)
             _ = try broker.child.exitCode()
-            let next = try BrokerProcess(home, data: broker.data)
+            let next = try BrokerProcess(home, data: broker.data, settings)
             #expect(try next.drain("q") == (10..<20).map(String.init) + ["after"])
             #expect(try next.stop() == 0)
         }
