@@ -58,7 +58,8 @@ extension Core {
     private func view(of index: Int) -> QueueView {
         let queue = queues[index]
         return QueueView(
-            id: queue.id, name: queue.name, isStored: queue.isStored, next: queue.next, messages: queue.messages, ready: queue.ready,
+            id: queue.id, name: queue.name, isStored: queue.isStored, next: queue.next, messages: queue.messages,
+            ready: queue.ready,
             unacknowledged: queue.inFlight, bytes: queue.bytes, consumers: queue.consumers.count,
             inTotal: queue.inTotal,
             outTotal: queue.outTotal, redeliveredTotal: queue.redeliveredTotal, memoryBytes: queue.windowBytes,

@@ -178,7 +178,8 @@ extension Core {
             guard let consumer = queues[index].consumers.first, !queues[index].isCutOff else { return }
             queues[index].isCutOff = true
             let address = sessions[Int(subscriptions[Int(consumer)].session.index)].address
-            let detail = "too many bytes of topic messages were waiting for this subscriber (topic.subscriber_backlog_bytes, memory.messages_bytes)"
+            let detail =
+                "too many bytes of topic messages were waiting for this subscriber (topic.subscriber_backlog_bytes, memory.messages_bytes)"
             effects.kicks.append(Kick(address: address, refusal: Refusal(.slowConsumer, detail)))
         }
     }

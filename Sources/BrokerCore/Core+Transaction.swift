@@ -22,8 +22,9 @@ extension Core {
     mutating func countOperations(
         _ count: Int, in transaction: UInt32, of session: Int32, bytes: Int
     ) throws(Refusal) {
-        guard let operations = sessions[Int(session)].transactions[transaction]?.operations else { return }
-        let held = sessions[Int(session)].transactions.values.reduce(0) { $0 + $1.bytes }
+        guard
+            let (operations, held) = sessions[Int(session)].transactions[transaction].map({ ($0.operations, $0.bytes) })
+        else { return }
         if operations + count > limits.transactionOperations {
             throw Refusal(
                 .transactionTooLarge,
@@ -32,7 +33,7 @@ extension Core {
         if held + bytes > limits.transactionBytes {
             throw Refusal(
                 .transactionTooLarge,
-                "the open transactions of a connection may hold \(limits.transactionBytes) bytes (limits.transaction_bytes)")
+                "a transaction may hold \(limits.transactionBytes) bytes (limits.transaction_bytes)")
         }
         sessions[Int(session)].transactions[transaction]?.operations += count
         sessions[Int(session)].transactions[transaction]?.bytes += bytes

@@ -87,7 +87,7 @@ public enum Settings {
             "Transactions that one connection may have open."),
         .bytes(
             "limits.transaction_bytes", \.limits.transactionBytes, 1 << 10...32 << 20, .newConnections,
-            "Headers and bodies of all messages in the open transactions of a connection. They are kept in memory until COMMIT."),
+            "Headers and bodies of all messages of one transaction. It is kept in memory until COMMIT."),
         .number(
             "limits.transaction_operations", \.limits.transactionOperations, 1...100_000, .newConnections,
             "Frames in one transaction."),
