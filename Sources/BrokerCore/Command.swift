@@ -30,6 +30,70 @@ public enum AcknowledgeMode: UInt8, Sendable {
 public enum MessageFlags {
     /// The sender wants it on disk before its RECEIPT, and consumers see it only then.
     public static let durable: UInt8 = 1
+    /// The content begins with the lines that `Core` puts in front (see StoredHead.swift).
+    public static let stamped: UInt8 = 2
+}
+
+/// How a consumer settles a delivery.
+public enum Verdict: Sendable, Equatable {
+    case accept
+    /// Back to its place, after the wait that the queue's settings say.
+    case requeue
+    /// Back to its place, not before this many milliseconds from now.
+    case requeueAfter(milliseconds: UInt32)
+    /// To the dead-letter queue.
+    case deadLetter
+}
+
+/// What a SEND asks for beyond being stored. Most messages have none of it. Times are in milliseconds.
+public struct SendExtras: Sendable {
+    /// 0 to 9, 4 is the usual one.
+    public var priority: UInt8 = 4
+    /// The end of its life as the sender says it, since 1970; 0: none.
+    public var expires: UInt64 = 0
+    /// The same from now on; 0: none. The earlier of both counts.
+    public var timeToLive: UInt64 = 0
+    /// Not to be delivered before, since 1970; 0: none.
+    public var deliverAt: UInt64 = 0
+    /// The same from now on; 0: none.
+    public var delay: UInt64 = 0
+    public var group: [UInt8] = []
+    public var dedupID: [UInt8] = []
+    /// Topics: the message becomes, or takes away, the one that new subscribers get first.
+    public var retain = Retain.no
+
+    public enum Retain: UInt8, Sendable { case no, set, remove }
+
+    public init() {}
+}
+
+/// What a SUBSCRIBE asks for beyond the messages of a destination.
+public struct SubscribeExtras: Sendable {
+    /// SQL-92 as in JMS; empty: everything.
+    public var selector: [UInt8] = []
+    /// Everything goes to this consumer as long as it is there.
+    public var isExclusive = false
+    /// Show what is there and end; nothing is taken.
+    public var isBrowser = false
+    /// Say so with a last MESSAGE, `browser:end`.
+    public var wantsBrowserEnd = true
+    /// Of a durable topic subscription; empty: none.
+    public var durableName: [UInt8] = []
+    /// The client that a durable subscription belongs to; empty: it is shared by all who name it.
+    public var clientID: [UInt8] = []
+    /// Not what this connection itself sent to the topic.
+    public var noLocal = false
+    /// Topics: what was retained comes first.
+    public var wantsRetained = true
+
+    public init() {}
+}
+
+/// The extras of a batch of commands, which name them by index.
+public struct CommandExtras: Sendable {
+    public var sends: [SendExtras] = []
+    public var subscribes: [SubscribeExtras] = []
+    public init() {}
 }
 
 /// Bytes that the caller keeps in place while the core works on the batch.
@@ -49,9 +113,12 @@ public struct Send {
     public var flags: UInt8
     /// The session's number of the transaction, 0 for none.
     public var transaction: UInt32
+    /// Where in `CommandExtras.sends` the rest is, or -1.
+    public var extras: Int32
 
     @inlinable public init(
-        memo: Int32 = -1, destination: Bytes, content: Bytes, headerBytes: UInt32, flags: UInt8, transaction: UInt32 = 0
+        memo: Int32 = -1, destination: Bytes, content: Bytes, headerBytes: UInt32, flags: UInt8,
+        transaction: UInt32 = 0, extras: Int32 = -1
     ) {
         self.memo = memo
         self.destination = destination
@@ -59,6 +126,7 @@ public struct Send {
         self.headerBytes = headerBytes
         self.flags = flags
         self.transaction = transaction
+        self.extras = extras
     }
 }
 
@@ -71,15 +139,19 @@ public struct Subscribe {
     /// Most messages and stored bytes that may be unacknowledged at once; one message always may.
     public var prefetchCount: UInt32
     public var prefetchBytes: UInt64
+    /// Where in `CommandExtras.subscribes` the rest is, or -1.
+    public var extras: Int32
 
     @inlinable public init(
-        slot: UInt32, destination: Bytes, mode: AcknowledgeMode, prefetchCount: UInt32, prefetchBytes: UInt64
+        slot: UInt32, destination: Bytes, mode: AcknowledgeMode, prefetchCount: UInt32, prefetchBytes: UInt64,
+        extras: Int32 = -1
     ) {
         self.slot = slot
         self.destination = destination
         self.mode = mode
         self.prefetchCount = prefetchCount
         self.prefetchBytes = prefetchBytes
+        self.extras = extras
     }
 }
 
@@ -91,9 +163,9 @@ public enum Command {
     /// ACK by delivery: `tag` counts the deliveries of a subscription from 1.
     case acknowledge(slot: UInt32, tag: UInt64, transaction: UInt32)
     /// NACK by delivery.
-    case reject(slot: UInt32, tag: UInt64, transaction: UInt32)
+    case reject(slot: UInt32, tag: UInt64, transaction: UInt32, verdict: Verdict)
     /// ACK or NACK by message (STOMP 1.0 and 1.1); `slot` 0 means any subscription of the session.
-    case settleMessage(slot: UInt32, queue: UInt32, sequence: UInt64, accept: Bool, transaction: UInt32)
+    case settleMessage(slot: UInt32, queue: UInt32, sequence: UInt64, verdict: Verdict, transaction: UInt32)
     case subscribe(Subscribe)
     case unsubscribe(slot: UInt32)
     /// Makes a reply channel that this session owns, under a name that nobody can guess.

@@ -301,7 +301,7 @@ extension Core {
         counts: [UInt64: UInt32], held: Set<UInt64>
     ) {
         guard let index = queueByID[queue] else { return ([:], []) }
-        var counts = queues[Int(index)].attempts.filter { sequences.contains($0.key) }
+        var counts = queues[Int(index)].attempts.filter { sequences.contains($0.key) }.mapValues(\.count)
         for back in queues[Int(index)].returned.all where sequences.contains(back.sequence) {
             counts[back.sequence] = back.count
         }

@@ -82,7 +82,7 @@ public struct Core: Sendable {
     /// Brings back a queue that storage has kept. Before the first session opens.
     public mutating func restore(
         queue id: QueueID, name: [UInt8], head: UInt64, next: UInt64, messages: UInt64, bytes: UInt64,
-        attempts: [UInt64: UInt32]
+        attempts: [UInt64: Attempt]
     ) {
         let index = placeQueue(id: id, name: name, kind: .stored)
         queues[index].next = next
@@ -136,7 +136,8 @@ public struct Core: Sendable {
     ///
     /// Memo numbers are the session's own; they save looking up the name of a destination again.
     public mutating func apply(
-        _ commands: UnsafeBufferPointer<Command>, of id: SessionID, now: Instant, into effects: inout Effects
+        _ commands: UnsafeBufferPointer<Command>, extras: CommandExtras, of id: SessionID, now: Moment,
+        into effects: inout Effects
     ) -> (done: Int, refusal: Refusal?, batch: UInt64) {
         guard isOpen(id) else { return (0, nil, 0) }
         let firstBatch = batchNumber
@@ -144,7 +145,7 @@ public struct Core: Sendable {
         var refusal: Refusal?
         for command in commands {
             do {
-                try carryOut(command, of: id, now: now, into: &effects)
+                try carryOut(command, extras: extras, of: id, now: now, into: &effects)
             } catch {
                 refusal = error
                 break
@@ -157,7 +158,7 @@ public struct Core: Sendable {
 
     @inline(__always)
     private mutating func carryOut(
-        _ command: Command, of id: SessionID, now: Instant, into effects: inout Effects
+        _ command: Command, extras: borrowing CommandExtras, of id: SessionID, now: Moment, into effects: inout Effects
     ) throws(Refusal) {
         switch command {
         case .send(let send):
@@ -168,14 +169,14 @@ public struct Core: Sendable {
             }
         case .acknowledge(let slot, let tag, let transaction):
             try acknowledge(slot: slot, tag: tag, accept: true, transaction: transaction, of: id.index, into: &effects)
-        case .reject(let slot, let tag, let transaction):
+        case .reject(let slot, let tag, let transaction, _):
             try acknowledge(slot: slot, tag: tag, accept: false, transaction: transaction, of: id.index, into: &effects)
-        case .settleMessage(let slot, let queue, let sequence, let accept, let transaction):
+        case .settleMessage(let slot, let queue, let sequence, let verdict, let transaction):
             guard let (found, tag) = try delivery(of: id.index, slot: slot, queue: queue, sequence: sequence) else {
                 return
             }
             try acknowledge(
-                slot: found, tag: tag, accept: accept, transaction: transaction, of: id.index, into: &effects)
+                slot: found, tag: tag, accept: verdict == .accept, transaction: transaction, of: id.index, into: &effects)
         case .subscribe(let subscribe):
             try self.subscribe(subscribe, of: id, into: &effects)
         case .unsubscribe(let slot):
@@ -183,7 +184,7 @@ public struct Core: Sendable {
         case .createTemporary(let name):
             createTemporary(name: Array(name), of: id)
         case .begin(let transaction):
-            sessions[Int(id.index)].transactions[transaction] = Transaction(begun: now)
+            sessions[Int(id.index)].transactions[transaction] = Transaction(begun: now.monotonic)
         case .commit(let transaction):
             try commit(transaction, of: id.index, into: &effects)
         case .abort(let transaction):
@@ -260,7 +261,7 @@ public struct Core: Sendable {
             queues[index].window.append(
                 QueueState.Entry(
                     sequence: message.sequence, batch: 0, content: message.content, headerBytes: message.headerBytes,
-                    count: count ?? 0))
+                    count: count?.count ?? 0))
             queues[index].windowBytes += Int(message.content.count)
             queues[index].coldCount -= min(1, queues[index].coldCount)
         }
@@ -303,11 +304,11 @@ public struct Core: Sendable {
     }
 
     /// Time passes; called about once a second.
-    public mutating func tick(now: Instant, into effects: inout Effects) {
+    public mutating func tick(now: Moment, into effects: inout Effects) {
         retryFailed(into: &effects)
         for session in sessions where session.generation != 0 {
             for transaction in session.transactions.values
-            where now.milliseconds(since: transaction.begun) > limits.transactionSeconds * 1000 {
+            where now.monotonic.milliseconds(since: transaction.begun) > limits.transactionSeconds * 1000 {
                 let detail =
                     "a transaction was open for more than \(limits.transactionSeconds) s; nothing of it was done"
                 effects.kicks.append(Kick(address: session.address, refusal: Refusal(.transactionTooLong, detail)))
@@ -394,9 +395,11 @@ public struct PageMessage: Sendable {
     public var sequence: UInt64
     public var headerBytes: UInt32
     public var content: Slice
-    public init(sequence: UInt64, headerBytes: UInt32, content: Slice) {
+    public var flags: UInt8
+    public init(sequence: UInt64, headerBytes: UInt32, content: Slice, flags: UInt8 = MessageFlags.durable) {
         self.sequence = sequence
         self.headerBytes = headerBytes
         self.content = content
+        self.flags = flags
     }
 }

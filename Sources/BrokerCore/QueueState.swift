@@ -45,7 +45,7 @@ struct QueueState: Sendable {
     /// Stored bytes of all messages here, wherever they are.
     var bytes: UInt64 = 0
     /// Delivery counts of cold messages, from before a restart or an eviction.
-    var attempts: [UInt64: UInt32] = [:]
+    var attempts: [UInt64: Attempt] = [:]
 
     var consumers: [Int32] = []
     /// Those of them that may have one more as far as is known, in turn. One that may not is taken out
@@ -112,7 +112,7 @@ struct QueueState: Sendable {
     mutating func evict() {
         guard let first = window.first else { return }
         for index in 0..<window.count where window[index].count > 0 {
-            attempts[window[index].sequence] = window[index].count
+            attempts[window[index].sequence] = Attempt(count: window[index].count)
         }
         coldFrom = first.sequence
         coldCount += UInt64(window.count)

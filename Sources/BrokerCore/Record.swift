@@ -22,8 +22,18 @@ public struct Record: Equatable, Sendable {
         /// `bytes` is their stored size in all. Sequences in the range that are already done
         /// with stay so.
         case settle = 4
-        /// `sequence` was delivered and came back; `count` is its delivery count now.
+        /// `sequence` was delivered and came back; `count` is its delivery count now, `bytes` the time
+        /// before which it is not delivered again (milliseconds since 1970, 0: at once), `flags` an
+        /// `Attempt.Verdict`.
         case attempt = 5
+        /// What the core wants remembered about `queue`, in place of what it said before. Payload: bytes
+        /// that storage does not look into; `bytes` 0 takes the note away. Queue 0: the whole broker.
+        case note = 6
+        /// A `dedup-id` that `queue` has taken: `sequence` and `bytes` are its hash (high, low), `count` the
+        /// second since 1970.
+        case remember = 7
+        /// The `count` oldest of the ids that `queue` remembers are forgotten.
+        case forget = 8
     }
 
     public var kind: Kind
@@ -71,5 +81,26 @@ public struct Batch: Sendable {
         self.records = records
         self.pieces = pieces
         self.payloadBytes = payloadBytes
+    }
+}
+
+/// What is known of a message that was delivered and came back.
+public struct Attempt: Equatable, Sendable {
+    public enum Verdict: UInt8, Sendable {
+        case redeliver = 0
+        /// The consumer wants it dead: `requeue:false`.
+        case deadLetter = 1
+    }
+
+    /// Deliveries so far.
+    public var count: UInt32
+    /// Milliseconds since 1970; 0: it may be delivered at once.
+    public var notBefore: UInt64
+    public var verdict: Verdict
+
+    public init(count: UInt32, notBefore: UInt64 = 0, verdict: Verdict = .redeliver) {
+        self.count = count
+        self.notBefore = notBefore
+        self.verdict = verdict
     }
 }

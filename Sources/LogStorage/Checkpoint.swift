@@ -1,4 +1,5 @@
 import Base
+import BrokerCore
 
 /// The durable state at one batch, so that the journal before it is not needed.
 ///
@@ -72,9 +73,9 @@ struct Checkpoint {
         writer.put(UInt32(0))
         writer.put(queue.name)
         writer.pad(to: 8)
-        for (sequence, count) in queue.attempts.sorted(by: { $0.key < $1.key }) {
+        for (sequence, attempt) in queue.attempts.sorted(by: { $0.key < $1.key }) {
             writer.put(sequence)
-            writer.put(UInt64(count))
+            writer.put(UInt64(attempt.count))
         }
         for (number, words) in pages {
             writer.put(number)
@@ -127,7 +128,7 @@ struct Checkpoint {
         queue.settled = SettledSet(head: head)
         for _ in 0..<attemptCount {
             guard let sequence = reader.take64(), let count = reader.take64() else { return nil }
-            queue.attempts[sequence] = UInt32(truncatingIfNeeded: count)
+            queue.attempts[sequence] = Attempt(count: UInt32(truncatingIfNeeded: count))
         }
         for _ in 0..<pageCount {
             guard let number = reader.take64(), let kind = reader.take64(), kind <= 1 else { return nil }

@@ -337,7 +337,7 @@ struct Door: Sendable {
                 throw refusal(record)
             }
             recentNext &+= 1
-        case .settle, .attempt:
+        case .settle, .attempt, .note, .remember, .forget:
             return
         case .createQueue:
             guard id >= nextQueueID, id < .max else { throw refusal(record) }

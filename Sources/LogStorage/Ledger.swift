@@ -48,7 +48,7 @@ struct QueueLedger {
     var next: UInt64 = 1
     var liveBytes: UInt64 = 0
     /// Delivery counts above 0 of live messages.
-    var attempts: [UInt64: UInt32] = [:]
+    var attempts: [UInt64: Attempt] = [:]
     /// In order.
     var files: [QueueFile] = []
 
@@ -107,7 +107,7 @@ struct QueueLedger {
     }
 
     mutating func attempt(_ sequence: UInt64, count: UInt32) {
-        if sequence < next, !settled.contains(sequence) { attempts[sequence] = count }
+        if sequence < next, !settled.contains(sequence) { attempts[sequence] = Attempt(count: count) }
     }
 
     private mutating func forgetAttempts(_ low: UInt64, _ high: UInt64) {
@@ -239,6 +239,7 @@ struct Ledger {
             add(QueueLedger(id: id, name: name(record)))
         case .deleteQueue:
             remove(id)
+        case .note, .remember, .forget: break
         }
         return true
     }

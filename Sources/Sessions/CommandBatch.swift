@@ -12,6 +12,7 @@ public struct CommandBatch: ~Copyable {
     }
 
     public internal(set) var commands: [Command] = []
+    public internal(set) var extras = CommandExtras()
     var marks: [Mark] = []
     /// Holds what had to be written anew (escapes, older versions) until the core has copied it.
     var rewritten = Arena()
@@ -27,6 +28,8 @@ public struct CommandBatch: ~Copyable {
     public mutating func clear() {
         commands.removeAll(keepingCapacity: true)
         marks.removeAll(keepingCapacity: true)
+        if !extras.sends.isEmpty { extras.sends.removeAll(keepingCapacity: true) }
+        if !extras.subscribes.isEmpty { extras.subscribes.removeAll() }
         if !held.isEmpty {
             held.removeAll(keepingCapacity: true)
             rewritten.drop()

@@ -63,7 +63,7 @@ extension Session {
             batch.commands.append(
                 accept
                     ? .acknowledge(slot: slot, tag: tag, transaction: transaction)
-                    : .reject(slot: slot, tag: tag, transaction: transaction))
+                    : .reject(slot: slot, tag: tag, transaction: transaction, verdict: .requeue))
             return
         }
         guard let message = header(.messageID, frame) else {
@@ -75,7 +75,7 @@ extension Session {
                 Refusal(.unknownDelivery, "\"\(Self.printable(message))\" is not a message id of this broker"))
         }
         batch.commands.append(
-            .settleMessage(slot: slot, queue: queue, sequence: sequence, accept: accept, transaction: transaction))
+            .settleMessage(slot: slot, queue: queue, sequence: sequence, verdict: accept ? .accept : .requeue, transaction: transaction))
     }
 
     /// `slot-tag`, as MESSAGE has it in `ack`.

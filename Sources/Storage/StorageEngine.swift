@@ -124,12 +124,16 @@ public struct Recovery: Sendable {
         /// Messages alive, and their stored bytes.
         public var messages: UInt64
         public var bytes: UInt64
-        /// Delivery counts above 0 of live messages.
-        public var attempts: [UInt64: UInt32]
+        /// Live messages that were delivered and came back.
+        public var attempts: [UInt64: Attempt]
+        /// See `Record.Kind.note`.
+        public var note: [UInt8]
+        /// Oldest first.
+        public var dedup: [DedupEntry]
 
         public init(
             id: QueueID, name: [UInt8], head: UInt64, next: UInt64, messages: UInt64, bytes: UInt64,
-            attempts: [UInt64: UInt32]
+            attempts: [UInt64: Attempt], note: [UInt8] = [], dedup: [DedupEntry] = []
         ) {
             self.id = id
             self.name = name
@@ -138,10 +142,14 @@ public struct Recovery: Sendable {
             self.messages = messages
             self.bytes = bytes
             self.attempts = attempts
+            self.note = note
+            self.dedup = dedup
         }
     }
 
     public var queues: [Queue]
+    /// The note on the whole broker.
+    public var note: [UInt8] = []
     /// The id that the next queue gets. Never goes back.
     public var nextQueueID: UInt32
     /// Random, made with the data directory; part of every message id.

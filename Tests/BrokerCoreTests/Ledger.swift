@@ -9,20 +9,29 @@ struct Ledger: Equatable {
         var flags: UInt8
         var headerBytes: UInt32
         var attempts: UInt32
+        var notBefore: UInt64 = 0
+        var verdict = Attempt.Verdict.redeliver
     }
 
     struct Queue: Equatable {
         var name: [UInt8]
         var next: UInt64 = 1
         var live: [UInt64: Message] = [:]
+        var note: [UInt8] = []
+        var dedup: [DedupEntry] = []
 
         var bytes: UInt64 { live.values.reduce(0) { $0 + UInt64($1.bytes.count) } }
         var head: UInt64 { live.keys.min() ?? next }
-        var attempts: [UInt64: UInt32] { live.filter { $0.value.attempts > 0 }.mapValues(\.attempts) }
+        var attempts: [UInt64: Attempt] {
+            live.filter { $0.value.attempts > 0 }.mapValues {
+                Attempt(count: $0.attempts, notBefore: $0.notBefore, verdict: $0.verdict)
+            }
+        }
     }
 
     var queues: [QueueID: Queue] = [:]
     var nextQueueID: UInt32 = 1
+    var note: [UInt8] = []
 
     /// Carries out the records of `batch`; returns a sentence for each that makes no sense.
     mutating func apply(_ batch: Batch) -> [String] {
@@ -43,6 +52,11 @@ struct Ledger: Equatable {
             guard let name = payload.bytes(of: record) else { return "the name of \(record.queue) lies across pieces" }
             nextQueueID += 1
             queues[record.queue] = Queue(name: name)
+            return nil
+        }
+        if record.kind == .note, record.queue.rawValue == 0 {
+            guard let bytes = payload.bytes(of: record) else { return "the note on the broker lies across pieces" }
+            note = bytes
             return nil
         }
         // Taken out while it is changed, or each change would copy it.
@@ -73,6 +87,18 @@ struct Ledger: Equatable {
             }
             guard record.count > before else { return "attempts of \(record.sequence) fell to \(record.count)" }
             queue.live[record.sequence]?.attempts = record.count
+            queue.live[record.sequence]?.notBefore = record.bytes
+            queue.live[record.sequence]?.verdict = Attempt.Verdict(rawValue: record.flags) ?? .redeliver
+        case .note:
+            guard let bytes = record.bytes == 0 ? [] : payload.bytes(of: record) else {
+                return "the note on \(record.queue) lies across pieces"
+            }
+            queue.note = bytes
+        case .remember:
+            queue.dedup.append(DedupEntry(high: record.sequence, low: record.bytes, second: record.count))
+        case .forget:
+            guard Int(record.count) <= queue.dedup.count else { return "more ids forgotten than there are" }
+            queue.dedup.removeFirst(Int(record.count))
         }
         return nil
     }

@@ -113,10 +113,10 @@ struct OperateTests {
         var rig = Rig()
         let session = rig.open()
         rig.apply([.begin(1)], of: session, now: Instant(nanoseconds: 0))
-        rig.core.tick(now: Instant(nanoseconds: 300_000_000_000), into: &rig.effects)
+        rig.core.tick(now: Moment(Instant(nanoseconds: 300_000_000_000), wall: 0), into: &rig.effects)
         rig.carryOut()
         #expect(rig.kicks.isEmpty)
-        rig.core.tick(now: Instant(nanoseconds: 301_000_000_000), into: &rig.effects)
+        rig.core.tick(now: Moment(Instant(nanoseconds: 301_000_000_000), wall: 0), into: &rig.effects)
         rig.carryOut()
         #expect(rig.kicks.map(\.refusal.kind) == [.transactionTooLong])
     }

@@ -14,6 +14,8 @@ struct Rig {
     var batches: [Batch] = []
     /// Batches go to the storage, for the sake of speed only where somebody looks.
     var isStoring = true
+    /// The broker's time of day, in milliseconds.
+    var wall: UInt64 = 0
     private var connections: UInt64 = 0
 
     init(limits: CoreLimits = CoreLimits()) { core = Core(limits: limits) }
@@ -70,7 +72,7 @@ struct Rig {
             return Bytes(copy)
         }
         let commands = requests.map { $0.command(keep) }
-        let result = commands.withUnsafeBufferPointer { core.apply($0, of: session, now: now, into: &effects) }
+        let result = commands.withUnsafeBufferPointer { core.apply($0, extras: CommandExtras(), of: session, now: Moment(now, wall: wall), into: &effects) }
         carryOut()
         return result
     }
@@ -137,9 +139,11 @@ enum Request: Equatable {
                     headerBytes: 1,
                     flags: durable ? MessageFlags.durable : 0, transaction: transaction))
         case .accept(let slot, let tag, let transaction): .acknowledge(slot: slot, tag: tag, transaction: transaction)
-        case .reject(let slot, let tag, let transaction): .reject(slot: slot, tag: tag, transaction: transaction)
+        case .reject(let slot, let tag, let transaction):
+            .reject(slot: slot, tag: tag, transaction: transaction, verdict: .requeue)
         case .settle(let slot, let queue, let sequence, let accept, let transaction):
-            .settleMessage(slot: slot, queue: queue, sequence: sequence, accept: accept, transaction: transaction)
+            .settleMessage(
+                slot: slot, queue: queue, sequence: sequence, verdict: accept ? .accept : .requeue, transaction: transaction)
         case .subscribe(let slot, let destination, let mode, let count, let bytes):
             .subscribe(
                 Subscribe(

@@ -225,7 +225,7 @@ struct FailureTests {
         #expect(try store.commit([builder.batch(1)], from: 0) == 1)
         let queue = try #require(store.state.withLock { $0.ledger.queue(1) })
         #expect(queue.live == 4 && queue.liveBytes == 12 && queue.next == 6 && queue.head == 1)
-        #expect(queue.attempts == [3: 4])
+        #expect(queue.attempts == [3: Attempt(count: 4)])
     }
 
     @Test func settingsOutOfRangeAreNamed() {

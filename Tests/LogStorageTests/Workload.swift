@@ -18,7 +18,7 @@ struct Model: Equatable {
         var name: [UInt8]
         var next: UInt64 = 1
         var live: [UInt64: Message] = [:]
-        var attempts: [UInt64: UInt32] = [:]
+        var attempts: [UInt64: Attempt] = [:]
 
         var head: UInt64 { live.keys.min() ?? next }
     }
@@ -155,9 +155,9 @@ struct Workload {
 
     private mutating func attempt(_ id: UInt32, _ builder: inout BatchBuilder) {
         guard var queue = model.queues[id], let sequence = queue.live.keys.min() else { return append(id, &builder) }
-        let count = (queue.attempts[sequence] ?? 0) + 1
+        let count = (queue.attempts[sequence]?.count ?? 0) + 1
         builder.attempt(id, sequence, count: count)
-        queue.attempts[sequence] = count
+        queue.attempts[sequence] = Attempt(count: count)
         model.queues[id] = queue
     }
 }

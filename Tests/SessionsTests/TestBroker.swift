@@ -90,13 +90,14 @@ final class TestBroker {
             let bytes = payload[Int(record.offset)..<Int(record.offset) + Int(record.bytes)]
             let content = Array(bytes).withUnsafeBufferPointer { arena.append($0) }
             stored[record.queue, default: [:]][record.sequence] = PageMessage(
-                sequence: record.sequence, headerBytes: record.headerBytes, content: content)
+                sequence: record.sequence, headerBytes: record.headerBytes, content: content,
+                flags: record.flags)
         case .settle:
             for sequence in record.sequence..<record.sequence + UInt64(record.count) {
                 stored[record.queue]?[sequence] = nil
             }
         case .deleteQueue: stored[record.queue] = nil
-        case .createQueue, .attempt: break
+        case .createQueue, .attempt, .note, .remember, .forget: break
         }
     }
 
@@ -151,7 +152,7 @@ final class TestClient {
             let id = coreID ?? broker.core.open(SessionAddress(loop: 0, connection: number))
             coreID = id
             (done, refusal, required) = batch.commands.withUnsafeBufferPointer {
-                broker.core.apply($0, of: id, now: now, into: &broker.effects)
+                broker.core.apply($0, extras: batch.extras, of: id, now: Moment(now, wall: 0), into: &broker.effects)
             }
             if broker.isMailSlow { broker.openMailbox() }
         }

@@ -16,6 +16,7 @@ final class Broker: Sendable {
     let storage: any StorageEngine
     let log: Log
     let ids: BrokerIdentity
+    let clock = BrokerClock()
     private let core: Mutex<Core>
     private let durablePosition = Atomic<UInt64>(0)
     /// Bytes of message memory above which the core lets go of what can be read again.
@@ -117,7 +118,8 @@ final class Broker: Sendable {
             queue: wanted.queue, from: wanted.from, maxCount: wanted.maxCount, maxBytes: wanted.maxBytes)
         storage.read(request) { [unowned self] page in
             let messages = page.messages.map {
-                PageMessage(sequence: $0.sequence, headerBytes: $0.headerBytes, content: $0.content)
+                PageMessage(
+                    sequence: $0.sequence, headerBytes: $0.headerBytes, content: $0.content, flags: $0.flags)
             }
             enterFromOutside { core, effects in
                 core.page(wanted, messages: messages, resumeAt: page.resumeAt, failure: page.failure, into: &effects)

@@ -39,6 +39,7 @@ final class Service: Sendable {
         var totals = Core.Totals()
         var inPerSecond = 0.0
         var outPerSecond = 0.0
+        var isClockOff = false
     }
 
     var configurationFile: String? { arguments.configPath }
@@ -161,7 +162,8 @@ final class Service: Sendable {
     }
 
     private func tick() {
-        broker.enterFromOutside { core, effects in core.tick(now: .now, into: &effects) }
+        broker.enterFromOutside { core, effects in core.tick(now: broker.clock.now, into: &effects) }
+        followWallClock()
         let totals = broker.look { $0.totals }
         rates.withLock { rates in
             rates.inPerSecond = Double(totals.messagesIn - rates.totals.messagesIn)
@@ -169,6 +171,23 @@ final class Service: Sendable {
             rates.totals = totals
         }
         if notify.watchdogMilliseconds != nil { askLoopsAndTellWatchdog() }
+    }
+
+    /// A clock that jumped is said once, when it begins and when it is over.
+    private func followWallClock() {
+        let off = broker.clock.follow()
+        let isOff = abs(off) > BrokerClock.jump
+        let changed = rates.withLock { rates in
+            defer { rates.isClockOff = isOff }
+            return rates.isClockOff != isOff
+        }
+        if !changed { return }
+        if isOff {
+            log.warning(
+                "the wall clock jumped: expiry and delays follow it slowly", ["milliseconds": .number(off)])
+        } else {
+            log.info("expiry and delays are back in step with the wall clock")
+        }
     }
 
     /// The service manager hears from us only if every loop still turns.
