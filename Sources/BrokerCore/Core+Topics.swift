@@ -17,7 +17,7 @@ extension Core {
             return overflow(index, into: &effects)
         }
         queues[index].window.append(
-            QueueState.Entry(sequence: sequence, batch: 0, content: content, headerBytes: headerBytes, count: 0))
+            QueueState.Entry(sequence: sequence, batch: 0, content: content, headerBytes: headerBytes, count: 0, flags: 0))
         queues[index].windowBytes &+= Int(content.count)
         queues[index].bytes &+= UInt64(content.count)
         queues[index].inTotal &+= 1
