@@ -68,7 +68,6 @@ extension Core {
         let id = QueueID(rawValue: nextQueueID)
         nextQueueID += 1
         let index = placeQueue(id: id, name: name, kind: .stored)
-        queues[index].settings = policies.settings(for: name, own: [:])
         let (_, offset) = name.withUnsafeBufferPointer { keep($0) }
         records.append(Record(kind: .createQueue, queue: id, bytes: UInt64(name.count), offset: offset))
         effects.reports.append(.queueCreated(name: name, id: id))
@@ -84,6 +83,7 @@ extension Core {
             id: id, name: name, kind: kind, generation: generation, lane: lane,
             parent: parent < 0 ? Int32(index) : parent)
         if index == queues.count { queues.append(state) } else { queues[index] = state }
+        if lane == .main { queues[index].settings = policies.settings(for: name, own: [:]) }
         if kind != .subscription, lane == .main { queueByName[name] = Int32(index) }
         if kind == .stored { queueByID[id] = Int32(index) }
         return index
