@@ -9,9 +9,9 @@ extension Core {
         case .queue(let index, _):
             try enqueue(send, extras, in: Int(index), into: &effects)
         case .topic(let index, _):
-            // Nobody listens: nothing to keep.
-            let content = hasSubscribers(Int(index)) ? keepTransient(send.content) : nil
-            publish(content, headerBytes: send.headerBytes, to: Int(index), into: &effects)
+            let message = Publication(
+                content: send.content, headerBytes: send.headerBytes, flags: send.flags, extras: extras, session: session)
+            try publish(message, to: Int(index), into: &effects)
         case .unknown:
             // A reply channel whose owner has gone: nobody will ever take it.
             totals.repliesDropped += 1
@@ -50,6 +50,9 @@ extension Core {
         case .topic:
             let index = try topic(named: destination.name)
             return .topic(Int32(index), generation: topics[index].generation)
+        case .durable:
+            throw Refusal(
+                .unsupportedDestination, "nothing can be sent to a durable subscription itself; send to its topic")
         case .reply:
             guard let index = queueByName[destination.name] else { return .unknown }
             return .queue(index, generation: queues[Int(index)].generation)
@@ -68,7 +71,6 @@ extension Core {
         let id = QueueID(rawValue: nextQueueID)
         nextQueueID += 1
         let index = placeQueue(id: id, name: name, kind: .stored)
-        queues[index].settings = policies.settings(for: name, own: [:])
         let (_, offset) = name.withUnsafeBufferPointer { keep($0) }
         records.append(Record(kind: .createQueue, queue: id, bytes: UInt64(name.count), offset: offset))
         effects.reports.append(.queueCreated(name: name, id: id))
@@ -84,6 +86,7 @@ extension Core {
             id: id, name: name, kind: kind, generation: generation, lane: lane,
             parent: parent < 0 ? Int32(index) : parent)
         if index == queues.count { queues.append(state) } else { queues[index] = state }
+        if lane == .main { queues[index].settings = policies.settings(for: name, own: [:]) }
         if kind != .subscription, lane == .main { queueByName[name] = Int32(index) }
         if kind == .stored { queueByID[id] = Int32(index) }
         return index
@@ -91,6 +94,7 @@ extension Core {
 
     /// Forgets a queue; its place is free for another.
     mutating func removeQueue(_ index: Int) {
+        unbind(index)
         let queue = queues[index]
         if queue.kind != .subscription, queue.lane == .main { queueByName[queue.name] = nil }
         if queue.kind == .stored { queueByID[queue.id] = nil }
@@ -138,10 +142,11 @@ extension Core {
     @inline(__always)
     func stamp(_ extras: SendExtras?, for index: Int) -> Stamp {
         if extras == nil, queues[index].settings.timeToLive == 0 { return Stamp() }
-        return stamp(extras ?? SendExtras(), for: index, queues[index].settings.timeToLive)
+        return stamp(extras ?? SendExtras(), queues[index].settings.timeToLive)
     }
 
-    private func stamp(_ extras: SendExtras, for index: Int, _ most: UInt64) -> Stamp {
+    /// `most` is the longest that the destination allows a message to live, in milliseconds; 0: no limit.
+    func stamp(_ extras: SendExtras, _ most: UInt64) -> Stamp {
         var due = extras.deliverAt
         if extras.delay > 0 { due = max(due, now.wall &+ min(extras.delay, .max >> 16)) }
         if due <= now.wall { due = 0 }
@@ -200,5 +205,13 @@ extension Core {
             if queues[lane].coldCount == 0 { queues[lane].coldFrom = sequence }
             queues[lane].coldCount &+= 1
         }
+    }
+
+    /// Bytes of a lane that stay in memory. Lanes are many: each gets a part.
+    @inline(__always)
+    private func windowRoom(of lane: Int) -> Int {
+        let index = Int(queues[lane].parent)
+        if queues[index].consumers.isEmpty { return limits.idleWindowBytes }
+        return lane == index ? limits.windowBytes : max(limits.idleWindowBytes, limits.windowBytes / 16)
     }
 }
