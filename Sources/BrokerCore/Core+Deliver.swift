@@ -21,7 +21,9 @@ extension Core {
                     content, headerBytes: back.headerBytes, sequence: back.sequence, count: back.count &+ 1,
                     from: index, to: Int(consumer), into: &effects)
             case .page(let from):
-                if canDeliver(index) { want(from: from, of: index, into: &effects) }
+                if !queues[index].note.isDeliveryPaused, canDeliver(index) {
+                    want(from: from, of: index, into: &effects)
+                }
                 return
             case .none:
                 return
@@ -46,6 +48,7 @@ extension Core {
     /// The next consumer in turn that may have one more; nil if none may.
     @inline(__always)
     private mutating func nextConsumer(_ index: Int) -> Int32? {
+        if queues[index].note.isDeliveryPaused { return nil }
         guard canDeliver(index), let consumer = queues[index].turn.first else { return nil }
         if queues[index].turn.count > 1 {
             queues[index].turn.popFirst()

@@ -7,6 +7,8 @@ import Base
 /// what comes back takes its old place; a transaction goes into one batch.
 public struct Core: Sendable {
     public var limits: CoreLimits
+    /// Changed by `setPolicies` and its like.
+    public internal(set) var policies = Policies()
     /// Set while storage takes no new messages: the sentence for the client.
     public var diskShort: String?
 
@@ -15,6 +17,9 @@ public struct Core: Sendable {
     var queueByName: [[UInt8]: Int32] = [:]
     var queueByID: [QueueID: Int32] = [:]
     var nextQueueID: UInt32
+
+    /// Queues that are deleted when nobody has used them for some time, by index.
+    var idle: [Int32: IdleQueue] = [:]
 
     var topics: [TopicState] = []
     var topicByName: [[UInt8]: Int32] = [:]
@@ -82,9 +87,11 @@ public struct Core: Sendable {
     /// Brings back a queue that storage has kept. Before the first session opens.
     public mutating func restore(
         queue id: QueueID, name: [UInt8], head: UInt64, next: UInt64, messages: UInt64, bytes: UInt64,
-        attempts: [UInt64: Attempt]
+        attempts: [UInt64: Attempt], note: [UInt8] = []
     ) {
         let index = placeQueue(id: id, name: name, kind: .stored)
+        queues[index].note = QueueNote(decoding: note)
+        resolveSettings(of: index)
         queues[index].next = next
         queues[index].coldFrom = messages > 0 ? head : next
         queues[index].coldCount = messages
@@ -176,7 +183,8 @@ public struct Core: Sendable {
                 return
             }
             try acknowledge(
-                slot: found, tag: tag, accept: verdict == .accept, transaction: transaction, of: id.index, into: &effects)
+                slot: found, tag: tag, accept: verdict == .accept, transaction: transaction, of: id.index,
+                into: &effects)
         case .subscribe(let subscribe):
             try self.subscribe(subscribe, of: id, into: &effects)
         case .unsubscribe(let slot):
@@ -306,6 +314,7 @@ public struct Core: Sendable {
     /// Time passes; called about once a second.
     public mutating func tick(now: Moment, into effects: inout Effects) {
         retryFailed(into: &effects)
+        deleteIdleQueues(now: now.monotonic, into: &effects)
         for session in sessions where session.generation != 0 {
             for transaction in session.transactions.values
             where now.monotonic.milliseconds(since: transaction.begun) > limits.transactionSeconds * 1000 {

@@ -35,6 +35,9 @@ struct QueueState: Sendable {
     /// Which use of this place in the table this is.
     let generation: UInt32
 
+    var settings = QueueSettings()
+    var note = QueueNote()
+
     var next: UInt64 = 1
     var window = Deque<Entry>()
     var windowBytes = 0

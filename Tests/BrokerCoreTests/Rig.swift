@@ -21,13 +21,14 @@ struct Rig {
     init(limits: CoreLimits = CoreLimits()) { core = Core(limits: limits) }
 
     /// A core started on what `ledger` holds.
-    init(limits: CoreLimits = CoreLimits(), recovered ledger: Ledger) {
+    init(limits: CoreLimits = CoreLimits(), policies: [Policy] = [], recovered ledger: Ledger) {
         core = Core(limits: limits, nextQueueID: ledger.nextQueueID)
         storage = FakeStorage(recovered: ledger)
+        core.restore(policies: policies, note: ledger.note)
         for (id, queue) in ledger.queues.sorted(by: { $0.key < $1.key }) {
             core.restore(
                 queue: id, name: queue.name, head: queue.head, next: queue.next, messages: UInt64(queue.live.count),
-                bytes: queue.bytes, attempts: queue.attempts)
+                bytes: queue.bytes, attempts: queue.attempts, note: queue.note)
         }
     }
 
@@ -44,6 +45,12 @@ struct Rig {
     mutating func open() -> SessionID {
         connections += 1
         return core.open(SessionAddress(loop: 0, connection: connections))
+    }
+
+    mutating func tick(seconds: UInt64) {
+        let now = Instant(nanoseconds: seconds * 1_000_000_000)
+        core.tick(now: Moment(now, wall: wall), into: &effects)
+        carryOut()
     }
 
     mutating func close(_ session: SessionID) {
@@ -72,7 +79,9 @@ struct Rig {
             return Bytes(copy)
         }
         let commands = requests.map { $0.command(keep) }
-        let result = commands.withUnsafeBufferPointer { core.apply($0, extras: CommandExtras(), of: session, now: Moment(now, wall: wall), into: &effects) }
+        let result = commands.withUnsafeBufferPointer {
+            core.apply($0, extras: CommandExtras(), of: session, now: Moment(now, wall: wall), into: &effects)
+        }
         carryOut()
         return result
     }
@@ -143,7 +152,8 @@ enum Request: Equatable {
             .reject(slot: slot, tag: tag, transaction: transaction, verdict: .requeue)
         case .settle(let slot, let queue, let sequence, let accept, let transaction):
             .settleMessage(
-                slot: slot, queue: queue, sequence: sequence, verdict: accept ? .accept : .requeue, transaction: transaction)
+                slot: slot, queue: queue, sequence: sequence, verdict: accept ? .accept : .requeue,
+                transaction: transaction)
         case .subscribe(let slot, let destination, let mode, let count, let bytes):
             .subscribe(
                 Subscribe(
