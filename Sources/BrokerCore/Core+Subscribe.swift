@@ -10,7 +10,8 @@ extension Core {
         var topic: [UInt8]?
         switch destination.kind {
         case .queue:
-            queue = try self.queue(named: destination.name, into: &effects)
+            queue = try clientQueue(named: destination.name, into: &effects)
+            idle[Int32(queue)]?.isUsed = true
         case .reply:
             guard let found = queueByName[destination.name] else {
                 throw Refusal(.noSuchTemporary, "the temporary queue is gone, or never was")

@@ -10,6 +10,7 @@ extension Core {
         let target: Transaction.Held.Target
         switch try self.target(of: send, session: session, into: &effects) {
         case .queue(let index, let generation) where queues[Int(index)].isStored:
+            try checkSending(to: Int(index))
             target = .stored(index, generation: generation)
         case .queue(let index, let generation): target = .reply(index, generation: generation)
         case .topic(let index, _): target = .topic(topics[Int(index)].name)
@@ -89,6 +90,7 @@ extension Core {
             if queues[Int(index)].generation != generation {
                 throw Refusal(.transactionTargetGone, "nothing of the transaction was done; send it again")
             }
+            try checkSending(to: Int(index))
             if let diskShort { throw Refusal(.diskShort, diskShort) }
             try checkSpace(in: Int(index))
         }

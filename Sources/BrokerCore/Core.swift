@@ -9,9 +9,10 @@ public struct Core: Sendable {
     public var limits: CoreLimits
     /// Now; to be set before each call in which time may have passed.
     public var now = Moment(Instant(nanoseconds: 0), wall: 0)
-    public var policies = Policies()
     /// Start of the ids of stored messages; the sessions write the same.
     public var storeTag = "0"
+    /// Changed by `setPolicies` and its like.
+    public internal(set) var policies = Policies()
     /// Set while storage takes no new messages: the sentence for the client.
     public var diskShort: String?
 
@@ -23,6 +24,9 @@ public struct Core: Sendable {
     /// Queues that are lanes of others.
     var laneCount = 0
     var timers = Timers()
+
+    /// Queues that are deleted when nobody has used them for some time, by index.
+    var idle: [Int32: IdleQueue] = [:]
 
     var topics: [TopicState] = []
     var topicByName: [[UInt8]: Int32] = [:]
@@ -83,9 +87,11 @@ public struct Core: Sendable {
         public init() {}
     }
 
-    public init(limits: CoreLimits = CoreLimits(), nextQueueID: UInt32 = 1) {
+    /// `defaults`: settings of queues that neither a policy nor the queue itself says.
+    public init(limits: CoreLimits = CoreLimits(), nextQueueID: UInt32 = 1, defaults: QueueSettings = QueueSettings()) {
         self.limits = limits
         self.nextQueueID = nextQueueID
+        policies.defaults = defaults
     }
 
     /// Brings back a queue that storage has kept. Before the first session opens; queues in the order in
@@ -100,7 +106,7 @@ public struct Core: Sendable {
         } else {
             index = placeQueue(id: id, name: name, kind: .stored)
             queues[index].note = QueueNote(decoding: note)
-            queues[index].settings = policies.settings(for: name, own: queues[index].note.settings)
+            resolveSettings(of: index)
         }
         queues[index].mayExpire = messages > 0
         queues[index].next = next
@@ -368,6 +374,7 @@ public struct Core: Sendable {
         retryFailed(into: &effects)
         expireIdle(into: &effects)
         wake(into: &effects)
+        deleteIdleQueues(now: now.monotonic, into: &effects)
         for session in sessions where session.generation != 0 {
             for transaction in session.transactions.values
             where now.monotonic.milliseconds(since: transaction.begun) > limits.transactionSeconds * 1000 {

@@ -14,6 +14,8 @@ public struct Refusal: Error, Equatable, Sendable {
         case transactionTargetGone
         case messageTooLarge
         case diskShort
+        case noSuchQueue
+        case paused
         case queueDeleted
         case slowConsumer
         case closedByOperator
@@ -35,6 +37,8 @@ public struct Refusal: Error, Equatable, Sendable {
             case .transactionTargetGone: "queue of the transaction was deleted"
             case .messageTooLarge: "message too large"
             case .diskShort: "disk is short"
+            case .noSuchQueue: "no such queue"
+            case .paused: "queue is paused"
             case .queueDeleted: "queue deleted"
             case .slowConsumer: "slow consumer"
             case .closedByOperator: "closed by operator"

@@ -42,8 +42,7 @@ struct RandomRun {
     init(seed: UInt64) {
         self.seed = seed
         random = SplitMix64(seed: seed)
-        core = Core(limits: Self.limits)
-        core.policies = .calm
+        core = Core(limits: Self.limits, defaults: .calm)
         model = ModelBroker(limits: Self.limits)
     }
 
@@ -310,8 +309,7 @@ struct RandomRun {
         }
         checkSurvivors()
         let ledger = storage.durable
-        core = Core(limits: Self.limits, nextQueueID: ledger.nextQueueID)
-        core.policies = .calm
+        core = Core(limits: Self.limits, nextQueueID: ledger.nextQueueID, defaults: .calm)
         storage = FakeStorage(recovered: ledger)
         model.restart(from: ledger)
         (history, move, ids) = ([:], nil, [:])
