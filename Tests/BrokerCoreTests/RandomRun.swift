@@ -43,6 +43,7 @@ struct RandomRun {
         self.seed = seed
         random = SplitMix64(seed: seed)
         core = Core(limits: Self.limits)
+        core.policies = .calm
         model = ModelBroker(limits: Self.limits)
     }
 
@@ -190,7 +191,9 @@ struct RandomRun {
             }
         }
         return commands.withUnsafeBufferPointer {
-            core.apply($0, extras: CommandExtras(), of: id, now: Moment(Instant(nanoseconds: time), wall: time / 1_000_000), into: &effects)
+            core.apply(
+                $0, extras: CommandExtras(), of: id, now: Moment(Instant(nanoseconds: time), wall: time / 1_000_000),
+                into: &effects)
         }
     }
 
@@ -310,6 +313,7 @@ struct RandomRun {
         checkSurvivors()
         let ledger = storage.durable
         core = Core(limits: Self.limits, nextQueueID: ledger.nextQueueID)
+        core.policies = .calm
         storage = FakeStorage(recovered: ledger)
         model.restart(from: ledger)
         (history, move, ids) = ([:], nil, [:])
