@@ -344,7 +344,8 @@ extension Core {
             counts[back.sequence] = back.count
         }
         var held: Set<UInt64> = []
-        for subscription in subscriptions where subscription.queue == queues[Int(index)].parent && !subscription.isFree {
+        for subscription in subscriptions where subscription.queue == queues[Int(index)].parent && !subscription.isFree
+        {
             for position in 0..<subscription.deliveries.count {
                 let delivery = subscription.deliveries[position]
                 guard delivery.lane == index, delivery.state != .settled, sequences.contains(delivery.sequence) else {

@@ -56,7 +56,7 @@ extension Core {
     /// Looks at every queue that a changed policy is about.
     private mutating func applyPolicies(instead old: Policies, into effects: inout Effects) {
         let changed = policies.changed(from: old)
-        for index in queues.indices where !changed.isEmpty && queues[index].isStored {
+        for index in queues.indices where !changed.isEmpty && queues[index].isStored && queues[index].lane == .main {
             guard let name = DestinationPattern.Name(queues[index].name) else { continue }
             if changed.contains(where: { $0.matches(name) }) { changeSettings(of: index, into: &effects) }
         }

@@ -197,7 +197,8 @@ public struct Core: Sendable {
                 try hold(send, more, of: id.index, into: &effects)
             }
         case .acknowledge(let slot, let tag, let transaction):
-            try acknowledge(slot: slot, tag: tag, verdict: .accept, transaction: transaction, of: id.index, into: &effects)
+            try acknowledge(
+                slot: slot, tag: tag, verdict: .accept, transaction: transaction, of: id.index, into: &effects)
         case .reject(let slot, let tag, let transaction, let verdict):
             try acknowledge(
                 slot: slot, tag: tag, verdict: verdict, transaction: transaction, of: id.index, into: &effects)

@@ -10,7 +10,8 @@ struct PauseTests {
         let policy = Policy(name: "p", pattern: "/queue/**", settings: settings)
         if !settings.isEmpty { _ = try rig.core.setPolicy(policy, into: &rig.effects) }
         rig.carryOut()
-        return (rig, rig.open())
+        let session = rig.open()
+        return (rig, session)
     }
 
     // MARK: Pause

@@ -236,7 +236,9 @@ struct PolicyTests {
         #expect(!later.core.deletePolicy(named: "p", into: &later.effects))
         later.carryOut()
         later.settleDown()
-        #expect(later.core.queues.map(\.settings.deliveryLimit) == [10, 10])
+        #expect(
+            later.core.queues.map(\.settings.deliveryLimit)
+                == [UInt32](repeating: Policies.calm.defaults.deliveryLimit, count: 2))
         #expect(later.storage.durable.note.isEmpty)
     }
 
@@ -301,7 +303,7 @@ struct PolicyTests {
             try later.core.changeSettings(
                 of: bytes("q"), set: [:], unset: ["length_most", "bytes_most", "overflow"], into: &later.effects))
         later.carryOut()
-        #expect(later.core.queues[0].settings == QueueSettings())
+        #expect(later.core.queues[0].settings == Policies.calm.defaults)
         #expect(later.storage.appended.queues.values.map(\.note) == [[]])
     }
 }
