@@ -176,7 +176,8 @@ public struct Core: Sendable {
                 return
             }
             try acknowledge(
-                slot: found, tag: tag, accept: verdict == .accept, transaction: transaction, of: id.index, into: &effects)
+                slot: found, tag: tag, accept: verdict == .accept, transaction: transaction, of: id.index,
+                into: &effects)
         case .subscribe(let subscribe):
             try self.subscribe(subscribe, of: id, into: &effects)
         case .unsubscribe(let slot):
