@@ -4,7 +4,9 @@ import Base
 extension Core {
     /// Keeps a message for COMMIT. Its destination is understood now, so that a bad one is refused now.
     /// A queue that comes to be by this stays, whatever becomes of the transaction.
-    mutating func hold(_ send: Send, of session: Int32, into effects: inout Effects) throws(Refusal) {
+    mutating func hold(
+        _ send: Send, _ extras: SendExtras?, of session: Int32, into effects: inout Effects
+    ) throws(Refusal) {
         let target: Transaction.Held.Target
         switch try self.target(of: send, session: session, into: &effects) {
         case .queue(let index, let generation) where queues[Int(index)].isStored:
@@ -15,7 +17,7 @@ extension Core {
         }
         try countOperations(1, in: send.transaction, of: session, bytes: send.content.count)
         sessions[Int(session)].transactions[send.transaction]?.add(
-            send.content, target: target, headerBytes: send.headerBytes, flags: send.flags)
+            send.content, target: target, headerBytes: send.headerBytes, flags: send.flags, extras: extras)
     }
 
     /// Operations are messages sent and messages decided: each is a record of the batch to come.
@@ -43,17 +45,19 @@ extension Core {
     mutating func commit(_ number: UInt32, of session: Int32, into effects: inout Effects) throws(Refusal) {
         guard let transaction = sessions[Int(session)].transactions[number] else { return }
         try check(transaction)
-        makeRoom(for: transaction.bytes, records: transaction.operations, into: &effects)
+        let lanes = transaction.sends.count { $0.extras != nil }
+        makeRoom(
+            for: transaction.bytes + lanes * Self.laneNameBytes, records: transaction.operations + lanes,
+            into: &effects)
         sessions[Int(session)].transactions[number] = nil
         var touched: Set<Int> = []
         for consumer in transaction.subscriptions.sorted() {
-            end(number, of: Int(consumer), commit: true, touched: &touched)
+            end(number, of: Int(consumer), commit: true, touched: &touched, into: &effects)
         }
         for held in transaction.sends {
             switch held.target {
             case .stored(let index, _):
-                let offset = adopt(held.content)
-                store(held.content, offset: offset, headerBytes: held.headerBytes, flags: held.flags, in: Int(index))
+                try store(held, in: Int(index), into: &effects)
                 if held.flags & MessageFlags.durable == 0 { touched.insert(Int(index)) }
             case .reply(let index, let generation) where queues[Int(index)].generation == generation:
                 enqueueTransient(held.content, headerBytes: held.headerBytes, in: Int(index), into: &effects)
@@ -67,6 +71,18 @@ extension Core {
         for queue in touched.sorted() { dispatch(queue, into: &effects) }
     }
 
+    private mutating func store(
+        _ held: Transaction.Held, in index: Int, into effects: inout Effects
+    ) throws(Refusal) {
+        let stamp = stamp(held.extras, for: index)
+        let lane = try self.lane(stamp.lane, of: index, into: &effects)
+        let kept: (slice: Slice, offset: UInt32) =
+            stamp.lines.isEmpty ? (held.content, adopt(held.content)) : keep(stamp.lines, held.content.bytes)
+        store(
+            kept.slice, offset: kept.offset, headerBytes: held.headerBytes + UInt32(stamp.lines.count),
+            flags: held.flags | stamp.flags, in: lane)
+    }
+
     /// Nothing may be refused once a transaction has begun to take effect.
     private func check(_ transaction: Transaction) throws(Refusal) {
         for case .stored(let index, let generation) in transaction.sends.lazy.map(\.target) {
@@ -74,33 +90,38 @@ extension Core {
                 throw Refusal(.transactionTargetGone, "nothing of the transaction was done; send it again")
             }
             if let diskShort { throw Refusal(.diskShort, diskShort) }
+            try checkSpace(in: Int(index))
+        }
+        if laneCount + transaction.sends.count > limits.lanes {
+            throw Refusal(.tooManyQueues, "the broker keeps its limit of \(limits.lanes) lanes of queues")
         }
     }
 
     /// Nothing of it. Returns the queues that may have something to hand out now.
-    mutating func abort(_ number: UInt32, of session: Int32) -> Set<Int> {
+    mutating func abort(_ number: UInt32, of session: Int32, into effects: inout Effects) -> Set<Int> {
         guard let transaction = sessions[Int(session)].transactions.removeValue(forKey: number) else { return [] }
         var touched: Set<Int> = []
         for consumer in transaction.subscriptions.sorted() {
-            end(number, of: Int(consumer), commit: false, touched: &touched)
+            end(number, of: Int(consumer), commit: false, touched: &touched, into: &effects)
         }
         return touched
     }
 
     /// Settles what the transaction decided on one subscription, or makes it undecided again.
-    private mutating func end(_ number: UInt32, of consumer: Int, commit: Bool, touched: inout Set<Int>) {
+    private mutating func end(
+        _ number: UInt32, of consumer: Int, commit: Bool, touched: inout Set<Int>, into effects: inout Effects
+    ) {
         let subscription = subscriptions[consumer]
         guard !subscription.isFree else { return }
-        var back: [Returned] = []
         for position in 0..<subscription.deliveries.count {
             let delivery = subscriptions[consumer].deliveries[position]
             guard delivery.transaction == number, delivery.state == .accepting || delivery.state == .rejecting else {
                 continue
             }
             if commit {
-                finish(position, of: consumer, accept: delivery.state == .accepting, held: false, back: &back)
+                finish(position, of: consumer, .settled(delivery.verdict), held: false, into: &effects)
             } else if subscription.isClosed {
-                finish(position, of: consumer, accept: false, held: false, back: &back)
+                finish(position, of: consumer, .lost, held: false, into: &effects)
             } else {
                 subscriptions[consumer].deliveries[position].state = .unacknowledged
                 subscriptions[consumer].deliveries[position].transaction = 0
@@ -111,14 +132,17 @@ extension Core {
         }
         if !commit { subscriptions[consumer].openFrom = 0 }
         subscriptions[consumer].dropSettled()
-        queues[Int(subscription.queue)].takeBack(back)
         touched.insert(Int(subscription.queue))
         releaseIfDone(consumer)
     }
 }
 
 extension Transaction {
-    mutating func add(_ content: Bytes, target: Held.Target, headerBytes: UInt32, flags: UInt8) {
-        sends.append(Held(target: target, content: arena.append(content), headerBytes: headerBytes, flags: flags))
+    mutating func add(
+        _ content: Bytes, target: Held.Target, headerBytes: UInt32, flags: UInt8, extras: SendExtras?
+    ) {
+        sends.append(
+            Held(
+                target: target, content: arena.append(content), headerBytes: headerBytes, flags: flags, extras: extras))
     }
 }
