@@ -76,9 +76,7 @@ struct Rig {
             return Bytes(copy)
         }
         let commands = requests.map { $0.command(keep) }
-        let result = commands.withUnsafeBufferPointer {
-            core.apply($0, extras: CommandExtras(), of: session, now: Moment(now, wall: wall), into: &effects)
-        }
+        let result = commands.withUnsafeBufferPointer { core.apply($0, extras: CommandExtras(), of: session, now: Moment(now, wall: wall), into: &effects) }
         carryOut()
         return result
     }
@@ -149,8 +147,7 @@ enum Request: Equatable {
             .reject(slot: slot, tag: tag, transaction: transaction, verdict: .requeue)
         case .settle(let slot, let queue, let sequence, let accept, let transaction):
             .settleMessage(
-                slot: slot, queue: queue, sequence: sequence, verdict: accept ? .accept : .requeue,
-                transaction: transaction)
+                slot: slot, queue: queue, sequence: sequence, verdict: accept ? .accept : .requeue, transaction: transaction)
         case .subscribe(let slot, let destination, let mode, let count, let bytes):
             .subscribe(
                 Subscribe(
