@@ -52,8 +52,8 @@ extension Core {
         guard hasSubscribers(index), let content else { return }
         let sequence = transientSequence
         let matches = topics[index].matches
-        topics[index].outTotal &+= UInt64(matches.count)
-        for match in matches {
+        for match in matches where selects(Int(match), content, headerBytes: headerBytes) {
+            topics[index].outTotal &+= 1
             let queue = Int(subscriptions[Int(match)].queue)
             enqueueTransient(content, headerBytes: headerBytes, sequence: sequence, in: queue, into: &effects)
         }

@@ -7,6 +7,7 @@ public struct Refusal: Error, Equatable, Sendable {
         case notYourTemporary
         case noSuchTemporary
         case tooManyQueues
+        case badSelector
         case unknownDelivery
         case autoAcknowledged
         case transactionTooLarge
@@ -30,6 +31,7 @@ public struct Refusal: Error, Equatable, Sendable {
             case .notYourTemporary: "temporary queue of another connection"
             case .noSuchTemporary: "no such temporary queue"
             case .tooManyQueues: "too many queues"
+            case .badSelector: "bad selector"
             case .unknownDelivery: "unknown or settled message"
             case .autoAcknowledged: "subscription does not take ACK or NACK"
             case .transactionTooLarge: "transaction too large"

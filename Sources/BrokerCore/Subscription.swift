@@ -33,6 +33,8 @@ struct Subscription: Sendable {
     let prefetchBytes: Int
     /// The topic name or pattern, if the queue is this subscription's own.
     let topic: [UInt8]?
+    /// What it wants of its topic; nil: everything.
+    let selector: Selector?
     var isExclusive = false
     /// Group lanes of the queue that it holds.
     var heldLanes = 0
