@@ -1,12 +1,18 @@
 import Base
 
+/// A queue that topics write to.
+struct BoundQueue: Sendable {
+    let queue: Int32
+    var selector: Selector?
+}
+
 /// Durable subscriptions: stored queues named `/dsub/NAME` or `/dsub/CLIENT.NAME` that topics write to, whether
 /// anybody consumes from them or not. The note of the queue says what it listens to.
 extension Core {
     /// The queue of the durable subscription that is asked for; made if there is none like it. What an existing one
     /// of the name listened to before is dropped with it, as JMS has it.
     mutating func durableQueue(
-        for topic: [UInt8], _ extras: SubscribeExtras, into effects: inout Effects
+        for topic: [UInt8], _ extras: SubscribeExtras, _ selector: Selector?, into effects: inout Effects
     ) throws(Refusal) -> Int {
         let name = try Self.durableQueueName(extras)
         _ = try TopicPattern(topic)
@@ -15,9 +21,6 @@ extension Core {
                 .contradictoryWishes,
                 "a durable subscription that all who name it share cannot leave out what one of them sends (no-local); "
                     + "give it an owner with client-id in CONNECT")
-        }
-        guard extras.selector.count <= Self.longestSelector else {
-            throw Refusal(.badDestination, "a selector may have \(Self.longestSelector) bytes")
         }
         var binding = QueueNote.Binding(topic: topic, name: extras.durableName)
         binding.clientID = extras.clientID
@@ -76,13 +79,12 @@ extension Core {
             "\(Self.text(queues[index].name)) belongs to one client, and a connection of it consumes already")
     }
 
-    private static let longestSelector = 4096
-
     private static func text(_ name: [UInt8]) -> String { String(decoding: name, as: UTF8.self) }
 
     /// `/dsub/NAME`, or `/dsub/CLIENT.NAME` if it has an owner.
     private static func durableQueueName(_ extras: SubscribeExtras) throws(Refusal) -> [UInt8] {
-        let own = extras.clientID.isEmpty ? extras.durableName : extras.clientID + [UInt8(ascii: ".")] + extras.durableName
+        let own =
+            extras.clientID.isEmpty ? extras.durableName : extras.clientID + [UInt8(ascii: ".")] + extras.durableName
         let name = Destination.durablePrefix + own
         _ = try name.withUnsafeBufferPointer { (bytes) throws(Refusal) in try Destination(bytes) }
         return name
@@ -93,9 +95,13 @@ extension Core {
     /// Topics write to the queue from now on, if it is that of a durable subscription.
     mutating func bind(_ index: Int) {
         guard let binding = queues[index].note.binding else { return }
-        // A note that says nothing sensible was not written by us; then nothing is written to the queue.
-        try? durableSubscriptions.add(Int32(index), to: binding.topic)
-        boundQueues.insert(Int32(index))
+        var bound = BoundQueue(queue: Int32(index))
+        do {
+            // A note that says nothing sensible was not written by us; then topics leave the queue alone.
+            if !binding.selector.isEmpty { bound.selector = try Selector(binding.selector) }
+            try durableSubscriptions.add(Int32(index), to: binding.topic)
+        } catch {}
+        boundQueues[Int32(index)] = bound
         topicEpoch &+= 1
     }
 
@@ -103,7 +109,7 @@ extension Core {
     mutating func unbind(_ index: Int) {
         guard let binding = queues[index].note.binding else { return }
         durableSubscriptions.remove(Int32(index), from: binding.topic)
-        boundQueues.remove(Int32(index))
+        boundQueues[Int32(index)] = nil
         topicEpoch &+= 1
     }
 
@@ -120,7 +126,7 @@ extension Core {
 
     /// Deletes durable subscriptions that nobody has used for as long as their settings say.
     mutating func expireSubscriptions(into effects: inout Effects) {
-        for bound in boundQueues.sorted() {
+        for bound in boundQueues.keys.sorted() {
             let index = Int(bound)
             guard queues[index].consumers.isEmpty else { continue }
             // It was in use when the broker ended.
@@ -176,11 +182,6 @@ extension Core {
         where Int(subscriptions[position].queue) == index && !subscriptions[position].isFree {
             disown(position, into: &effects)
         }
-        makeRoom(for: 0, records: 1 + queues[index].laneByKind.count, into: &effects)
-        let messages = size(of: index).messages
-        deleteLanes(of: index)
-        records.append(Record(kind: .deleteQueue, queue: queues[index].id))
-        effects.reports.append(.queueDeleted(name: queues[index].name, id: queues[index].id, messages: messages))
-        removeQueue(index)
+        forgetQueue(index, into: &effects)
     }
 }

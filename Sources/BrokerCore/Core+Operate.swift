@@ -18,6 +18,8 @@ extension Core {
         public var redeliveredTotal: UInt64
         public var memoryBytes: Int
         public var failure: String?
+        public var isDeliveryPaused: Bool
+        public var isSendingPaused: Bool
     }
 
     public struct TopicView: Sendable {
@@ -71,7 +73,8 @@ extension Core {
             bytes: lanes.reduce(0) { $0 + queues[$1].bytes }, consumers: queue.consumers.count,
             inTotal: queue.inTotal,
             outTotal: queue.outTotal, redeliveredTotal: queue.redeliveredTotal, memoryBytes: queue.windowBytes,
-            failure: queue.failure)
+            failure: queue.failure, isDeliveryPaused: queue.note.isDeliveryPaused,
+            isSendingPaused: queue.note.isSendingPaused)
     }
 
     public func subscriptionViews() -> [SubscriptionView] {
@@ -120,7 +123,7 @@ extension Core {
         return totals
     }
 
-    private func canonicalQueue(_ name: [UInt8]) -> [UInt8]? {
+    func canonicalQueue(_ name: [UInt8]) -> [UInt8]? {
         let destination = name.withUnsafeBufferPointer { try? Destination($0) }
         guard let destination, destination.kind != .topic else { return nil }
         return destination.name
@@ -128,16 +131,24 @@ extension Core {
 
     // MARK: Doing
 
-    /// Makes a queue. Returns false if it was there.
-    public mutating func createQueue(named name: [UInt8], into effects: inout Effects) throws(Refusal) -> Bool {
+    /// Makes a queue, with settings of its own as `Policy.checked` gives them. Returns false if it was there;
+    /// then its settings stay as they are.
+    public mutating func createQueue(
+        named name: [UInt8], settings: [String: String] = [:], into effects: inout Effects
+    ) throws(Refusal) -> Bool {
         let canonical = try storedName(name)
         if queueByName[canonical] != nil { return false }
-        _ = try queue(named: canonical, into: &effects)
+        let index = try queue(named: canonical, into: &effects)
+        if !settings.isEmpty {
+            queues[index].note.settings = settings
+            writeNote(of: index, into: &effects)
+            resolveSettings(of: index)
+        }
         seal(into: &effects)
         return true
     }
 
-    private func storedName(_ name: [UInt8]) throws(Refusal) -> [UInt8] {
+    func storedName(_ name: [UInt8]) throws(Refusal) -> [UInt8] {
         let destination = try name.withUnsafeBufferPointer { (bytes) throws(Refusal) in try Destination(bytes) }
         guard destination.kind == .queue else {
             throw Refusal(.badDestination, "only /queue/NAME can be managed as a queue")
@@ -173,12 +184,19 @@ extension Core {
             let session = Int(subscriptions[position].session.index)
             effects.kicks.append(Kick(address: sessions[session].address, refusal: refusal))
         }
-        deleteLanes(of: index)
-        records.append(Record(kind: .deleteQueue, queue: queues[index].id))
-        effects.reports.append(.queueDeleted(name: canonical, id: queues[index].id, messages: messages))
-        removeQueue(index)
+        forgetQueue(index, into: &effects)
         seal(into: &effects)
         return messages
+    }
+
+    /// A stored queue that no subscription looks at goes, on disk too, with all that is in it.
+    mutating func forgetQueue(_ index: Int, into effects: inout Effects) {
+        makeRoom(for: 0, records: 1 + queues[index].laneByKind.count, into: &effects)
+        let messages = size(of: index).messages
+        deleteLanes(of: index)
+        records.append(Record(kind: .deleteQueue, queue: queues[index].id))
+        effects.reports.append(.queueDeleted(name: queues[index].name, id: queues[index].id, messages: messages))
+        removeQueue(index)
     }
 
     /// A subscription whose queue is being deleted: it holds nothing any more.
@@ -320,7 +338,8 @@ extension Core {
             counts[back.sequence] = back.count
         }
         var held: Set<UInt64> = []
-        for subscription in subscriptions where subscription.queue == queues[Int(index)].parent && !subscription.isFree {
+        for subscription in subscriptions where subscription.queue == queues[Int(index)].parent && !subscription.isFree
+        {
             for position in 0..<subscription.deliveries.count {
                 let delivery = subscription.deliveries[position]
                 guard delivery.lane == index, delivery.state != .settled, sequences.contains(delivery.sequence) else {

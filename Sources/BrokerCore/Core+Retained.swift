@@ -50,7 +50,8 @@ extension Core {
         queues[queue].coldFrom = sequence
         queues[queue].coldCount = 1
         queues[queue].bytes = UInt64(slice.count)
-        let (content, headerBytes) = Self.marked(slice.bytes, headerBytes: message.headerBytes + UInt32(lines.count), flags)
+        let (content, headerBytes) = Self.marked(
+            slice.bytes, headerBytes: message.headerBytes + UInt32(lines.count), flags)
         retained.set(
             topic,
             Retained(
@@ -127,8 +128,13 @@ extension Core {
     private mutating func fill(
         _ queue: Int, with topics: [[UInt8]], _ firstSequence: UInt64, into effects: inout Effects
     ) {
+        let selector =
+            boundQueues[Int32(queue)]?.selector
+            ?? queues[queue].consumers.first.flatMap { subscriptions[Int($0)].selector }
         let values = topics.compactMap { retained.byTopic[$0] }.filter { value in
-            value.content.map { value.flags & MessageFlags.stamped == 0 || !isExpired($0) } ?? false
+            guard let content = value.content else { return false }
+            return (value.flags & MessageFlags.stamped == 0 || !isExpired(content))
+                && Self.selects(selector, content.bytes, headerBytes: value.headerBytes)
         }
         if queues[queue].isStored { store(values, in: queue) } else { show(values, in: queue, firstSequence) }
         dispatch(queue, into: &effects)

@@ -7,10 +7,12 @@ extension Core {
     ) throws(Refusal) {
         switch try target(of: send, session: session, into: &effects) {
         case .queue(let index, _):
+            try checkSending(to: Int(index))
             try enqueue(send, extras, in: Int(index), into: &effects)
         case .topic(let index, _):
             let message = Publication(
-                content: send.content, headerBytes: send.headerBytes, flags: send.flags, extras: extras, session: session)
+                content: send.content, headerBytes: send.headerBytes, flags: send.flags, extras: extras,
+                session: session)
             try publish(message, to: Int(index), into: &effects)
         case .unknown:
             // A reply channel whose owner has gone: nobody will ever take it.
@@ -45,7 +47,7 @@ extension Core {
         let destination = try Destination(name)
         switch destination.kind {
         case .queue:
-            let index = try queue(named: destination.name, into: &effects)
+            let index = try clientQueue(named: destination.name, into: &effects)
             return .queue(Int32(index), generation: queues[index].generation)
         case .topic:
             let index = try topic(named: destination.name)
@@ -74,6 +76,7 @@ extension Core {
         let (_, offset) = name.withUnsafeBufferPointer { keep($0) }
         records.append(Record(kind: .createQueue, queue: id, bytes: UInt64(name.count), offset: offset))
         effects.reports.append(.queueCreated(name: name, id: id))
+        resolveSettings(of: index)
         return index
     }
 
@@ -98,6 +101,7 @@ extension Core {
         let queue = queues[index]
         if queue.kind != .subscription, queue.lane == .main { queueByName[queue.name] = nil }
         if queue.kind == .stored { queueByID[queue.id] = nil }
+        idle[Int32(index)] = nil
         countGeneration()
         queues[index] = QueueState(
             id: QueueID(rawValue: 0), name: [], kind: .subscription, generation: generation, lane: .main,

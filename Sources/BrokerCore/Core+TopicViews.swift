@@ -24,7 +24,7 @@ extension Core {
 
     /// In order of destination. `now` is set by the last input.
     public func durableViews() -> [DurableView] {
-        boundQueues.compactMap { view(ofDurable: Int($0)) }.sorted {
+        boundQueues.keys.compactMap { view(ofDurable: Int($0)) }.sorted {
             $0.destination.lexicographicallyPrecedes($1.destination)
         }
     }
@@ -69,7 +69,7 @@ extension Core {
         for subscription in subscriptions where !subscription.isFree && !subscription.isClosed {
             if let topic = subscription.topic { change(topic) { $0.subscribers += 1 } }
         }
-        for bound in boundQueues {
+        for bound in boundQueues.keys {
             if let binding = queues[Int(bound)].note.binding { change(binding.topic) { $0.durableSubscribers += 1 } }
         }
         for topic in retained.byTopic.keys { change(topic) { $0.isRetaining = true } }

@@ -16,30 +16,30 @@ struct Publication {
 extension Core {
     mutating func publish(_ message: Publication, to index: Int, into effects: inout Effects) throws(Refusal) {
         refresh(index)
-        if isStored(message, to: index) {
+        let recipients = recipients(of: message, in: index)
+        if !recipients.isEmpty || message.retain != .no {
             var room = BatchRoom()
-            try check(message, to: index, &room)
-            for queue in topics[index].bound {
-                try makeSpace(for: message.content.count, in: Int(queue), into: &effects)
+            try check(message, to: index, recipients, &room)
+            for recipient in recipients {
+                try makeSpace(for: message.content.count, in: recipient.queue, into: &effects)
             }
             makeRoom(for: room.bytes, records: room.records, into: &effects)
         }
-        try distribute(message, to: index, into: &effects)
+        try distribute(message, to: index, recipients, into: &effects)
         if message.flags & MessageFlags.durable == 0 {
-            for queue in topics[index].bound { dispatch(Int(queue), into: &effects) }
+            for recipient in recipients { dispatch(recipient.queue, into: &effects) }
         }
-    }
-
-    private func isStored(_ message: Publication, to index: Int) -> Bool {
-        !topics[index].bound.isEmpty || message.retain != .no
     }
 
     /// Nothing may be refused from here on. The batch has room; who must see what is not durable is dispatched by
     /// the caller.
-    mutating func distribute(_ message: Publication, to index: Int, into effects: inout Effects) throws(Refusal) {
+    mutating func distribute(
+        _ message: Publication, to index: Int, _ recipients: [Recipient], into effects: inout Effects
+    ) throws(Refusal) {
         topics[index].inTotal &+= 1
         totals.messagesIn &+= 1
-        if !topics[index].bound.isEmpty { try store(message, to: index, into: &effects) }
+        try store(message, for: recipients, into: &effects)
+        topics[index].outTotal &+= UInt64(recipients.count)
         switch message.retain {
         case .no: break
         case .set: setRetained(message, of: index)
@@ -50,6 +50,31 @@ extension Core {
 
     // MARK: On disk
 
+    /// A durable subscription that gets a message.
+    struct Recipient {
+        let queue: Int
+        let stamp: Stamp
+    }
+
+    /// The topic must be fresh.
+    func recipients(of message: Publication, in index: Int) -> [Recipient] {
+        var recipients: [Recipient] = []
+        for bound in topics[index].bound {
+            let queue = Int(bound.queue)
+            if isLeftOut(queue, message.session) { continue }
+            let stamp = stamp(message.extras, for: queue)
+            if let selector = bound.selector {
+                let head = Bytes(rebasing: message.content.prefix(Int(message.headerBytes)))
+                let matches =
+                    stamp.lines.isEmpty
+                    ? selector.matches(head) : (stamp.lines + head).withUnsafeBufferPointer { selector.matches($0) }
+                if !matches { continue }
+            }
+            recipients.append(Recipient(queue: queue, stamp: stamp))
+        }
+        return recipients
+    }
+
     /// What goes into a batch.
     struct BatchRoom {
         var bytes = 0
@@ -58,20 +83,22 @@ extension Core {
         var retained: [[UInt8]: Int?] = [:]
     }
 
-    /// Adds what a message takes of its batch. The topic must be fresh.
-    mutating func check(_ message: Publication, to index: Int, _ room: inout BatchRoom) throws(Refusal) {
-        if let diskShort, !topics[index].bound.isEmpty || message.retain == .set {
+    /// Adds what a message takes of its batch.
+    func check(
+        _ message: Publication, to index: Int, _ recipients: [Recipient], _ room: inout BatchRoom
+    ) throws(Refusal) {
+        if let diskShort, !recipients.isEmpty || message.retain == .set {
             throw Refusal(.diskShort, diskShort)
         }
         var lines: [UInt8]?
-        for queue in topics[index].bound {
-            let stamp = stamp(message.extras, for: Int(queue))
-            if stamp.lines != lines {
-                lines = stamp.lines
-                room.bytes += message.content.count + stamp.lines.count
+        for recipient in recipients {
+            try checkSending(to: recipient.queue)
+            if recipient.stamp.lines != lines {
+                lines = recipient.stamp.lines
+                room.bytes += message.content.count + recipient.stamp.lines.count
             }
-            if stamp.lane != .main { room.bytes += Self.laneNameBytes }
-            room.records += stamp.lane == .main ? 1 : 2
+            if recipient.stamp.lane != .main { room.bytes += Self.laneNameBytes }
+            room.records += recipient.stamp.lane == .main ? 1 : 2
         }
         try checkRetained(message, of: topics[index].name, &room)
         if room.bytes + room.records * Self.recordBytes > Batch.payloadLimit {
@@ -87,21 +114,18 @@ extension Core {
 
     /// One copy of the bytes in the batch serves all durable subscriptions whose settings do not tell them apart.
     private mutating func store(
-        _ message: Publication, to index: Int, into effects: inout Effects
+        _ message: Publication, for recipients: [Recipient], into effects: inout Effects
     ) throws(Refusal) {
         var lines: [UInt8]?
         var kept: (slice: Slice, offset: UInt32)?
-        for bound in topics[index].bound {
-            let queue = Int(bound)
-            if isLeftOut(queue, message.session) { continue }
-            topics[index].outTotal &+= 1
-            let stamp = stamp(message.extras, for: queue)
-            let lane = try self.lane(stamp.lane, of: queue, into: &effects)
+        for recipient in recipients {
+            let stamp = recipient.stamp
+            let lane = try self.lane(stamp.lane, of: recipient.queue, into: &effects)
             if stamp.lines != lines { kept = nil }
             lines = stamp.lines
             let copy = kept ?? keep(stamp.lines, message.content)
             kept = copy
-            queues[queue].inTotal &+= 1
+            queues[recipient.queue].inTotal &+= 1
             append(
                 copy.slice, offset: copy.offset, headerBytes: message.headerBytes + UInt32(stamp.lines.count),
                 flags: message.flags | stamp.flags, to: lane)
@@ -126,6 +150,7 @@ extension Core {
             if subscriptions[subscriber].isNoLocal, subscriptions[subscriber].session.index == message.session {
                 continue
             }
+            guard selects(subscriber, content, headerBytes: entry.headerBytes) else { continue }
             topics[index].outTotal &+= 1
             enqueueTransient(entry, in: Int(subscriptions[subscriber].queue), topic: index, into: &effects)
         }
@@ -233,7 +258,7 @@ extension Core {
         }
         topics[index].bound = durableSubscriptions.matches(name).sorted {
             queues[Int($0)].id < queues[Int($1)].id
-        }
+        }.compactMap { boundQueues[$0] }
         topics[index].settings = policies.settings(for: name, own: [:])
         topics[index].epoch = topicEpoch
     }

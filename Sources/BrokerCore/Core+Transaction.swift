@@ -10,6 +10,7 @@ extension Core {
         let target: Transaction.Held.Target
         switch try self.target(of: send, session: session, into: &effects) {
         case .queue(let index, let generation) where queues[Int(index)].isStored:
+            try checkSending(to: Int(index))
             target = .stored(index, generation: generation)
         case .queue(let index, let generation): target = .reply(index, generation: generation)
         case .topic(let index, _): target = .topic(topics[Int(index)].name)
@@ -64,8 +65,10 @@ extension Core {
             case .topic(let name):
                 let topic = topicIndex(of: name)
                 refresh(topic)
-                try distribute(held.publication(of: session), to: topic, into: &effects)
-                if held.flags & MessageFlags.durable == 0 { touched.formUnion(self.topics[topic].bound.map { Int($0) }) }
+                let message = held.publication(of: session)
+                let recipients = recipients(of: message, in: topic)
+                try distribute(message, to: topic, recipients, into: &effects)
+                if held.flags & MessageFlags.durable == 0 { touched.formUnion(recipients.map(\.queue)) }
             case .reply, .gone:
                 totals.repliesDropped += 1
             }
@@ -94,13 +97,16 @@ extension Core {
             guard case .topic(let name) = held.target else { continue }
             let topic = topicIndex(of: name)
             refresh(topic)
-            try check(held.publication(of: session), to: topic, &room)
-            for queue in topics[topic].bound { try checkSpace(in: Int(queue)) }
+            let message = held.publication(of: session)
+            let recipients = recipients(of: message, in: topic)
+            try check(message, to: topic, recipients, &room)
+            for recipient in recipients { try checkSpace(in: recipient.queue) }
         }
         for case .stored(let index, let generation) in transaction.sends.lazy.map(\.target) {
             if queues[Int(index)].generation != generation {
                 throw Refusal(.transactionTargetGone, "nothing of the transaction was done; send it again")
             }
+            try checkSending(to: Int(index))
             if let diskShort { throw Refusal(.diskShort, diskShort) }
             try checkSpace(in: Int(index))
         }

@@ -9,9 +9,10 @@ public struct Core: Sendable {
     public var limits: CoreLimits
     /// Now; to be set before each call in which time may have passed.
     public var now = Moment(Instant(nanoseconds: 0), wall: 0)
-    public var policies = Policies() { didSet { topicEpoch &+= 1 } }
     /// Start of the ids of stored messages; the sessions write the same.
     public var storeTag = "0"
+    /// Changed by `setPolicies` and its like.
+    public internal(set) var policies = Policies() { didSet { topicEpoch &+= 1 } }
     /// Set while storage takes no new messages: the sentence for the client.
     public var diskShort: String?
 
@@ -24,6 +25,9 @@ public struct Core: Sendable {
     var laneCount = 0
     var timers = Timers()
 
+    /// Queues that are deleted when nobody has used them for some time, by index.
+    var idle: [Int32: IdleQueue] = [:]
+
     var topics: [TopicState] = []
     var topicByName: [[UInt8]: Int32] = [:]
     var topicEpoch: UInt64 = 1
@@ -32,7 +36,7 @@ public struct Core: Sendable {
     var liveSubscriptions = TopicIndex()
     /// Queues of durable subscriptions; they get it whether anybody is there or not.
     var durableSubscriptions = TopicIndex()
-    var boundQueues: Set<Int32> = []
+    var boundQueues: [Int32: BoundQueue] = [:]
     var retained = RetainedMessages()
     var lastSweep: UInt64 = 0
     /// Subscriptions made so far.
@@ -85,9 +89,9 @@ public struct Core: Sendable {
 
     /// `defaults`: settings of queues that neither a policy nor the queue itself says.
     public init(limits: CoreLimits = CoreLimits(), nextQueueID: UInt32 = 1, defaults: QueueSettings = QueueSettings()) {
-        policies.defaults = defaults
         self.limits = limits
         self.nextQueueID = nextQueueID
+        policies.defaults = defaults
     }
 
     /// Brings back a queue that storage has kept. Before the first session opens; queues in the order in
@@ -105,7 +109,7 @@ public struct Core: Sendable {
         } else {
             index = placeQueue(id: id, name: name, kind: .stored)
             queues[index].note = QueueNote(decoding: note)
-            queues[index].settings = policies.settings(for: name, own: queues[index].note.settings)
+            resolveSettings(of: index)
             bind(index)
         }
         queues[index].mayExpire = messages > 0
@@ -197,7 +201,8 @@ public struct Core: Sendable {
                 try hold(send, more, of: id.index, into: &effects)
             }
         case .acknowledge(let slot, let tag, let transaction):
-            try acknowledge(slot: slot, tag: tag, verdict: .accept, transaction: transaction, of: id.index, into: &effects)
+            try acknowledge(
+                slot: slot, tag: tag, verdict: .accept, transaction: transaction, of: id.index, into: &effects)
         case .reject(let slot, let tag, let transaction, let verdict):
             try acknowledge(
                 slot: slot, tag: tag, verdict: verdict, transaction: transaction, of: id.index, into: &effects)
@@ -382,6 +387,7 @@ public struct Core: Sendable {
         expireIdle(into: &effects)
         wake(into: &effects)
         sweepTopics(into: &effects)
+        deleteIdleQueues(now: now.monotonic, into: &effects)
         for session in sessions where session.generation != 0 {
             for transaction in session.transactions.values
             where now.monotonic.milliseconds(since: transaction.begun) > limits.transactionSeconds * 1000 {

@@ -33,6 +33,8 @@ struct Subscription: Sendable {
     let prefetchBytes: Int
     /// The topic name or pattern, if the queue is this subscription's own.
     let topic: [UInt8]?
+    /// What it wants of its topic; nil: everything.
+    let selector: Selector?
     var isExclusive = false
     /// Nothing that its own connection sends to the topic.
     var isNoLocal = false
@@ -188,7 +190,7 @@ struct TopicState: Sendable {
     let generation: UInt32
     /// Subscriptions that match, as of `epoch`, and queues of durable ones.
     var matches: [Int32] = []
-    var bound: [Int32] = []
+    var bound: [BoundQueue] = []
     var settings = QueueSettings()
     var epoch: UInt64 = 0
     var inTotal: UInt64 = 0

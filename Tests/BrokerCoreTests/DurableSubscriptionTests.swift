@@ -156,6 +156,35 @@ struct DurableSubscriptionTests {
         #expect(rig.core.durableViews().map(\.selector) == [bytes("colour = 'red'")])
     }
 
+    @Test func itsSelectorIsAskedWhenAMessageComesAndAfterARestart() {
+        var rig = Rig()
+        let session = rig.open()
+        #expect(subscribe(&rig, session, selector: "colour") == .badSelector)
+        #expect(subscribe(&rig, session, selector: "priority IS NULL") == nil)
+        #expect(subscribe(&rig, rig.open(), "e", selector: "priority IS NOT NULL") == nil)
+        rig.settleDown()
+        rig.restart()
+        let sender = rig.open()
+        rig.apply(.send("/topic/a", "1"), of: sender)
+        rig.settleDown()
+        #expect(rig.stored("/dsub/d") == ["": ["1"]])
+        #expect(rig.stored("/dsub/e").isEmpty)
+    }
+
+    /// Goal: a full one that does not even want the message neither refuses it nor loses another for it.
+    @Test func onlyThoseThatGetTheMessageNeedSpace() {
+        var settings = QueueSettings.calm
+        settings.lengthMost = 1
+        var rig = Rig(defaults: settings)
+        #expect(subscribe(&rig, rig.open(), selector: "x = 1") == nil)
+        make(&rig, "e")
+        let sender = rig.open()
+        #expect(rig.apply(.send("/topic/a", "1"), of: sender) == nil)
+        #expect(rig.apply(.send("/topic/a", "2"), of: sender) == .queueFull)
+        rig.settleDown()
+        #expect(rig.stored("/dsub/e") == ["": ["1"]])
+    }
+
     @Test func unsubscribeLeavesItOrDeletesIt() {
         var rig = Rig()
         let session = rig.open()

@@ -190,7 +190,9 @@ struct RandomRun {
             }
         }
         return commands.withUnsafeBufferPointer {
-            core.apply($0, extras: CommandExtras(), of: id, now: Moment(Instant(nanoseconds: time), wall: time / 1_000_000), into: &effects)
+            core.apply(
+                $0, extras: CommandExtras(), of: id, now: Moment(Instant(nanoseconds: time), wall: time / 1_000_000),
+                into: &effects)
         }
     }
 

@@ -219,6 +219,15 @@ struct RetainTests {
         #expect(rig.take().map(\.count) == [2, 2])
     }
 
+    @Test func aSelectorHoldsForWhatIsRetained() {
+        var rig = Rig()
+        retain(&rig, "/topic/a", "1")
+        rig.settleDown()
+        rig.subscribe(1, "/topic/a", .auto, of: rig.open()) { $0.selector = bytes("retained IS NULL") }
+        rig.subscribe(1, "/topic/a", .auto, of: rig.open()) { $0.selector = bytes("retained IS NOT NULL") }
+        #expect(rig.take().map(\.connection) == [3])
+    }
+
     @Test func itEndsWithItsLife() {
         var rig = Rig()
         let session = rig.open()

@@ -1,4 +1,5 @@
 import Base
+
 @testable import BrokerCore
 
 /// A core with what a loop and a journal do around it: carries effects out, keeps what was delivered.
@@ -28,7 +29,7 @@ struct Rig {
 
     /// A core started on what `ledger` holds.
     init(
-        limits: CoreLimits = CoreLimits(), defaults: QueueSettings = .calm,
+        limits: CoreLimits = CoreLimits(), defaults: QueueSettings = .calm, policies: [Policy] = [],
         recovered ledger: Ledger, wall: UInt64 = 1_000_000
     ) {
         core = Core(limits: limits, nextQueueID: ledger.nextQueueID, defaults: defaults)
@@ -36,6 +37,7 @@ struct Rig {
         self.wall = wall
         core.now = Moment(Instant(nanoseconds: wall * 1_000_000), wall: wall)
         storage = FakeStorage(recovered: ledger)
+        core.restore(policies: policies, note: ledger.note)
         for (id, queue) in ledger.queues.sorted(by: { $0.key < $1.key }) {
             core.restore(
                 queue: id, name: queue.name, head: queue.head, next: queue.next, messages: UInt64(queue.live.count),
@@ -174,7 +176,9 @@ struct Rig {
             guard let (base, lane) = Lane.split(queue.name), base == Array(name.utf8) else { continue }
             let live = queue.live.sorted { $0.key < $1.key }.map(\.value)
             if !live.isEmpty {
-                found[lane.suffix] = live.map { String(decoding: $0.bytes.dropFirst(Int($0.headerBytes)).dropLast(), as: UTF8.self) }
+                found[lane.suffix] = live.map {
+                    String(decoding: $0.bytes.dropFirst(Int($0.headerBytes)).dropLast(), as: UTF8.self)
+                }
             }
         }
         return found
