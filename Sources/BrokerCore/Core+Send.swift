@@ -2,10 +2,12 @@ import Base
 
 /// Messages on their way in.
 extension Core {
-    mutating func send(_ send: Send, of session: Int32, into effects: inout Effects) throws(Refusal) {
+    mutating func send(
+        _ send: Send, _ extras: SendExtras?, of session: Int32, into effects: inout Effects
+    ) throws(Refusal) {
         switch try target(of: send, session: session, into: &effects) {
         case .queue(let index, _):
-            try enqueue(send, in: Int(index), into: &effects)
+            try enqueue(send, extras, in: Int(index), into: &effects)
         case .topic(let index, _):
             // Nobody listens: nothing to keep.
             let content = hasSubscribers(Int(index)) ? keepTransient(send.content) : nil
@@ -93,25 +95,31 @@ extension Core {
         let queue = queues[index]
         if queue.kind != .subscription { queueByName[queue.name] = nil }
         if queue.kind == .stored { queueByID[queue.id] = nil }
+        duplicates.drop(Int32(index))
         countGeneration()
         queues[index] = QueueState(id: QueueID(rawValue: 0), name: [], kind: .subscription, generation: generation)
         freeQueues.append(Int32(index))
     }
 
-    private mutating func enqueue(_ send: Send, in index: Int, into effects: inout Effects) throws(Refusal) {
+    private mutating func enqueue(
+        _ send: Send, _ extras: SendExtras?, in index: Int, into effects: inout Effects
+    ) throws(Refusal) {
         guard queues[index].isStored else {
             return enqueueTransient(
                 keepTransient(send.content), headerBytes: send.headerBytes, in: index, into: &effects)
         }
+        let hash = dedupHash(extras)
+        if isDuplicate(hash, in: index) { return }
         if let diskShort { throw Refusal(.diskShort, diskShort) }
         let count = send.content.count
         guard count <= Batch.payloadLimit else {
             throw Refusal(
                 .messageTooLarge, "\(count) bytes are more than the \(Batch.payloadLimit) that can be stored together")
         }
-        makeRoom(for: count, into: &effects)
+        makeRoom(for: count, records: 1 + Self.dedupRecords, into: &effects)
         let (slice, offset) = keep(send.content)
         store(slice, offset: offset, headerBytes: send.headerBytes, flags: send.flags, in: index)
+        remember(hash, in: index)
         if send.flags & MessageFlags.durable == 0 { dispatch(index, into: &effects) }
     }
 

@@ -4,7 +4,9 @@ import Base
 extension Core {
     /// Keeps a message for COMMIT. Its destination is understood now, so that a bad one is refused now.
     /// A queue that comes to be by this stays, whatever becomes of the transaction.
-    mutating func hold(_ send: Send, of session: Int32, into effects: inout Effects) throws(Refusal) {
+    mutating func hold(
+        _ send: Send, _ extras: SendExtras?, of session: Int32, into effects: inout Effects
+    ) throws(Refusal) {
         let target: Transaction.Held.Target
         switch try self.target(of: send, session: session, into: &effects) {
         case .queue(let index, let generation) where queues[Int(index)].isStored:
@@ -15,7 +17,7 @@ extension Core {
         }
         try countOperations(1, in: send.transaction, of: session, bytes: send.content.count)
         sessions[Int(session)].transactions[send.transaction]?.add(
-            send.content, target: target, headerBytes: send.headerBytes, flags: send.flags)
+            send.content, target: target, headerBytes: send.headerBytes, flags: send.flags, extras: extras)
     }
 
     /// Operations are messages sent and messages decided: each is a record of the batch to come.
@@ -43,7 +45,8 @@ extension Core {
     mutating func commit(_ number: UInt32, of session: Int32, into effects: inout Effects) throws(Refusal) {
         guard let transaction = sessions[Int(session)].transactions[number] else { return }
         try check(transaction)
-        makeRoom(for: transaction.bytes, records: transaction.operations, into: &effects)
+        let ids = transaction.sends.count { $0.extras?.dedupID.isEmpty == false }
+        makeRoom(for: transaction.bytes, records: transaction.operations + ids * Self.dedupRecords, into: &effects)
         sessions[Int(session)].transactions[number] = nil
         var touched: Set<Int> = []
         for consumer in transaction.subscriptions.sorted() {
@@ -52,8 +55,11 @@ extension Core {
         for held in transaction.sends {
             switch held.target {
             case .stored(let index, _):
+                let hash = dedupHash(held.extras)
+                if isDuplicate(hash, in: Int(index)) { continue }
                 let offset = adopt(held.content)
                 store(held.content, offset: offset, headerBytes: held.headerBytes, flags: held.flags, in: Int(index))
+                remember(hash, in: Int(index))
                 if held.flags & MessageFlags.durable == 0 { touched.insert(Int(index)) }
             case .reply(let index, let generation) where queues[Int(index)].generation == generation:
                 enqueueTransient(held.content, headerBytes: held.headerBytes, in: Int(index), into: &effects)
@@ -118,7 +124,11 @@ extension Core {
 }
 
 extension Transaction {
-    mutating func add(_ content: Bytes, target: Held.Target, headerBytes: UInt32, flags: UInt8) {
-        sends.append(Held(target: target, content: arena.append(content), headerBytes: headerBytes, flags: flags))
+    mutating func add(
+        _ content: Bytes, target: Held.Target, headerBytes: UInt32, flags: UInt8, extras: SendExtras?
+    ) {
+        sends.append(
+            Held(
+                target: target, content: arena.append(content), headerBytes: headerBytes, flags: flags, extras: extras))
     }
 }

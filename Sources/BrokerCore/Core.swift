@@ -7,6 +7,10 @@ import Base
 /// what comes back takes its old place; a transaction goes into one batch.
 public struct Core: Sendable {
     public var limits: CoreLimits
+    /// Now; to be set before each call in which time may have passed.
+    public var now = Moment(Instant(nanoseconds: 0), wall: 0)
+    /// The key under which `dedup-id`s are remembered; see `dedupKey(storeID:)`.
+    public var dedupKey: (UInt64, UInt64) = (0, 0)
     /// Set while storage takes no new messages: the sentence for the client.
     public var diskShort: String?
 
@@ -44,6 +48,10 @@ public struct Core: Sendable {
     /// Queues with messages that wait for a batch, in order of batches.
     var awaiting = Deque<Awaiting>()
 
+    var duplicates = Duplicates()
+    /// What the commands of this call did before, and answers must wait for.
+    var requiredBatch: UInt64 = 0
+
     /// Messages that are not stored: reply channels and topics.
     var transient = Arena()
     var transientSequence: UInt64 = 0
@@ -71,6 +79,8 @@ public struct Core: Sendable {
         public var repliesDropped: UInt64 = 0
         public var transactionsCommitted: UInt64 = 0
         public var evictions: UInt64 = 0
+        /// Messages that had been sent before.
+        public var duplicates: UInt64 = 0
         public init() {}
     }
 
@@ -82,7 +92,7 @@ public struct Core: Sendable {
     /// Brings back a queue that storage has kept. Before the first session opens.
     public mutating func restore(
         queue id: QueueID, name: [UInt8], head: UInt64, next: UInt64, messages: UInt64, bytes: UInt64,
-        attempts: [UInt64: Attempt]
+        attempts: [UInt64: Attempt], dedup: [DedupEntry] = []
     ) {
         let index = placeQueue(id: id, name: name, kind: .stored)
         queues[index].next = next
@@ -90,6 +100,7 @@ public struct Core: Sendable {
         queues[index].coldCount = messages
         queues[index].bytes = bytes
         queues[index].attempts = attempts
+        restore(dedup, in: index)
     }
 
     // MARK: Sessions
@@ -140,6 +151,8 @@ public struct Core: Sendable {
         into effects: inout Effects
     ) -> (done: Int, refusal: Refusal?, batch: UInt64) {
         guard isOpen(id) else { return (0, nil, 0) }
+        self.now = now
+        requiredBatch = 0
         let firstBatch = batchNumber
         var done = 0
         var refusal: Refusal?
@@ -153,7 +166,7 @@ public struct Core: Sendable {
             done += 1
         }
         seal(into: &effects)
-        return (done, refusal, batchNumber == firstBatch ? 0 : batchNumber - 1)
+        return (done, refusal, max(requiredBatch, batchNumber == firstBatch ? 0 : batchNumber - 1))
     }
 
     @inline(__always)
@@ -162,10 +175,11 @@ public struct Core: Sendable {
     ) throws(Refusal) {
         switch command {
         case .send(let send):
+            let more = send.extras < 0 ? nil : extras.sends[Int(send.extras)]
             if send.transaction == 0 {
-                try self.send(send, of: id.index, into: &effects)
+                try self.send(send, more, of: id.index, into: &effects)
             } else {
-                try hold(send, of: id.index, into: &effects)
+                try hold(send, more, of: id.index, into: &effects)
             }
         case .acknowledge(let slot, let tag, let transaction):
             try acknowledge(slot: slot, tag: tag, accept: true, transaction: transaction, of: id.index, into: &effects)
@@ -305,7 +319,9 @@ public struct Core: Sendable {
 
     /// Time passes; called about once a second.
     public mutating func tick(now: Moment, into effects: inout Effects) {
+        self.now = now
         retryFailed(into: &effects)
+        forgetOldIDs(into: &effects)
         for session in sessions where session.generation != 0 {
             for transaction in session.transactions.values
             where now.monotonic.milliseconds(since: transaction.begun) > limits.transactionSeconds * 1000 {
@@ -321,6 +337,7 @@ public struct Core: Sendable {
 
     /// Closes the batch that was filled, if it holds anything.
     mutating func seal(into effects: inout Effects) {
+        recordForgotten()
         if records.isEmpty { return }
         closePiece()
         usualRecords = records.count

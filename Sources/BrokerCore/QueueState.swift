@@ -35,6 +35,9 @@ struct QueueState: Sendable {
     /// Which use of this place in the table this is.
     let generation: UInt32
 
+    // Of the queue itself; its lanes leave these alone.
+    var settings = QueueSettings()
+
     var next: UInt64 = 1
     var window = Deque<Entry>()
     var windowBytes = 0
@@ -70,6 +73,8 @@ struct QueueState: Sendable {
     var inTotal: UInt64 = 0
     var outTotal: UInt64 = 0
     var redeliveredTotal: UInt64 = 0
+    // Of the queue itself, over all its lanes.
+    var counts = QueueCounts()
 
     init(id: QueueID, name: [UInt8], kind: Kind, generation: UInt32) {
         self.id = id
@@ -119,4 +124,10 @@ struct QueueState: Sendable {
         window.removeAll()
         windowBytes = 0
     }
+}
+
+/// What became of messages of one queue other than being acknowledged, since the start.
+public struct QueueCounts: Sendable, Equatable {
+    public var duplicates: UInt64 = 0
+    public init() {}
 }

@@ -153,6 +153,7 @@ struct Transaction: Sendable {
         var content: Slice
         var headerBytes: UInt32
         var flags: UInt8
+        var extras: SendExtras?
     }
 
     let begun: Instant
@@ -179,6 +180,8 @@ struct TopicState: Sendable {
 public struct CoreLimits: Sendable {
     public var queues = 100_000
     public var topics = 10_000
+    /// `dedup-id`s that all queues together remember.
+    public var dedupIDs = 1_000_000
     /// Bytes of ready messages kept in memory per queue that has consumers, and per one that has none.
     public var windowBytes = 4 << 20
     public var idleWindowBytes = 64 << 10

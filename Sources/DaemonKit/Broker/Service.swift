@@ -65,10 +65,11 @@ final class Service: Sendable {
         recoveryMilliseconds = Instant.now.milliseconds(since: startedAt)
         for sentence in recovery.report { log.info(sentence) }
         var core = Core(limits: CoreLimits(configuration), nextQueueID: recovery.nextQueueID)
+        core.dedupKey = Core.dedupKey(storeID: recovery.storeID)
         for queue in recovery.queues {
             core.restore(
                 queue: queue.id, name: queue.name, head: queue.head, next: queue.next, messages: queue.messages,
-                bytes: queue.bytes, attempts: queue.attempts)
+                bytes: queue.bytes, attempts: queue.attempts, dedup: queue.dedup)
         }
         var settings = LoopSettings()
         settings.outboxHighBytes = max(64 << 10, configuration.consumer.outboxBytes / 4)
