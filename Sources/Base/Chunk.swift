@@ -99,6 +99,19 @@ public struct Arena: Sendable {
         return slice
     }
 
+    /// A copy of both, one behind the other.
+    public mutating func append(_ first: [UInt8], _ second: UnsafeBufferPointer<UInt8>) -> Slice {
+        reserve(first.count + second.count)
+        let chunk = self.chunk.unsafelyUnwrapped
+        first.withUnsafeBufferPointer { bytes in
+            if let source = bytes.baseAddress { memcpy(chunk.base + end, source, bytes.count) }
+        }
+        if let source = second.baseAddress { memcpy(chunk.base + end + first.count, source, second.count) }
+        let slice = Slice(chunk: chunk, offset: end, count: first.count + second.count)
+        end += first.count + second.count
+        return slice
+    }
+
     /// Makes sure that the next `count` bytes go into one chunk.
     @inline(__always)
     public mutating func reserve(_ count: Int) {

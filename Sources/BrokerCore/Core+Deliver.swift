@@ -2,35 +2,90 @@ import Base
 
 /// Messages on their way out, and what comes back.
 extension Core {
-    /// Hands out what is ready to consumers in turn, as far as their credit goes.
-    mutating func dispatch(_ index: Int, into effects: inout Effects) {
+    /// Hands out what is ready in the queue that `at` is, or is a lane of, to consumers in turn, as far as
+    /// their credit goes.
+    mutating func dispatch(_ at: Int, into effects: inout Effects) {
+        let index = Int(queues[at].parent)
         if queues[index].consumers.isEmpty { return }
+        if queues[index].lanes.isEmpty {
+            _ = serve(index, of: index, into: &effects)
+        } else {
+            serveLanes(of: index, into: &effects)
+        }
+    }
+
+    /// Higher ranks first, strictly: while a lane is read from disk, lower ones wait.
+    private mutating func serveLanes(of index: Int, into effects: inout Effects) {
+        let lanes = queues[index].lanes
+        var at = 0
+        while at < lanes.count {
+            let rank = queues[Int(lanes[at])].lane.rank
+            var end = at + 1
+            while end < lanes.count, queues[Int(lanes[end])].lane.rank == rank { end += 1 }
+            let count = end - at
+            if count > 1 { queues[index].turnOfLanes = (queues[index].turnOfLanes + 1) % count }
+            let first = count > 1 ? queues[index].turnOfLanes : 0
+            var isReading = false
+            for offset in 0..<count {
+                switch serve(Int(lanes[at + (first + offset) % count]), of: index, into: &effects) {
+                case .reading: isReading = true
+                case .noCredit: return
+                case .nothing: break
+                }
+            }
+            if isReading { return }
+            at = end
+        }
+    }
+
+    private enum Served {
+        /// All is handed out that may be.
+        case nothing
+        /// The next message must be read first.
+        case reading
+        /// No consumer of the queue may have one more.
+        case noCredit
+    }
+
+    @inline(__always)
+    private mutating func serve(_ lane: Int, of index: Int, into effects: inout Effects) -> Served {
         while true {
-            switch queues[index].head(durable: durableThrough) {
+            switch queues[lane].head(durable: durableThrough) {
             case .window:
-                guard let consumer = nextConsumer(index) else { return }
-                guard let entry = queues[index].window.popFirst() else { return }
-                queues[index].windowBytes &-= Int(entry.content.count)
+                if queues[lane].window[0].flags & MessageFlags.stamped != 0, expireFirst(of: lane, into: &effects) {
+                    continue
+                }
+                guard let consumer = nextConsumer(lane, of: index) else { return noConsumer(lane, of: index) }
+                guard let entry = queues[lane].window.popFirst() else { return .nothing }
+                queues[lane].windowBytes &-= Int(entry.content.count)
                 deliver(
-                    entry.content, headerBytes: entry.headerBytes, sequence: entry.sequence, count: entry.count &+ 1,
-                    from: index, to: Int(consumer), into: &effects)
+                    entry.content, headerBytes: entry.headerBytes, flags: entry.flags, sequence: entry.sequence,
+                    count: entry.count &+ 1, from: lane, to: Int(consumer), into: &effects)
             case .returned:
-                guard let consumer = nextConsumer(index) else { return }
-                guard let back = queues[index].returned.popLowest(), let content = back.content else { return }
+                if expireReturned(of: lane, into: &effects) { continue }
+                guard let consumer = nextConsumer(lane, of: index) else { return noConsumer(lane, of: index) }
+                guard let back = queues[lane].returned.popLowest(), let content = back.content else { return .nothing }
                 deliver(
-                    content, headerBytes: back.headerBytes, sequence: back.sequence, count: back.count &+ 1,
-                    from: index, to: Int(consumer), into: &effects)
+                    content, headerBytes: back.headerBytes, flags: back.flags, sequence: back.sequence,
+                    count: back.count &+ 1, from: lane, to: Int(consumer), into: &effects)
             case .page(let from):
-                if canDeliver(index) { want(from: from, of: index, into: &effects) }
-                return
+                guard nextConsumer(lane, of: index, isLooking: true) != nil else { return noConsumer(lane, of: index) }
+                want(from: from, of: lane, into: &effects)
+                return .reading
             case .none:
-                return
+                return .nothing
             }
         }
     }
 
+    /// A group lane stands still for its holder alone.
+    private func noConsumer(_ lane: Int, of index: Int) -> Served {
+        queues[lane].isGroup || queues[lane].waiting.count >= limits.waitingCount || queues[index].turn.first != nil
+            ? .nothing : .noCredit
+    }
+
     /// Asks for a page, once.
-    private mutating func want(from: UInt64, of index: Int, into effects: inout Effects) {
+    mutating func want(from: UInt64, of index: Int, into effects: inout Effects) {
         guard queues[index].isStored, !queues[index].pageOutstanding, !queues[index].waitsForDurable,
             queues[index].failure == nil || queues[index].mayRetry
         else { return }
@@ -43,15 +98,27 @@ extension Core {
                 epoch: queues[index].pageEpoch))
     }
 
-    /// The next consumer in turn that may have one more; nil if none may.
+    /// The consumer that gets the next message of a lane; nil if none may have one more. To look changes
+    /// no turn.
     @inline(__always)
-    private mutating func nextConsumer(_ index: Int) -> Int32? {
+    private mutating func nextConsumer(_ lane: Int, of index: Int, isLooking: Bool = false) -> Int32? {
+        if queues[lane].waiting.count >= limits.waitingCount || queues[index].note.isDeliveryPaused { return nil }
+        if queues[lane].isGroup { return groupConsumer(lane, of: index) }
+        if let only = onlyConsumer(of: index) { return mayDeliver(to: Int(only)) ? only : nil }
         guard canDeliver(index), let consumer = queues[index].turn.first else { return nil }
-        if queues[index].turn.count > 1 {
+        if !isLooking, queues[index].turn.count > 1 {
             queues[index].turn.popFirst()
             queues[index].turn.append(consumer)
         }
         return consumer
+    }
+
+    /// The consumer that gets everything, if there is such a one: the first that asked for it, or the first of
+    /// all where the queue is so. When it goes, the next takes over.
+    @inline(__always)
+    func onlyConsumer(of index: Int) -> Int32? {
+        if let first = queues[index].exclusives.first { return first }
+        return queues[index].settings.exclusiveConsumer ? queues[index].consumers.first : nil
     }
 
     /// Brings a consumer that may have one more to the front of the turn, if there is one.
@@ -85,7 +152,7 @@ extension Core {
     }
 
     @inline(__always)
-    private mutating func mayDeliver(to consumer: Int) -> Bool {
+    mutating func mayDeliver(to consumer: Int) -> Bool {
         guard subscriptions[consumer].hasCredit else { return false }
         let session = Int(subscriptions[consumer].session.index)
         if sessions[session].unflushed < limits.unflushedBytes { return true }
@@ -93,9 +160,9 @@ extension Core {
         return false
     }
 
-    private mutating func deliver(
-        _ content: Slice, headerBytes: UInt32, sequence: UInt64, count: UInt32, from index: Int, to consumer: Int,
-        into effects: inout Effects
+    mutating func deliver(
+        _ content: Slice, headerBytes: UInt32, flags: UInt8, sequence: UInt64, count: UInt32, from index: Int,
+        to consumer: Int, into effects: inout Effects
     ) {
         let isStored = queues[index].isStored
         let mode = subscriptions[consumer].mode
@@ -114,18 +181,20 @@ extension Core {
         } else {
             subscriptions[consumer].deliveries.append(
                 Subscription.InFlight(
-                    tag: tag, sequence: sequence, bytes: content.count, count: count, headerBytes: headerBytes,
-                    state: .unacknowledged, transaction: 0, content: isStored ? nil : content))
+                    tag: tag, lane: Int32(truncatingIfNeeded: index), sequence: sequence, bytes: content.count,
+                    count: count, headerBytes: headerBytes, state: .unacknowledged, flags: flags, transaction: 0,
+                    content: isStored ? nil : content))
             subscriptions[consumer].heldCount &+= 1
             subscriptions[consumer].heldBytes &+= Int(content.count)
             queues[index].inFlight &+= 1
         }
         subscriptions[consumer].deliveredTotal &+= 1
         sessions[session].unflushed &+= Int(content.count) &+ 128
-        queues[index].outTotal &+= 1
+        let parent = Int(queues[index].parent)
+        queues[parent].outTotal &+= 1
         totals.messagesOut &+= 1
         if count > 1 {
-            queues[index].redeliveredTotal &+= 1
+            queues[parent].redeliveredTotal &+= 1
             totals.redelivered &+= 1
         }
         let address = sessions[session].address
@@ -140,7 +209,7 @@ extension Core {
     // MARK: ACK and NACK
 
     mutating func acknowledge(
-        slot: UInt32, tag: UInt64, accept: Bool, transaction: UInt32, of session: Int32, into effects: inout Effects
+        slot: UInt32, tag: UInt64, verdict: Verdict, transaction: UInt32, of session: Int32, into effects: inout Effects
     ) throws(Refusal) {
         guard let consumer = subscription(slot, of: session) else {
             // A late ACK after UNSUBSCRIBE: its message has gone back already.
@@ -163,37 +232,42 @@ extension Core {
             try countOperations(count, in: transaction, of: session, bytes: 0)
             sessions[Int(session)].transactions[transaction]?.subscriptions.insert(Int32(consumer))
         }
-        var back: [Returned] = []
         for position in first...at
         where subscriptions[consumer].deliveries[position].state == .unacknowledged {
             if transaction != 0 {
-                decide(position, of: consumer, accept: accept, transaction: transaction)
+                decide(position, of: consumer, verdict, transaction: transaction)
             } else {
                 makeRoom(for: 0, into: &effects)
-                finish(position, of: consumer, accept: accept, held: true, back: &back)
+                finish(position, of: consumer, .settled(verdict), held: true, into: &effects)
             }
         }
         if mode == .cumulative { subscriptions[consumer].openFrom = tag &+ 1 }
         subscriptions[consumer].dropSettled()
         takeTurn(consumer)
-        let queue = Int(subscriptions[consumer].queue)
-        if !back.isEmpty { queues[queue].takeBack(back) }
-        dispatch(queue, into: &effects)
+        dispatch(Int(subscriptions[consumer].queue), into: &effects)
     }
 
     /// A delivery is decided in a transaction; that gives its credit back.
-    private mutating func decide(_ position: Int, of consumer: Int, accept: Bool, transaction: UInt32) {
-        subscriptions[consumer].deliveries[position].state = accept ? .accepting : .rejecting
+    private mutating func decide(_ position: Int, of consumer: Int, _ verdict: Verdict, transaction: UInt32) {
+        subscriptions[consumer].deliveries[position].state = verdict == .accept ? .accepting : .rejecting
+        subscriptions[consumer].deliveries[position].verdict = verdict
         subscriptions[consumer].deliveries[position].transaction = transaction
         subscriptions[consumer].heldCount -= 1
         subscriptions[consumer].heldBytes -= Int(subscriptions[consumer].deliveries[position].bytes)
         subscriptions[consumer].decided += 1
     }
 
+    /// How a delivery ends.
+    enum Ending {
+        case settled(Verdict)
+        /// The consumer is gone, or does not want any more.
+        case lost
+    }
+
     /// A delivery ends: its message is gone, or comes back.
     @inline(__always)
     mutating func finish(
-        _ position: Int, of consumer: Int, accept: Bool, held: Bool, back: inout [Returned]
+        _ position: Int, of consumer: Int, _ ending: Ending, held: Bool, into effects: inout Effects
     ) {
         let delivery = subscriptions[consumer].deliveries[position]
         subscriptions[consumer].deliveries[position].state = .settled
@@ -204,22 +278,15 @@ extension Core {
         } else {
             subscriptions[consumer].decided -= 1
         }
-        let queue = Int(subscriptions[consumer].queue)
-        queues[queue].inFlight &-= 1
-        if accept {
-            queues[queue].bytes &-= UInt64(delivery.bytes)
+        let lane = Int(delivery.lane)
+        queues[lane].inFlight &-= 1
+        if case .settled(.accept) = ending {
+            queues[lane].bytes &-= UInt64(delivery.bytes)
             totals.acknowledged &+= 1
-            if queues[queue].isStored { settle(queues[queue].id, delivery.sequence, bytes: delivery.bytes) }
+            if queues[lane].isStored { settle(queues[lane].id, delivery.sequence, bytes: delivery.bytes) }
             return
         }
-        back.append(
-            Returned(
-                sequence: delivery.sequence, bytes: delivery.bytes, count: delivery.count,
-                headerBytes: delivery.headerBytes, content: delivery.content))
-        if queues[queue].isStored {
-            records.append(
-                Record(kind: .attempt, queue: queues[queue].id, sequence: delivery.sequence, count: delivery.count))
-        }
+        comeBack(delivery, ending, from: consumer, into: &effects)
     }
 
     @inline(__always)
@@ -240,10 +307,9 @@ extension Core {
         for candidate in slot == 0 ? mine.keys.sorted() : [slot] {
             guard let index = mine[candidate] else { continue }
             let subscription = subscriptions[Int(index)]
-            let source = queues[Int(subscription.queue)]
-            guard (source.isStored ? source.id.rawValue : 0) == queue else { continue }
+            guard let lane = lane(queue, of: Int(subscription.queue)) else { continue }
             takesNone = takesNone || subscription.mode == .auto
-            if let position = subscription.position(ofSequence: sequence) {
+            if let position = subscription.position(ofSequence: sequence, in: Int32(lane)) {
                 return (candidate, subscription.deliveries[position].tag)
             }
         }
@@ -253,5 +319,12 @@ extension Core {
             throw Refusal(.autoAcknowledged, "the subscription has ack:auto; its messages are settled as they are sent")
         }
         throw Refusal(.unknownDelivery, "the message was not delivered on this subscription or is settled already")
+    }
+
+    /// The lane with this storage id if it is one of the queue at `index`; 0 stands for what is not stored.
+    private func lane(_ id: UInt32, of index: Int) -> Int? {
+        if id == 0 { return queues[index].isStored ? nil : index }
+        guard let lane = queueByID[QueueID(rawValue: id)], Int(queues[Int(lane)].parent) == index else { return nil }
+        return Int(lane)
     }
 }

@@ -57,10 +57,13 @@ extension Core {
 
     private func view(of index: Int) -> QueueView {
         let queue = queues[index]
+        let lanes = allLanes(of: index)
         return QueueView(
-            id: queue.id, name: queue.name, isStored: queue.isStored, next: queue.next, messages: queue.messages,
-            ready: queue.ready,
-            unacknowledged: queue.inFlight, bytes: queue.bytes, consumers: queue.consumers.count,
+            id: queue.id, name: queue.name, isStored: queue.isStored, next: queue.next,
+            messages: lanes.reduce(0) { $0 + queues[$1].messages },
+            ready: lanes.reduce(0) { $0 + (queues[$1].isServed ? queues[$1].ready : 0) },
+            unacknowledged: lanes.reduce(0) { $0 + queues[$1].inFlight },
+            bytes: lanes.reduce(0) { $0 + queues[$1].bytes }, consumers: queue.consumers.count,
             inTotal: queue.inTotal,
             outTotal: queue.outTotal, redeliveredTotal: queue.redeliveredTotal, memoryBytes: queue.windowBytes,
             failure: queue.failure)
@@ -100,10 +103,12 @@ extension Core {
             unflushedBytes: session.unflushed)
     }
 
-    public var queueCount: Int { queueByID.count }
+    public var queueCount: Int { queueByID.count - laneCount }
     public var topicCount: Int { topics.count }
     public var subscriptionCount: Int { subscriptions.count - freeSubscriptions.count }
-    public var unreadableQueues: [[UInt8]] { queues.filter { $0.failure != nil }.map(\.name) }
+    public var unreadableQueues: [[UInt8]] {
+        queues.filter { $0.failure != nil }.map { queues[Int($0.parent)].name }
+    }
 
     public struct QueueTotals: Sendable {
         public var messages: UInt64 = 0
@@ -164,13 +169,15 @@ extension Core {
             throw .missing
         }
         let index = Int(found)
-        let (messages, consumers) = (queues[index].messages, queues[index].consumers)
+        let consumers = queues[index].consumers
+        let messages = allLanes(of: index).reduce(0) { $0 + queues[$1].messages }
         if !force, !consumers.isEmpty { throw .consumers(consumers.count) }
         if !force, messages > 0 { throw .messages(messages) }
         for position in subscriptions.indices
         where subscriptions[position].queue == found && !subscriptions[position].isFree {
             disown(position, into: &effects)
         }
+        deleteLanes(of: index)
         records.append(Record(kind: .deleteQueue, queue: queues[index].id))
         effects.reports.append(.queueDeleted(name: canonical, id: queues[index].id, messages: messages))
         removeQueue(index)
@@ -200,29 +207,42 @@ extension Core {
         else {
             return nil
         }
-        let index = Int(found)
-        let count = queues[index].ready
-        var returnedBytes: UInt64 = 0
-        while let back = queues[index].returned.popLowest() {
-            makeRoom(for: 0, into: &effects)
-            settle(queues[index].id, back.sequence, bytes: back.bytes)
-            returnedBytes += UInt64(back.bytes)
+        var count: UInt64 = 0
+        for lane in allLanes(of: Int(found)) {
+            count += queues[lane].messages - queues[lane].inFlight
+            purge(lane: lane, into: &effects)
         }
+        seal(into: &effects)
+        return count
+    }
+
+    private mutating func purge(lane index: Int, into effects: inout Effects) {
+        var heldBytes: UInt64 = 0
+        func settled(_ sequence: UInt64, _ bytes: UInt32) {
+            makeRoom(for: 0, into: &effects)
+            settle(queues[index].id, sequence, bytes: bytes)
+            heldBytes += UInt64(bytes)
+        }
+        while let back = queues[index].returned.popLowest() { settled(back.sequence, back.bytes) }
+        for back in queues[index].waiting.removeAll() { settled(back.sequence, back.bytes) }
+        for body in queues[index].dead { settled(body.sequence, body.bytes) }
+        queues[index].dead.removeAll()
         queues[index].evict()
-        settleCold(index, held: returnedBytes)
+        settleCold(index, held: heldBytes)
         queues[index].attempts.removeAll()
         queues[index].failure = nil
         queues[index].pageOutstanding = false
         queues[index].pageEpoch &+= 1
-        seal(into: &effects)
-        return count
+        if queues[index].isDelayed, queues[index].messages == 0 { arm(index, at: now.wall) }
     }
 
     /// Everything from `coldFrom` on is settled with as few records as the count field allows.
     private mutating func settleCold(_ index: Int, held returnedBytes: UInt64) {
         var inFlightBytes: UInt64 = 0
-        for subscription in subscriptions where Int(subscription.queue) == index && !subscription.isFree {
-            for position in 0..<subscription.deliveries.count where subscription.deliveries[position].state != .settled
+        for subscription in subscriptions where subscription.queue == queues[index].parent && !subscription.isFree {
+            for position in 0..<subscription.deliveries.count
+            where subscription.deliveries[position].state != .settled
+                && Int(subscription.deliveries[position].lane) == index
             {
                 inFlightBytes += UInt64(subscription.deliveries[position].bytes)
             }
@@ -280,11 +300,11 @@ extension Core {
             queues[index].bytes &-= UInt64(message.content.count)
             makeRoom(for: Int(message.content.count), records: 2, into: &effects)
             let (slice, offset) = keep(message.content.bytes)
-            store(slice, offset: offset, headerBytes: message.headerBytes, flags: flag, in: destination)
+            append(slice, offset: offset, headerBytes: message.headerBytes, flags: flag, to: destination)
             settle(queues[index].id, message.sequence, bytes: message.content.count)
             moved += 1
         }
-        queues[index].takeBack(aside)
+        for back in aside { queues[index].takeBack(back) }
         if moved == messages.count, resumeAt > queues[index].coldFrom { queues[index].coldFrom = resumeAt }
         queues[index].pageOutstanding = false
         queues[index].pageEpoch &+= 1
@@ -306,10 +326,12 @@ extension Core {
             counts[back.sequence] = back.count
         }
         var held: Set<UInt64> = []
-        for subscription in subscriptions where subscription.queue == index && !subscription.isFree {
+        for subscription in subscriptions where subscription.queue == queues[Int(index)].parent && !subscription.isFree {
             for position in 0..<subscription.deliveries.count {
                 let delivery = subscription.deliveries[position]
-                guard delivery.state != .settled, sequences.contains(delivery.sequence) else { continue }
+                guard delivery.lane == index, delivery.state != .settled, sequences.contains(delivery.sequence) else {
+                    continue
+                }
                 held.insert(delivery.sequence)
                 counts[delivery.sequence] = delivery.count
             }

@@ -59,7 +59,7 @@ extension Core {
     /// The queue of that canonical name; created, on disk too, if there is none.
     mutating func queue(named name: [UInt8], into effects: inout Effects) throws(Refusal) -> Int {
         if let index = queueByName[name] { return Int(index) }
-        guard queueByID.count < limits.queues else {
+        guard queueByID.count - laneCount < limits.queues else {
             throw Refusal(
                 .tooManyQueues,
                 "the broker holds its limit of \(limits.queues) queues; delete some or raise limits.queues")
@@ -74,18 +74,17 @@ extension Core {
         return index
     }
 
-    mutating func placeQueue(id: QueueID, name: [UInt8], kind: QueueState.Kind) -> Int {
+    mutating func placeQueue(
+        id: QueueID, name: [UInt8], kind: QueueState.Kind, lane: Lane = .main, parent: Int32 = -1
+    ) -> Int {
         countGeneration()
-        let state = QueueState(id: id, name: name, kind: kind, generation: generation)
-        let index: Int
-        if let free = freeQueues.popLast() {
-            index = Int(free)
-            queues[index] = state
-        } else {
-            index = queues.count
-            queues.append(state)
-        }
-        if kind != .subscription { queueByName[name] = Int32(index) }
+        let index = freeQueues.popLast().map { Int($0) } ?? queues.count
+        let state = QueueState(
+            id: id, name: name, kind: kind, generation: generation, lane: lane,
+            parent: parent < 0 ? Int32(index) : parent)
+        if index == queues.count { queues.append(state) } else { queues[index] = state }
+        if lane == .main { queues[index].settings = policies.settings(for: name, own: [:]) }
+        if kind != .subscription, lane == .main { queueByName[name] = Int32(index) }
         if kind == .stored { queueByID[id] = Int32(index) }
         return index
     }
@@ -93,11 +92,13 @@ extension Core {
     /// Forgets a queue; its place is free for another.
     mutating func removeQueue(_ index: Int) {
         let queue = queues[index]
-        if queue.kind != .subscription { queueByName[queue.name] = nil }
+        if queue.kind != .subscription, queue.lane == .main { queueByName[queue.name] = nil }
         if queue.kind == .stored { queueByID[queue.id] = nil }
         duplicates.drop(Int32(index))
         countGeneration()
-        queues[index] = QueueState(id: QueueID(rawValue: 0), name: [], kind: .subscription, generation: generation)
+        queues[index] = QueueState(
+            id: QueueID(rawValue: 0), name: [], kind: .subscription, generation: generation, lane: .main,
+            parent: Int32(index))
         freeQueues.append(Int32(index))
     }
 
@@ -111,147 +112,105 @@ extension Core {
         let hash = dedupHash(extras)
         if isDuplicate(hash, in: index) { return }
         if let diskShort { throw Refusal(.diskShort, diskShort) }
-        let count = send.content.count
+        let stamp = stamp(extras, for: index)
+        let count = send.content.count + stamp.lines.count
         guard count <= Batch.payloadLimit else {
             throw Refusal(
                 .messageTooLarge, "\(count) bytes are more than the \(Batch.payloadLimit) that can be stored together")
         }
-        makeRoom(for: count, records: 1 + Self.dedupRecords, into: &effects)
-        let (slice, offset) = keep(send.content)
-        store(slice, offset: offset, headerBytes: send.headerBytes, flags: send.flags, in: index)
+        try makeSpace(for: count, in: index, into: &effects)
+        makeRoom(for: count + Self.laneNameBytes, records: 3 + Self.dedupRecords, into: &effects)
+        let lane = try self.lane(stamp.lane, of: index, into: &effects)
+        let (slice, offset) = stamp.lines.isEmpty ? keep(send.content) : keep(stamp.lines, send.content)
+        store(
+            slice, offset: offset, headerBytes: send.headerBytes + UInt32(stamp.lines.count),
+            flags: send.flags | stamp.flags, in: lane)
         remember(hash, in: index)
         if send.flags & MessageFlags.durable == 0 { dispatch(index, into: &effects) }
     }
 
-    /// A message whose bytes are in the batch becomes the last of its queue.
+    /// The name of a lane takes no more than this.
+    static let laneNameBytes = 300
+
+    /// What a message is stamped with, and the lane that this and its other wishes lead to.
+    struct Stamp {
+        var lines: [UInt8] = []
+        var flags: UInt8 = 0
+        var lane = Lane.main
+    }
+
     @inline(__always)
-    mutating func store(_ content: Slice, offset: UInt32, headerBytes: UInt32, flags: UInt8, in index: Int) {
-        let sequence = queues[index].next
+    func stamp(_ extras: SendExtras?, for index: Int) -> Stamp {
+        if extras == nil, queues[index].settings.timeToLive == 0 { return Stamp() }
+        return stamp(extras ?? SendExtras(), for: index, queues[index].settings.timeToLive)
+    }
+
+    private func stamp(_ extras: SendExtras, for index: Int, _ most: UInt64) -> Stamp {
+        var due = extras.deliverAt
+        if extras.delay > 0 { due = max(due, now.wall &+ min(extras.delay, .max >> 16)) }
+        if due <= now.wall { due = 0 }
+        var end = extras.expires
+        func shorten(_ milliseconds: UInt64) {
+            if milliseconds == 0 { return }
+            // What a queue allows counts from when a message can be taken.
+            let (sum, overflow) = max(now.wall, due).addingReportingOverflow(milliseconds)
+            if !overflow, end == 0 || sum < end { end = sum }
+        }
+        if extras.timeToLive > 0 {
+            let (sum, overflow) = now.wall.addingReportingOverflow(extras.timeToLive)
+            if !overflow, end == 0 || sum < end { end = sum }
+        }
+        shorten(most)
+        let lines = StoredHead.stamps(deliverAt: due, expires: end)
+        return Stamp(
+            lines: lines, flags: lines.isEmpty ? 0 : MessageFlags.stamped,
+            lane: laneKind(priority: extras.priority, group: extras.group, due: due))
+    }
+
+    /// A message whose bytes are in the batch becomes the last of its lane.
+    @inline(__always)
+    mutating func store(_ content: Slice, offset: UInt32, headerBytes: UInt32, flags: UInt8, in lane: Int) {
+        let index = Int(queues[lane].parent)
+        queues[index].inTotal &+= 1
+        totals.messagesIn &+= 1
+        append(content, offset: offset, headerBytes: headerBytes, flags: flags, to: lane)
+    }
+
+    /// The same for a message that was in the broker already.
+    @inline(__always)
+    mutating func append(_ content: Slice, offset: UInt32, headerBytes: UInt32, flags: UInt8, to lane: Int) {
+        let sequence = queues[lane].next
         records.append(
             Record(
-                kind: .append, flags: flags, headerBytes: headerBytes, queue: queues[index].id, sequence: sequence,
+                kind: .append, flags: flags, headerBytes: headerBytes, queue: queues[lane].id, sequence: sequence,
                 bytes: UInt64(content.count), offset: offset))
-        queues[index].next = sequence &+ 1
-        queues[index].bytes &+= UInt64(content.count)
-        queues[index].inTotal &+= 1
-        totals.messagesIn &+= 1
-        if queues[index].awaitedBatch != batchNumber {
-            queues[index].awaitedBatch = batchNumber
-            awaiting.append(Awaiting(batch: batchNumber, queue: Int32(index), generation: queues[index].generation))
+        queues[lane].next = sequence &+ 1
+        queues[lane].bytes &+= UInt64(content.count)
+        queues[lane].ages.note(sequence, at: now.wall)
+        if flags & MessageFlags.stamped != 0 { queues[lane].mayExpire = true }
+        if queues[lane].awaitedBatch != batchNumber {
+            queues[lane].awaitedBatch = batchNumber
+            awaiting.append(Awaiting(batch: batchNumber, queue: Int32(lane), generation: queues[lane].generation))
         }
-        let room = queues[index].consumers.isEmpty ? limits.idleWindowBytes : limits.windowBytes
-        if queues[index].coldCount == 0, queues[index].windowBytes < room {
+        if queues[lane].coldCount == 0, queues[lane].windowBytes < windowRoom(of: lane) {
             let batch = flags & MessageFlags.durable != 0 ? batchNumber : 0
-            queues[index].window.append(
-                QueueState.Entry(sequence: sequence, batch: batch, content: content, headerBytes: headerBytes, count: 0)
-            )
-            queues[index].windowBytes &+= Int(content.count)
-            queues[index].coldFrom = sequence &+ 1
+            queues[lane].window.append(
+                QueueState.Entry(
+                    sequence: sequence, batch: batch, content: content, headerBytes: headerBytes, count: 0,
+                    flags: flags))
+            queues[lane].windowBytes &+= Int(content.count)
+            queues[lane].coldFrom = sequence &+ 1
         } else {
-            if queues[index].coldCount == 0 { queues[index].coldFrom = sequence }
-            queues[index].coldCount &+= 1
+            if queues[lane].coldCount == 0 { queues[lane].coldFrom = sequence }
+            queues[lane].coldCount &+= 1
         }
     }
 
-    /// A message for one topic subscription or reply channel. It lives in memory only, within a bound.
-    mutating func enqueueTransient(_ content: Slice, headerBytes: UInt32, in index: Int, into effects: inout Effects) {
-        transientSequence &+= 1
-        totals.messagesIn &+= 1
-        enqueueTransient(content, headerBytes: headerBytes, sequence: transientSequence, in: index, into: &effects)
-    }
-
-    private mutating func enqueueTransient(
-        _ content: Slice, headerBytes: UInt32, sequence: UInt64, in index: Int, into effects: inout Effects
-    ) {
-        let waiting = queues[index].bytes
-        if waiting > 0, waiting &+ UInt64(content.count) > UInt64(limits.backlogBytes) {
-            return overflow(index, into: &effects)
-        }
-        queues[index].window.append(
-            QueueState.Entry(sequence: sequence, batch: 0, content: content, headerBytes: headerBytes, count: 0))
-        queues[index].windowBytes &+= Int(content.count)
-        queues[index].bytes &+= UInt64(content.count)
-        queues[index].inTotal &+= 1
-        dispatch(index, into: &effects)
-    }
-
-    /// A slow subscriber must not slow the others nor use up memory: it is cut off, and told why.
-    /// A reply channel drops what does not fit, since cutting off the replier would punish the wrong one.
-    mutating func overflow(_ index: Int, into effects: inout Effects) {
-        switch queues[index].kind {
-        case .reply:
-            totals.repliesDropped += 1
-            effects.reports.append(.repliesDropped(name: queues[index].name))
-        case .subscription, .stored:
-            guard let consumer = queues[index].consumers.first, !queues[index].isCutOff else { return }
-            queues[index].isCutOff = true
-            let address = sessions[Int(subscriptions[Int(consumer)].session.index)].address
-            let detail =
-                "too many bytes of topic messages were waiting for this subscriber (topic.subscriber_backlog_bytes, memory.messages_bytes)"
-            effects.kicks.append(Kick(address: address, refusal: Refusal(.slowConsumer, detail)))
-        }
-    }
-
-    mutating func keepTransient(_ bytes: Bytes) -> Slice { transient.append(bytes) }
-
-    // MARK: Topics
-
-    /// One copy of the bytes serves all who get the message.
-    mutating func publish(_ content: Slice?, headerBytes: UInt32, to index: Int, into effects: inout Effects) {
-        topics[index].inTotal &+= 1
-        totals.messagesIn &+= 1
-        transientSequence &+= 1
-        guard hasSubscribers(index), let content else { return }
-        let sequence = transientSequence
-        let matches = topics[index].matches
-        topics[index].outTotal &+= UInt64(matches.count)
-        for match in matches {
-            let queue = Int(subscriptions[Int(match)].queue)
-            enqueueTransient(content, headerBytes: headerBytes, sequence: sequence, in: queue, into: &effects)
-        }
-    }
-
-    private mutating func hasSubscribers(_ index: Int) -> Bool {
-        if topics[index].epoch != topicEpoch { findMatches(index) }
-        return !topics[index].matches.isEmpty
-    }
-
-    private mutating func findMatches(_ index: Int) {
-        let name = topics[index].name
-        var matches = exactSubscriptions[name] ?? []
-        if !patternSubscriptions.isEmpty {
-            let words = TopicPattern.split(name)
-            for listeners in patternSubscriptions.values where listeners.pattern.matches(words) {
-                matches += listeners.subscriptions
-            }
-            matches.sort { subscriptions[Int($0)].number < subscriptions[Int($1)].number }
-        }
-        topics[index].matches = matches
-        topics[index].epoch = topicEpoch
-    }
-
-    private mutating func topic(named name: [UInt8]) throws(Refusal) -> Int {
-        if let index = topicByName[name] { return Int(index) }
-        if try TopicPattern(name).hasWildcard {
-            throw Refusal(.wildcardInSend, "*, **, > and # stand for words in SUBSCRIBE only")
-        }
-        return topicIndex(of: name)
-    }
-
-    /// The topic of a name that is known to be a good one.
-    mutating func topicIndex(of name: [UInt8]) -> Int {
-        if let index = topicByName[name] { return Int(index) }
-        if topics.count >= limits.topics { forgetTopics() }
-        topics.append(TopicState(name: name, generation: topicGeneration))
-        topicByName[name] = Int32(topics.count - 1)
-        return topics.count - 1
-    }
-
-    /// Topics are no more than a memory of who matches; when there are too many, start anew.
-    private mutating func forgetTopics() {
-        topicGeneration &+= 1
-        let kept = topics.filter { exactSubscriptions[$0.name] != nil }.prefix(limits.topics / 2)
-        topics = kept.map { TopicState(name: $0.name, generation: topicGeneration) }
-        topicByName = Dictionary(uniqueKeysWithValues: topics.indices.map { (topics[$0].name, Int32($0)) })
+    /// Bytes of a lane that stay in memory. Lanes are many: each gets a part.
+    @inline(__always)
+    private func windowRoom(of lane: Int) -> Int {
+        let index = Int(queues[lane].parent)
+        if queues[index].consumers.isEmpty { return limits.idleWindowBytes }
+        return lane == index ? limits.windowBytes : max(limits.idleWindowBytes, limits.windowBytes / 16)
     }
 }

@@ -2,7 +2,9 @@ import Base
 
 /// Subscriptions come and go.
 extension Core {
-    mutating func subscribe(_ subscribe: Subscribe, of id: SessionID, into effects: inout Effects) throws(Refusal) {
+    mutating func subscribe(
+        _ subscribe: Subscribe, _ extras: SubscribeExtras?, of id: SessionID, into effects: inout Effects
+    ) throws(Refusal) {
         let destination = try Destination(subscribe.destination)
         let queue: Int
         var topic: [UInt8]?
@@ -30,6 +32,10 @@ extension Core {
                 prefetchCount: Int(max(1, subscribe.prefetchCount)),
                 prefetchBytes: Int(clamping: max(1, subscribe.prefetchBytes)), topic: topic))
         queues[queue].consumers.append(index)
+        if extras?.isExclusive == true {
+            subscriptions[Int(index)].isExclusive = true
+            queues[queue].exclusives.append(index)
+        }
         takeTurn(Int(index))
         if let topic { try listen(to: topic, with: index) }
         let session = Int(id.index)
@@ -81,15 +87,15 @@ extension Core {
         let subscription = subscriptions[at]
         let queue = Int(subscription.queue)
         queues[queue].consumers.removeAll { $0 == index }
+        if subscription.isExclusive { queues[queue].exclusives.removeAll { $0 == index } }
+        releaseLanes(of: at, in: queue)
         loseTurn(at)
         if let topic = subscription.topic { stopListening(topic, index) }
-        var back: [Returned] = []
         for position in 0..<subscription.deliveries.count
         where subscriptions[at].deliveries[position].state == .unacknowledged {
             makeRoom(for: 0, into: &effects)
-            finish(position, of: at, accept: false, held: true, back: &back)
+            finish(position, of: at, .lost, held: true, into: &effects)
         }
-        queues[queue].takeBack(back)
         subscriptions[at].isClosed = true
         releaseIfDone(at)
         return queue

@@ -45,21 +45,19 @@ extension Core {
     mutating func commit(_ number: UInt32, of session: Int32, into effects: inout Effects) throws(Refusal) {
         guard let transaction = sessions[Int(session)].transactions[number] else { return }
         try check(transaction)
-        let ids = transaction.sends.count { $0.extras?.dedupID.isEmpty == false }
-        makeRoom(for: transaction.bytes, records: transaction.operations + ids * Self.dedupRecords, into: &effects)
+        let extras = transaction.sends.count { $0.extras != nil }
+        makeRoom(
+            for: transaction.bytes + extras * Self.laneNameBytes,
+            records: transaction.operations + extras * (1 + Self.dedupRecords), into: &effects)
         sessions[Int(session)].transactions[number] = nil
         var touched: Set<Int> = []
         for consumer in transaction.subscriptions.sorted() {
-            end(number, of: Int(consumer), commit: true, touched: &touched)
+            end(number, of: Int(consumer), commit: true, touched: &touched, into: &effects)
         }
         for held in transaction.sends {
             switch held.target {
             case .stored(let index, _):
-                let hash = dedupHash(held.extras)
-                if isDuplicate(hash, in: Int(index)) { continue }
-                let offset = adopt(held.content)
-                store(held.content, offset: offset, headerBytes: held.headerBytes, flags: held.flags, in: Int(index))
-                remember(hash, in: Int(index))
+                try store(held, in: Int(index), into: &effects)
                 if held.flags & MessageFlags.durable == 0 { touched.insert(Int(index)) }
             case .reply(let index, let generation) where queues[Int(index)].generation == generation:
                 enqueueTransient(held.content, headerBytes: held.headerBytes, in: Int(index), into: &effects)
@@ -73,6 +71,21 @@ extension Core {
         for queue in touched.sorted() { dispatch(queue, into: &effects) }
     }
 
+    private mutating func store(
+        _ held: Transaction.Held, in index: Int, into effects: inout Effects
+    ) throws(Refusal) {
+        let hash = dedupHash(held.extras)
+        if isDuplicate(hash, in: index) { return }
+        let stamp = stamp(held.extras, for: index)
+        let lane = try self.lane(stamp.lane, of: index, into: &effects)
+        let kept: (slice: Slice, offset: UInt32) =
+            stamp.lines.isEmpty ? (held.content, adopt(held.content)) : keep(stamp.lines, held.content.bytes)
+        store(
+            kept.slice, offset: kept.offset, headerBytes: held.headerBytes + UInt32(stamp.lines.count),
+            flags: held.flags | stamp.flags, in: lane)
+        remember(hash, in: index)
+    }
+
     /// Nothing may be refused once a transaction has begun to take effect.
     private func check(_ transaction: Transaction) throws(Refusal) {
         for case .stored(let index, let generation) in transaction.sends.lazy.map(\.target) {
@@ -80,33 +93,38 @@ extension Core {
                 throw Refusal(.transactionTargetGone, "nothing of the transaction was done; send it again")
             }
             if let diskShort { throw Refusal(.diskShort, diskShort) }
+            try checkSpace(in: Int(index))
+        }
+        if laneCount + transaction.sends.count > limits.lanes {
+            throw Refusal(.tooManyQueues, "the broker keeps its limit of \(limits.lanes) lanes of queues")
         }
     }
 
     /// Nothing of it. Returns the queues that may have something to hand out now.
-    mutating func abort(_ number: UInt32, of session: Int32) -> Set<Int> {
+    mutating func abort(_ number: UInt32, of session: Int32, into effects: inout Effects) -> Set<Int> {
         guard let transaction = sessions[Int(session)].transactions.removeValue(forKey: number) else { return [] }
         var touched: Set<Int> = []
         for consumer in transaction.subscriptions.sorted() {
-            end(number, of: Int(consumer), commit: false, touched: &touched)
+            end(number, of: Int(consumer), commit: false, touched: &touched, into: &effects)
         }
         return touched
     }
 
     /// Settles what the transaction decided on one subscription, or makes it undecided again.
-    private mutating func end(_ number: UInt32, of consumer: Int, commit: Bool, touched: inout Set<Int>) {
+    private mutating func end(
+        _ number: UInt32, of consumer: Int, commit: Bool, touched: inout Set<Int>, into effects: inout Effects
+    ) {
         let subscription = subscriptions[consumer]
         guard !subscription.isFree else { return }
-        var back: [Returned] = []
         for position in 0..<subscription.deliveries.count {
             let delivery = subscriptions[consumer].deliveries[position]
             guard delivery.transaction == number, delivery.state == .accepting || delivery.state == .rejecting else {
                 continue
             }
             if commit {
-                finish(position, of: consumer, accept: delivery.state == .accepting, held: false, back: &back)
+                finish(position, of: consumer, .settled(delivery.verdict), held: false, into: &effects)
             } else if subscription.isClosed {
-                finish(position, of: consumer, accept: false, held: false, back: &back)
+                finish(position, of: consumer, .lost, held: false, into: &effects)
             } else {
                 subscriptions[consumer].deliveries[position].state = .unacknowledged
                 subscriptions[consumer].deliveries[position].transaction = 0
@@ -117,7 +135,6 @@ extension Core {
         }
         if !commit { subscriptions[consumer].openFrom = 0 }
         subscriptions[consumer].dropSettled()
-        queues[Int(subscription.queue)].takeBack(back)
         touched.insert(Int(subscription.queue))
         releaseIfDone(consumer)
     }

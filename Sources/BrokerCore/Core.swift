@@ -11,6 +11,9 @@ public struct Core: Sendable {
     public var now = Moment(Instant(nanoseconds: 0), wall: 0)
     /// The key under which `dedup-id`s are remembered; see `dedupKey(storeID:)`.
     public var dedupKey: (UInt64, UInt64) = (0, 0)
+    public var policies = Policies()
+    /// Start of the ids of stored messages; the sessions write the same.
+    public var storeTag = "0"
     /// Set while storage takes no new messages: the sentence for the client.
     public var diskShort: String?
 
@@ -19,6 +22,9 @@ public struct Core: Sendable {
     var queueByName: [[UInt8]: Int32] = [:]
     var queueByID: [QueueID: Int32] = [:]
     var nextQueueID: UInt32
+    /// Queues that are lanes of others.
+    var laneCount = 0
+    var timers = Timers()
 
     var topics: [TopicState] = []
     var topicByName: [[UInt8]: Int32] = [:]
@@ -81,6 +87,7 @@ public struct Core: Sendable {
         public var evictions: UInt64 = 0
         /// Messages that had been sent before.
         public var duplicates: UInt64 = 0
+        public var expired: UInt64 = 0
         public init() {}
     }
 
@@ -89,12 +96,21 @@ public struct Core: Sendable {
         self.nextQueueID = nextQueueID
     }
 
-    /// Brings back a queue that storage has kept. Before the first session opens.
+    /// Brings back a queue that storage has kept. Before the first session opens; queues in the order in
+    /// which they were made, so that each comes before its lanes.
     public mutating func restore(
         queue id: QueueID, name: [UInt8], head: UInt64, next: UInt64, messages: UInt64, bytes: UInt64,
-        attempts: [UInt64: Attempt], dedup: [DedupEntry] = []
+        attempts: [UInt64: Attempt], note: [UInt8] = [], dedup: [DedupEntry] = []
     ) {
-        let index = placeQueue(id: id, name: name, kind: .stored)
+        let index: Int
+        if let (queue, lane) = Lane.split(name), lane != .main, let parent = queueByName[queue] {
+            index = placeLane(lane, id: id, name: name, of: Int(parent))
+        } else {
+            index = placeQueue(id: id, name: name, kind: .stored)
+            queues[index].note = QueueNote(decoding: note)
+            queues[index].settings = policies.settings(for: name, own: queues[index].note.settings)
+        }
+        queues[index].mayExpire = messages > 0
         queues[index].next = next
         queues[index].coldFrom = messages > 0 ? head : next
         queues[index].coldCount = messages
@@ -105,9 +121,10 @@ public struct Core: Sendable {
 
     // MARK: Sessions
 
-    public mutating func open(_ address: SessionAddress) -> SessionID {
+    /// `login` is for operators: it says who refused a message.
+    public mutating func open(_ address: SessionAddress, login: [UInt8] = []) -> SessionID {
         countGeneration()
-        let session = CoreSession(address: address, generation: generation)
+        let session = CoreSession(address: address, generation: generation, login: login)
         if let index = freeSessions.popLast() {
             sessions[Int(index)] = session
             return SessionID(index: index, generation: generation)
@@ -122,12 +139,14 @@ public struct Core: Sendable {
         let session = sessions[Int(id.index)]
         // Nothing is handed out before all is taken back, or this session could get some of it.
         var touched: Set<Int> = []
-        for number in session.transactions.keys.sorted() { touched.formUnion(abort(number, of: id.index)) }
+        for number in session.transactions.keys.sorted() {
+            touched.formUnion(abort(number, of: id.index, into: &effects))
+        }
         for slot in session.subscriptions.keys.sorted() {
             guard let index = session.subscriptions[slot] else { continue }
             touched.insert(endSubscription(index, into: &effects))
         }
-        sessions[Int(id.index)] = CoreSession(address: session.address, generation: 0)
+        sessions[Int(id.index)] = CoreSession(address: session.address, generation: 0, login: [])
         freeSessions.append(id.index)
         for queue in session.temporaries { removeQueue(Int(queue)) }
         for queue in touched.sorted() { dispatch(queue, into: &effects) }
@@ -182,17 +201,19 @@ public struct Core: Sendable {
                 try hold(send, more, of: id.index, into: &effects)
             }
         case .acknowledge(let slot, let tag, let transaction):
-            try acknowledge(slot: slot, tag: tag, accept: true, transaction: transaction, of: id.index, into: &effects)
-        case .reject(let slot, let tag, let transaction, _):
-            try acknowledge(slot: slot, tag: tag, accept: false, transaction: transaction, of: id.index, into: &effects)
+            try acknowledge(slot: slot, tag: tag, verdict: .accept, transaction: transaction, of: id.index, into: &effects)
+        case .reject(let slot, let tag, let transaction, let verdict):
+            try acknowledge(
+                slot: slot, tag: tag, verdict: verdict, transaction: transaction, of: id.index, into: &effects)
         case .settleMessage(let slot, let queue, let sequence, let verdict, let transaction):
             guard let (found, tag) = try delivery(of: id.index, slot: slot, queue: queue, sequence: sequence) else {
                 return
             }
             try acknowledge(
-                slot: found, tag: tag, accept: verdict == .accept, transaction: transaction, of: id.index, into: &effects)
+                slot: found, tag: tag, verdict: verdict, transaction: transaction, of: id.index, into: &effects)
         case .subscribe(let subscribe):
-            try self.subscribe(subscribe, of: id, into: &effects)
+            let more = subscribe.extras < 0 ? nil : extras.subscribes[Int(subscribe.extras)]
+            try self.subscribe(subscribe, more, of: id, into: &effects)
         case .unsubscribe(let slot):
             unsubscribe(slot: slot, of: id.index, into: &effects)
         case .createTemporary(let name):
@@ -202,7 +223,7 @@ public struct Core: Sendable {
         case .commit(let transaction):
             try commit(transaction, of: id.index, into: &effects)
         case .abort(let transaction):
-            for queue in abort(transaction, of: id.index).sorted() { dispatch(queue, into: &effects) }
+            for queue in abort(transaction, of: id.index, into: &effects).sorted() { dispatch(queue, into: &effects) }
         case .flushed(let bytes):
             flushed(bytes, of: id.index, into: &effects)
         }
@@ -235,7 +256,7 @@ public struct Core: Sendable {
             let index = Int(first.queue)
             guard queues[index].generation == first.generation else { continue }
             queues[index].waitsForDurable = false
-            dispatch(index, into: &effects)
+            proceed(index, into: &effects)
         }
         seal(into: &effects)
     }
@@ -246,12 +267,18 @@ public struct Core: Sendable {
     ) {
         guard let found = queueByID[wanted.queue] else { return }
         let index = Int(found)
+        if wanted.purpose == .bury {
+            guard queues[index].generation == wanted.epoch else { return }
+            if let failure { fail(index, failure, into: &effects) }
+            buried(index, messages, resumeAt: resumeAt, into: &effects)
+            return seal(into: &effects)
+        }
         guard queues[index].pageOutstanding, queues[index].pageEpoch == wanted.epoch else { return }
         queues[index].pageOutstanding = false
         if let failure { fail(index, failure, into: &effects) } else { queues[index].failure = nil }
         // What could be read before the failure is as good as any.
         queues[index].returned.attach(messages, below: resumeAt)
-        extendWindow(messages, from: wanted.from, resumeAt: resumeAt, of: index)
+        extendWindow(messages, from: wanted.from, resumeAt: resumeAt, of: index, into: &effects)
         if failure != nil {
             // The queue stands still at the message that cannot be read.
         } else if resumeAt <= wanted.from {
@@ -261,25 +288,53 @@ public struct Core: Sendable {
         {
             missing(queues[index].returned.lowestSequence, in: index, into: &effects)
         }
-        dispatch(index, into: &effects)
+        proceed(index, into: &effects)
         seal(into: &effects)
     }
 
-    private mutating func extendWindow(_ messages: [PageMessage], from: UInt64, resumeAt: UInt64, of index: Int) {
+    private mutating func extendWindow(
+        _ messages: [PageMessage], from: UInt64, resumeAt: UInt64, of index: Int, into effects: inout Effects
+    ) {
         guard queues[index].coldCount > 0, from <= queues[index].coldFrom, resumeAt > queues[index].coldFrom else {
             return
         }
         for message in messages where message.sequence >= queues[index].coldFrom {
-            let count =
-                queues[index].attempts.isEmpty ? nil : queues[index].attempts.removeValue(forKey: message.sequence)
+            queues[index].coldCount -= min(1, queues[index].coldCount)
+            var count: UInt32 = 0
+            if !queues[index].attempts.isEmpty,
+                let attempt = queues[index].attempts.removeValue(forKey: message.sequence)
+            {
+                if setAside(message, attempt, in: index) { continue }
+                count = attempt.count
+            }
             queues[index].window.append(
                 QueueState.Entry(
                     sequence: message.sequence, batch: 0, content: message.content, headerBytes: message.headerBytes,
-                    count: count?.count ?? 0))
+                    count: count, flags: message.flags))
             queues[index].windowBytes += Int(message.content.count)
-            queues[index].coldCount -= min(1, queues[index].coldCount)
         }
         queues[index].coldFrom = resumeAt
+        bury(index, into: &effects)
+    }
+
+    /// A message that had come back before a restart may be dead, or wait for its time.
+    private mutating func setAside(_ message: PageMessage, _ attempt: Attempt, in lane: Int) -> Bool {
+        let index = Int(queues[lane].parent)
+        if attempt.verdict == .deadLetter || isSpent(attempt.count, in: index), !isDeadLetterQueue(index) {
+            let reason = attempt.verdict == .deadLetter ? DeadLetterReason.rejected : .deliveryLimit
+            queues[lane].dead.append(
+                DeadMessage(
+                    sequence: message.sequence, bytes: message.content.count, count: attempt.count, reason: reason,
+                    by: []))
+            return true
+        }
+        guard attempt.notBefore > now.wall else { return false }
+        let back = Returned(
+            sequence: message.sequence, bytes: message.content.count, count: attempt.count,
+            headerBytes: message.headerBytes, content: nil, flags: message.flags)
+        queues[lane].waiting.insert(back, due: attempt.notBefore)
+        arm(lane, at: attempt.notBefore)
+        return true
     }
 
     /// A page was empty: what is missing became durable while the page was read, or something before it
@@ -303,7 +358,7 @@ public struct Core: Sendable {
 
     private mutating func fail(_ index: Int, _ reason: String, into effects: inout Effects) {
         if queues[index].failure != reason {
-            effects.reports.append(.queueUnreadable(name: queues[index].name, reason: reason))
+            effects.reports.append(.queueUnreadable(name: queues[Int(queues[index].parent)].name, reason: reason))
         }
         queues[index].failure = reason
     }
@@ -312,7 +367,7 @@ public struct Core: Sendable {
     private mutating func retryFailed(into effects: inout Effects) {
         for index in queues.indices where queues[index].failure != nil {
             queues[index].mayRetry = true
-            dispatch(index, into: &effects)
+            proceed(index, into: &effects)
         }
         seal(into: &effects)
     }
@@ -322,6 +377,8 @@ public struct Core: Sendable {
         self.now = now
         retryFailed(into: &effects)
         forgetOldIDs(into: &effects)
+        expireIdle(into: &effects)
+        wake(into: &effects)
         for session in sessions where session.generation != 0 {
             for transaction in session.transactions.values
             where now.monotonic.milliseconds(since: transaction.begun) > limits.transactionSeconds * 1000 {
@@ -374,6 +431,19 @@ public struct Core: Sendable {
         let offset = UInt32(payloadBytes)
         payloadBytes += bytes.count
         return (durable.append(bytes), offset)
+    }
+
+    /// The same for two stretches that become one.
+    mutating func keep(_ first: [UInt8], _ second: Bytes) -> (slice: Slice, offset: UInt32) {
+        let count = first.count + second.count
+        if durable.chunk == nil || durable.chunk.unsafelyUnwrapped.capacity - durable.end < count {
+            closePiece()
+            durable.reserve(count)
+            pieceStart = 0
+        }
+        let offset = UInt32(payloadBytes)
+        payloadBytes += count
+        return (durable.append(first, second), offset)
     }
 
     /// What was kept since the last piece becomes a piece.

@@ -14,7 +14,7 @@ struct Destination {
     var name: [UInt8]
 
     static let longestName = 255
-    private static let queuePrefix = Array("/queue/".utf8)
+    static let queuePrefix = Array("/queue/".utf8)
     private static let topicPrefix = Array("/topic/".utf8)
     private static let replyPrefix = Array("/reply-queue/".utf8)
 

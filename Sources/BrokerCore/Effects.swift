@@ -24,6 +24,14 @@ public struct PageWanted: Equatable, Sendable {
     public var maxBytes: Int
     /// Given back with the page: an answer to an older question is thrown away.
     public var epoch: UInt32
+    public var purpose = Purpose.deliver
+
+    /// What the answer is for.
+    public enum Purpose: Equatable, Sendable {
+        case deliver
+        /// Dead messages are to be moved.
+        case bury
+    }
 }
 
 /// A session that must end, and why; its connection gets an ERROR frame.
@@ -38,6 +46,8 @@ public enum Report: Equatable, Sendable {
     case queueDeleted(name: [UInt8], id: QueueID, messages: UInt64)
     case queueUnreadable(name: [UInt8], reason: String)
     case repliesDropped(name: [UInt8])
+    /// Dead messages of a queue cannot be moved.
+    case deadLettersStuck(name: [UInt8], reason: String)
 }
 
 /// What the core wants done. The caller owns the value, carries it out and clears it.

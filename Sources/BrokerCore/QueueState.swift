@@ -23,11 +23,16 @@ struct QueueState: Sendable {
         var headerBytes: UInt32
         /// Deliveries so far.
         var count: UInt32
+        /// See `MessageFlags`.
+        var flags: UInt8
     }
 
     let id: QueueID
     let name: [UInt8]
     let kind: Kind
+    /// What this is to the queue at `parent`; the queue itself is its own parent and main lane.
+    let lane: Lane
+    let parent: Int32
     /// `kind == .stored`, kept: to compute it would copy the whole state, with a retain for each reference.
     let isStored: Bool
     /// Who may subscribe, for a reply channel.
@@ -37,6 +42,29 @@ struct QueueState: Sendable {
 
     // Of the queue itself; its lanes leave these alone.
     var settings = QueueSettings()
+    var note = QueueNote()
+    /// The lanes that consumers are served from, with the main one, highest rank first; empty if there is
+    /// only that one.
+    var lanes: [Int32] = []
+    var laneByKind: [Lane: Int32] = [:]
+    /// Which of several lanes of one rank is served first.
+    var turnOfLanes = 0
+    var groupLanes = 0
+    /// Consumers that want everything for themselves, in order of coming.
+    var exclusives: [Int32] = []
+
+    // Of a lane.
+    /// Of a group lane: the subscription that gets its messages, or -1.
+    var holder: Int32 = -1
+    /// Came back and must not be delivered yet; in a delayed lane: read, and not due yet.
+    var waiting = WaitingMessages()
+    /// Came back for good: to be moved to the dead-letter queue as soon as their bytes are read.
+    var dead: [DeadMessage] = []
+    var isBurying = false
+    /// Something in it may have an end of its life.
+    var mayExpire = false
+    /// When the next timer of this lane goes off, in milliseconds since 1970.
+    var armedFor = UInt64.max
 
     var next: UInt64 = 1
     var window = Deque<Entry>()
@@ -75,8 +103,12 @@ struct QueueState: Sendable {
     var redeliveredTotal: UInt64 = 0
     // Of the queue itself, over all its lanes.
     var counts = QueueCounts()
+    /// When which sequence came, now and then: how old the oldest message is.
+    var ages = AgeMarks()
 
-    init(id: QueueID, name: [UInt8], kind: Kind, generation: UInt32) {
+    init(id: QueueID, name: [UInt8], kind: Kind, generation: UInt32, lane: Lane, parent: Int32) {
+        self.lane = lane
+        self.parent = parent
         self.id = id
         self.name = name
         self.kind = kind
@@ -85,7 +117,10 @@ struct QueueState: Sendable {
     }
 
     var ready: UInt64 { UInt64(window.count) + coldCount + UInt64(returned.count) }
-    var messages: UInt64 { ready + inFlight }
+    /// Read or came back, and not to be delivered yet.
+    var unready: UInt64 { UInt64(waiting.count) + UInt64(dead.count) }
+    var messages: UInt64 { ready + inFlight + unready }
+    var isPlain: Bool { laneByKind.isEmpty }
 
     /// Where the next message to deliver is.
     enum Head {
@@ -105,11 +140,11 @@ struct QueueState: Sendable {
         return coldCount > 0 ? .page(from: coldFrom) : .none
     }
 
-    /// Puts messages back at their places.
-    mutating func takeBack(_ messages: [Returned]) {
-        for message in messages { returned.insert(message) }
+    /// Puts a message back at its place.
+    mutating func takeBack(_ message: Returned) {
+        returned.insert(message)
         // What comes back may well be durable, whatever the queue waited for.
-        if !messages.isEmpty { waitsForDurable = false }
+        waitsForDurable = false
     }
 
     /// Lets go of the bytes in the window; they can be read again. Stored queues only. A page that was
@@ -126,8 +161,61 @@ struct QueueState: Sendable {
     }
 }
 
-/// What became of messages of one queue other than being acknowledged, since the start.
+/// What happened to messages of one queue since the start, beside being delivered.
 public struct QueueCounts: Sendable, Equatable {
+    public var expired: UInt64 = 0
+    public var deadLettered: UInt64 = 0
     public var duplicates: UInt64 = 0
+    /// Refused or thrown out because the queue was full.
+    public var rejected: UInt64 = 0
+    public var dropped: UInt64 = 0
     public init() {}
+}
+
+/// A message that no consumer gets any more.
+struct DeadMessage: Sendable {
+    var sequence: UInt64
+    var bytes: UInt32
+    var count: UInt32
+    var reason: DeadLetterReason
+    /// Who refused it, for operators.
+    var by: [UInt8]
+}
+
+/// The header `dead-letter-reason`.
+public enum DeadLetterReason: String, Sendable {
+    case rejected
+    case deliveryLimit = "delivery-limit"
+    case expired
+    case overflow
+}
+
+/// Which sequence was the next at what time, once a second at most, so that the age of the oldest message is
+/// known within a second or a hundredth of it.
+struct AgeMarks: Sendable {
+    private var marks: [(sequence: UInt64, time: UInt64)] = []
+    private var spacing: UInt64 = 1000
+
+    static let most = 128
+
+    @inline(__always) mutating func note(_ sequence: UInt64, at time: UInt64) {
+        if let last = marks.last, time < last.time + spacing { return }
+        add(sequence, time)
+    }
+
+    private mutating func add(_ sequence: UInt64, _ time: UInt64) {
+        if marks.count >= Self.most {
+            marks = marks.enumerated().filter { $0.offset % 2 == 0 }.map(\.element)
+            spacing *= 2
+        }
+        marks.append((sequence, time))
+    }
+
+    /// When `sequence` came, or a little before; nil if that was before the start.
+    mutating func time(of sequence: UInt64) -> UInt64? {
+        while marks.count > 1, marks[1].sequence <= sequence { marks.removeFirst() }
+        if marks.count <= 1 { spacing = 1000 }
+        guard let first = marks.first, first.sequence <= sequence else { return nil }
+        return first.time
+    }
 }

@@ -17,6 +17,7 @@ public struct Refusal: Error, Equatable, Sendable {
         case queueDeleted
         case slowConsumer
         case closedByOperator
+        case queueFull
 
         /// The `message` header of the ERROR frame. Part of the protocol: docs/protocol.md lists it.
         public var message: String {
@@ -37,6 +38,7 @@ public struct Refusal: Error, Equatable, Sendable {
             case .queueDeleted: "queue deleted"
             case .slowConsumer: "slow consumer"
             case .closedByOperator: "closed by operator"
+            case .queueFull: "queue full"
             }
         }
     }

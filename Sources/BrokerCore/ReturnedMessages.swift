@@ -8,6 +8,8 @@ struct Returned: Sendable {
     var headerBytes: UInt32
     /// Nil until read back from storage.
     var content: Slice?
+    /// See `MessageFlags`.
+    var flags: UInt8
 }
 
 /// Messages of one queue that came back, lowest sequence first: a binary heap. When all consumers of a
@@ -72,6 +74,7 @@ struct ReturnedMessages: Sendable {
             if at < messages.count, messages[at].sequence == back.sequence {
                 back.content = messages[at].content
                 back.headerBytes = messages[at].headerBytes
+                back.flags = messages[at].flags
             }
             touched.append(back)
         }

@@ -7,13 +7,18 @@ struct Subscription: Sendable {
         enum State: UInt8, Sendable { case unacknowledged, settled, accepting, rejecting }
         /// Which delivery of the subscription this is.
         var tag: UInt64
+        /// The lane that the message is in.
+        var lane: Int32
         var sequence: UInt64
         var bytes: UInt32
         var count: UInt32
         var headerBytes: UInt32
         /// `accepting` and `rejecting`: decided in a transaction that has not ended.
         var state: State
+        var flags: UInt8
         var transaction: UInt32
+        /// Decided in the transaction.
+        var verdict = Verdict.requeue
         /// Kept when storage does not have it.
         var content: Slice?
     }
@@ -28,6 +33,9 @@ struct Subscription: Sendable {
     let prefetchBytes: Int
     /// The topic name or pattern, if the queue is this subscription's own.
     let topic: [UInt8]?
+    var isExclusive = false
+    /// Group lanes of the queue that it holds.
+    var heldLanes = 0
 
     /// Deliveries that are not settled, and some that are, in order of tag.
     var deliveries = Deque<InFlight>()
@@ -94,7 +102,7 @@ struct Subscription: Sendable {
 
     /// Where the unacknowledged delivery of a message is. They stand in order of sequence but for those that
     /// came back, so looking in the middle first nearly always finds it.
-    func position(ofSequence sequence: UInt64) -> Int? {
+    func position(ofSequence sequence: UInt64, in lane: Int32) -> Int? {
         var low = 0
         var high = deliveries.count
         while low < high {
@@ -102,7 +110,8 @@ struct Subscription: Sendable {
             if deliveries[middle].sequence < sequence { low = middle + 1 } else { high = middle }
         }
         func isIt(_ position: Int) -> Bool {
-            deliveries[position].sequence == sequence && deliveries[position].state == .unacknowledged
+            deliveries[position].sequence == sequence && deliveries[position].lane == lane
+                && deliveries[position].state == .unacknowledged
         }
         if low < deliveries.count, isIt(low) { return low }
         return (0..<deliveries.count).first(where: isIt)
@@ -120,6 +129,8 @@ struct CoreSession: Sendable {
 
     let address: SessionAddress
     let generation: UInt32
+    /// The login of the client, for `refused-by`.
+    let login: [UInt8]
     var memos: [Memo] = []
     var subscriptions: [UInt32: Int32] = [:]
     /// The slot used last, and its subscription: most ACKs are for the same one.
@@ -179,6 +190,10 @@ struct TopicState: Sendable {
 /// Bounds of the core; each comes from a setting of the daemon.
 public struct CoreLimits: Sendable {
     public var queues = 100_000
+    /// Lanes of all queues together; see `Lane`.
+    public var lanes = 1_000_000
+    /// Refused messages of one lane that may wait for their next delivery; with more, delivery stops.
+    public var waitingCount = 100_000
     public var topics = 10_000
     /// `dedup-id`s that all queues together remember.
     public var dedupIDs = 1_000_000

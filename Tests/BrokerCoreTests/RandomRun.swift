@@ -43,6 +43,7 @@ struct RandomRun {
         self.seed = seed
         random = SplitMix64(seed: seed)
         core = Core(limits: Self.limits)
+        core.policies = .calm
         model = ModelBroker(limits: Self.limits)
     }
 
@@ -310,6 +311,7 @@ struct RandomRun {
         checkSurvivors()
         let ledger = storage.durable
         core = Core(limits: Self.limits, nextQueueID: ledger.nextQueueID)
+        core.policies = .calm
         storage = FakeStorage(recovered: ledger)
         model.restart(from: ledger)
         (history, move, ids) = ([:], nil, [:])

@@ -18,11 +18,15 @@ struct Rig {
     var wall: UInt64 = 0
     private var connections: UInt64 = 0
 
-    init(limits: CoreLimits = CoreLimits()) { core = Core(limits: limits) }
+    init(limits: CoreLimits = CoreLimits()) {
+        core = Core(limits: limits)
+        core.policies = .calm
+    }
 
     /// A core started on what `ledger` holds.
     init(limits: CoreLimits = CoreLimits(), recovered ledger: Ledger) {
         core = Core(limits: limits, nextQueueID: ledger.nextQueueID)
+        core.policies = .calm
         storage = FakeStorage(recovered: ledger)
         for (id, queue) in ledger.queues.sorted(by: { $0.key < $1.key }) {
             core.restore(

@@ -24,6 +24,7 @@ final class TestBroker {
 
     init(core limits: CoreLimits = CoreLimits(), _ settings: SessionSettings = SessionSettings()) {
         core = Core(limits: limits)
+        core.policies.defaults.redeliveryDelay = 0
         self.settings = settings
     }
 

@@ -28,6 +28,7 @@ final class Broker: Sendable {
     /// Operators who wait for what they did to be on disk.
     private let awaited = Mutex<[(batch: UInt64, continuation: CheckedContinuation<Void, Never>)]>([])
     private let droppedReplies = Atomic<UInt64>(0)
+    private let alarm = Alarm()
 
     init(
         core: consuming Core, storage: any StorageEngine, loops: [IOLoop], ids: BrokerIdentity, memoryLimit: Int,
@@ -41,6 +42,7 @@ final class Broker: Sendable {
         self.memoryLimit = memoryLimit
         backlogLimit = max(8 << 20, memoryLimit / 2)
         mailboxes = loops.map { _ in Mailbox() }
+        alarm.start { [unowned self] in enterFromOutside { core, effects in core.wake(into: &effects) } }
     }
 
     /// All batches up to this one are on disk.
@@ -56,11 +58,13 @@ final class Broker: Sendable {
         let isShort = Chunk.liveBytes > memoryLimit
         var wakes = Wakes()
         let result = core.withLock { core in
+            core.now = clock.now
             if isShort, core.relieveMemory(now: .now), Chunk.liveBytes > memoryLimit {
                 core.relieveTransients(limit: memoryLimit, into: &effects)
             }
             let result = body(&core, &effects)
             for batch in effects.batches { storage.append(batch) }
+            alarm.set(core.nextWake, now: core.now.wall)
             wakes = post(&effects, ownLoop: ownLoop, durable: nil)
             mailboxes[ownLoop].take(into: &mail)
             return result
@@ -75,8 +79,10 @@ final class Broker: Sendable {
         var effects = Effects(loops: loops.count)
         var wakes = Wakes()
         let result = core.withLock { core in
+            core.now = clock.now
             let result = body(&core, &effects)
             for batch in effects.batches { storage.append(batch) }
+            alarm.set(core.nextWake, now: core.now.wall)
             wakes = post(&effects, ownLoop: nil, durable: durable)
             return result
         }
@@ -142,6 +148,10 @@ final class Broker: Sendable {
         case .queueUnreadable(let name, let reason):
             log.error(
                 "queue cannot be read and stands still",
+                ["queue": .text(String(decoding: name, as: UTF8.self)), "reason": .text(reason)])
+        case .deadLettersStuck(let name, let reason):
+            log.error(
+                "dead messages cannot be moved and stay",
                 ["queue": .text(String(decoding: name, as: UTF8.self)), "reason": .text(reason)])
         case .repliesDropped(let name):
             // Once for each power of two, so that a flood of them is not a flood of lines.

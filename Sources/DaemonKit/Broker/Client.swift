@@ -79,7 +79,8 @@ final class Client: ConnectionHandler {
 
     private func openIfNeeded(_ core: inout Core) -> SessionID {
         if let coreID { return coreID }
-        let opened = core.open(SessionAddress(loop: home.loop.index, connection: id))
+        let opened = core.open(
+            SessionAddress(loop: home.loop.index, connection: id), login: Array(session.login.utf8))
         coreID = opened
         return opened
     }

@@ -65,19 +65,20 @@ final class Service: Sendable {
         recoveryMilliseconds = Instant.now.milliseconds(since: startedAt)
         for sentence in recovery.report { log.info(sentence) }
         var core = Core(limits: CoreLimits(configuration), nextQueueID: recovery.nextQueueID)
+        let ids = BrokerIdentity(
+            storeTag: String(UInt32(truncatingIfNeeded: recovery.storeID ^ recovery.storeID >> 32), radix: 16),
+            bootTag: String(UInt32.random(in: .min ... .max), radix: 16))
+        core.storeTag = ids.storeTag
         core.dedupKey = Core.dedupKey(storeID: recovery.storeID)
         for queue in recovery.queues {
             core.restore(
                 queue: queue.id, name: queue.name, head: queue.head, next: queue.next, messages: queue.messages,
-                bytes: queue.bytes, attempts: queue.attempts, dedup: queue.dedup)
+                bytes: queue.bytes, attempts: queue.attempts, note: queue.note, dedup: queue.dedup)
         }
         var settings = LoopSettings()
         settings.outboxHighBytes = max(64 << 10, configuration.consumer.outboxBytes / 4)
         settings.outboxLowBytes = settings.outboxHighBytes
         loops = (0..<configuration.loopCount).map { IOLoop(index: $0, settings: settings) }
-        let ids = BrokerIdentity(
-            storeTag: String(UInt32(truncatingIfNeeded: recovery.storeID ^ recovery.storeID >> 32), radix: 16),
-            bootTag: String(UInt32.random(in: .min ... .max), radix: 16))
         broker = Broker(
             core: core, storage: engine, loops: loops, ids: ids, memoryLimit: configuration.memory.messagesBytes,
             log: log)
