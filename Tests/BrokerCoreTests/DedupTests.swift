@@ -10,6 +10,8 @@ private struct Once {
     var id: String
     var transaction: UInt32 = 0
     var isDurable = true
+    var priority: UInt8 = 4
+    var delay: UInt64 = 0
 }
 
 /// A rig that is told what time it is and sends messages with ids; a class, so that it can act inside of what
@@ -52,11 +54,14 @@ private final class IDRig {
         for message in messages {
             var extra = SendExtras()
             extra.dedupID = Array(message.id.utf8)
+            extra.priority = message.priority
+            extra.delay = message.delay
             extras.sends.append(extra)
             commands.append(
                 .send(
                     Send(
-                        destination: keep(Array(message.destination.utf8)), content: keep(Request.content(message.body)),
+                        destination: keep(Array(message.destination.utf8)),
+                        content: keep(Request.content(message.body)),
                         headerBytes: 1, flags: message.isDurable ? MessageFlags.durable : 0,
                         transaction: message.transaction, extras: Int32(extras.sends.count - 1))))
         }
@@ -128,6 +133,20 @@ struct DedupTests {
         #expect(rig.core.totals.duplicates == 0)
     }
 
+    @Test func priorityAndDelayMakeNoOtherMessage() {
+        let rig = IDRig()
+        let session = rig.open()
+        rig.send(
+            [
+                Once(body: "1", id: "x", priority: 7), Once(body: "2", id: "x"), Once(body: "3", id: "x", delay: 9000),
+                Once(body: "4", id: "y", delay: 9000), Once(body: "5", id: "y", priority: 0),
+            ], of: session)
+        #expect(rig.core.totals.duplicates == 3 && rig.core.queues[0].counts.duplicates == 3)
+        #expect(rig.storage.appended.queues.values.reduce(0) { $0 + $1.live.count } == 2)
+        #expect(rig.stored("/queue/a", in: rig.storage.appended).ids == 2, "the queue remembers, not its lanes")
+        #expect(rig.storage.wrong.isEmpty)
+    }
+
     @Test func inOneCallTheAnswerWaitsForTheBatchOfTheFirst() {
         var limits = CoreLimits()
         limits.batchBytes = 200
@@ -135,7 +154,10 @@ struct DedupTests {
         let session = rig.open()
         let long = String(repeating: "a", count: 150)
         let result = rig.send(
-            [Once(body: long, id: "x"), Once(body: long, id: "x"), Once(body: long, id: "y"), Once(body: long, id: "x")],
+            [
+                Once(body: long, id: "x"), Once(body: long, id: "x"), Once(body: long, id: "y"),
+                Once(body: long, id: "x"),
+            ],
             of: session)
         #expect(result.done == 4 && result.batch == UInt64(rig.batches.last?.number ?? 0))
         #expect(rig.core.totals.duplicates == 2)
@@ -211,8 +233,9 @@ struct DedupTests {
         #expect(rig.isTaken("a", of: session))
     }
 
-    @Test(arguments: [(0, 100), (100, 0)] as [(UInt64, UInt64)]) func aQueueMayRememberNothing(_ window: (UInt64, UInt64))
-    {
+    @Test(arguments: [(0, 100), (100, 0)] as [(UInt64, UInt64)]) func aQueueMayRememberNothing(
+        _ window: (UInt64, UInt64)
+    ) {
         let rig = IDRig()
         let session = rig.open()
         #expect(rig.isTaken("a", of: session) && !rig.isTaken("a", of: session))

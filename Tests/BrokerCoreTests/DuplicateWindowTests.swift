@@ -17,7 +17,9 @@ struct DuplicateWindowTests {
         ]
         for (length, vector) in vectors.enumerated() {
             let hash = SipHash.hash((0..<length).map { UInt8($0) }, key: (0x0706_0504_0302_0100, 0x0F0E_0D0C_0B0A_0908))
-            let bytes = [hash.high, hash.low].flatMap { word in (0..<8).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) } }
+            let bytes = [hash.high, hash.low].flatMap { word in
+                (0..<8).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) }
+            }
             let text = bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
             #expect(text == vector, "\(length) bytes")
         }
