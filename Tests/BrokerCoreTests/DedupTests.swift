@@ -20,7 +20,10 @@ private struct Once {
 private final class IDRig {
     var rig: Rig
 
-    init(limits: CoreLimits = CoreLimits()) { rig = Rig(limits: limits) }
+    init(limits: CoreLimits = CoreLimits()) {
+        rig = Rig(limits: limits)
+        rig.wall = 0
+    }
     init(recovered ledger: Ledger) { rig = Rig(recovered: ledger) }
 
     subscript<Value>(dynamicMember path: WritableKeyPath<Rig, Value>) -> Value {
