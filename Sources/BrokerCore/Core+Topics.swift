@@ -16,7 +16,7 @@ struct Publication {
 extension Core {
     mutating func publish(_ message: Publication, to index: Int, into effects: inout Effects) throws(Refusal) {
         refresh(index)
-        let recipients = recipients(of: message, in: index)
+        let recipients = withoutDuplicates(recipients(of: message, in: index), message)
         if !recipients.isEmpty || message.retain != .no {
             var room = BatchRoom()
             try check(message, to: index, recipients, &room)
@@ -75,6 +75,12 @@ extension Core {
         return recipients
     }
 
+    /// Those that have not taken a message with its `dedup-id` already.
+    mutating func withoutDuplicates(_ recipients: [Recipient], _ message: Publication) -> [Recipient] {
+        guard let hash = dedupHash(message.extras) else { return recipients }
+        return recipients.filter { !isDuplicate(hash, in: $0.queue) }
+    }
+
     /// What goes into a batch.
     struct BatchRoom {
         var bytes = 0
@@ -99,6 +105,7 @@ extension Core {
             }
             if recipient.stamp.lane != .main { room.bytes += Self.laneNameBytes }
             room.records += recipient.stamp.lane == .main ? 1 : 2
+            if message.extras != nil { room.records += Self.dedupRecords }
         }
         try checkRetained(message, of: topics[index].name, &room)
         if room.bytes + room.records * Self.recordBytes > Batch.payloadLimit {
@@ -118,6 +125,7 @@ extension Core {
     ) throws(Refusal) {
         var lines: [UInt8]?
         var kept: (slice: Slice, offset: UInt32)?
+        let hash = dedupHash(message.extras)
         for recipient in recipients {
             let stamp = recipient.stamp
             let lane = try self.lane(stamp.lane, of: recipient.queue, into: &effects)
@@ -129,6 +137,7 @@ extension Core {
             append(
                 copy.slice, offset: copy.offset, headerBytes: message.headerBytes + UInt32(stamp.lines.count),
                 flags: message.flags | stamp.flags, to: lane)
+            remember(hash, in: recipient.queue)
         }
     }
 

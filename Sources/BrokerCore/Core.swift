@@ -9,6 +9,8 @@ public struct Core: Sendable {
     public var limits: CoreLimits
     /// Now; to be set before each call in which time may have passed.
     public var now = Moment(Instant(nanoseconds: 0), wall: 0)
+    /// The key under which `dedup-id`s are remembered; see `dedupKey(storeID:)`.
+    public var dedupKey: (UInt64, UInt64) = (0, 0)
     /// Start of the ids of stored messages; the sessions write the same.
     public var storeTag = "0"
     /// Changed by `setPolicies` and its like.
@@ -61,6 +63,10 @@ public struct Core: Sendable {
     /// Queues with messages that wait for a batch, in order of batches.
     var awaiting = Deque<Awaiting>()
 
+    var duplicates = Duplicates()
+    /// What the commands of this call did before, and answers must wait for.
+    var requiredBatch: UInt64 = 0
+
     /// Messages that are not stored: reply channels and topics.
     var transient = Arena()
     var transientSequence: UInt64 = 0
@@ -83,6 +89,8 @@ public struct Core: Sendable {
         public var repliesDropped: UInt64 = 0
         public var transactionsCommitted: UInt64 = 0
         public var evictions: UInt64 = 0
+        /// Messages that had been sent before.
+        public var duplicates: UInt64 = 0
         public var expired: UInt64 = 0
         public init() {}
     }
@@ -118,6 +126,7 @@ public struct Core: Sendable {
         queues[index].coldCount = messages
         queues[index].bytes = bytes
         queues[index].attempts = attempts
+        restore(dedup, in: index)
     }
 
     // MARK: Sessions
@@ -172,6 +181,7 @@ public struct Core: Sendable {
     ) -> (done: Int, refusal: Refusal?, batch: UInt64) {
         guard isOpen(id) else { return (0, nil, 0) }
         self.now = now
+        requiredBatch = 0
         let firstBatch = batchNumber
         var done = 0
         var refusal: Refusal?
@@ -185,7 +195,7 @@ public struct Core: Sendable {
             done += 1
         }
         seal(into: &effects)
-        return (done, refusal, batchNumber == firstBatch ? 0 : batchNumber - 1)
+        return (done, refusal, max(requiredBatch, batchNumber == firstBatch ? 0 : batchNumber - 1))
     }
 
     @inline(__always)
@@ -384,6 +394,7 @@ public struct Core: Sendable {
     public mutating func tick(now: Moment, into effects: inout Effects) {
         self.now = now
         retryFailed(into: &effects)
+        forgetOldIDs(into: &effects)
         expireIdle(into: &effects)
         wake(into: &effects)
         sweepTopics(into: &effects)
@@ -403,6 +414,7 @@ public struct Core: Sendable {
 
     /// Closes the batch that was filled, if it holds anything.
     mutating func seal(into effects: inout Effects) {
+        recordForgotten()
         if records.isEmpty { return }
         closePiece()
         usualRecords = records.count

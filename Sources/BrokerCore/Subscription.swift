@@ -209,6 +209,8 @@ public struct CoreLimits: Sendable {
     public var topics = 10_000
     /// Bytes of retained messages, all topics together, with what it takes to keep them.
     public var retainedBytes = 16 << 20
+    /// `dedup-id`s that all queues together remember.
+    public var dedupIDs = 1_000_000
     /// Bytes of ready messages kept in memory per queue that has consumers, and per one that has none.
     public var windowBytes = 4 << 20
     public var idleWindowBytes = 64 << 10

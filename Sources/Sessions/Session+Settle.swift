@@ -75,7 +75,9 @@ extension Session {
                 Refusal(.unknownDelivery, "\"\(Self.printable(message))\" is not a message id of this broker"))
         }
         batch.commands.append(
-            .settleMessage(slot: slot, queue: queue, sequence: sequence, verdict: accept ? .accept : .requeue, transaction: transaction))
+            .settleMessage(
+                slot: slot, queue: queue, sequence: sequence, verdict: accept ? .accept : .requeue,
+                transaction: transaction))
     }
 
     /// `slot-tag`, as MESSAGE has it in `ack`.

@@ -171,6 +171,25 @@ struct DurableSubscriptionTests {
         #expect(rig.stored("/dsub/e").isEmpty)
     }
 
+    @Test func eachKnowsDuplicatesForItself() {
+        var rig = Rig()
+        make(&rig, "d")
+        let sender = rig.open()
+        let id: (inout SendExtras) -> Void = { $0.dedupID = bytes("id") }
+        rig.send("/topic/a", "1", of: sender, id)
+        make(&rig, "e")
+        rig.send("/topic/a", "2", of: sender, id)
+        rig.apply(.begin(1), of: sender)
+        rig.send("/topic/a", "3", of: sender, transaction: 1, id)
+        rig.apply(.commit(1), of: sender)
+        rig.settleDown()
+        rig.restart()
+        rig.send("/topic/a", "4", of: rig.open(), id)
+        rig.settleDown()
+        #expect(rig.stored("/dsub/d") == ["": ["1"]])
+        #expect(rig.stored("/dsub/e") == ["": ["2"]])
+    }
+
     /// Goal: a full one that does not even want the message neither refuses it nor loses another for it.
     @Test func onlyThoseThatGetTheMessageNeedSpace() {
         var settings = QueueSettings.calm
