@@ -191,7 +191,8 @@ public struct Core: Sendable {
                 try hold(send, more, of: id.index, into: &effects)
             }
         case .acknowledge(let slot, let tag, let transaction):
-            try acknowledge(slot: slot, tag: tag, verdict: .accept, transaction: transaction, of: id.index, into: &effects)
+            try acknowledge(
+                slot: slot, tag: tag, verdict: .accept, transaction: transaction, of: id.index, into: &effects)
         case .reject(let slot, let tag, let transaction, let verdict):
             try acknowledge(
                 slot: slot, tag: tag, verdict: verdict, transaction: transaction, of: id.index, into: &effects)
@@ -204,7 +205,7 @@ public struct Core: Sendable {
         case .subscribe(let subscribe):
             let more = subscribe.extras < 0 ? nil : extras.subscribes[Int(subscribe.extras)]
             try self.subscribe(subscribe, more, of: id, into: &effects)
-        case .unsubscribe(let slot):
+        case .unsubscribe(let slot, _):
             unsubscribe(slot: slot, of: id.index, into: &effects)
         case .createTemporary(let name):
             createTemporary(name: Array(name), of: id)

@@ -24,6 +24,13 @@ public struct HeaderSet: Sendable, Equatable, ExpressibleByArrayLiteral {
         if known.rawValue < 64 { low |= Self.bit(known) } else { high |= Self.bit(known) }
     }
 
+    @inlinable public static func | (left: HeaderSet, right: HeaderSet) -> HeaderSet {
+        var union = left
+        union.low |= right.low
+        union.high |= right.high
+        return union
+    }
+
     @inline(__always) @inlinable
     static func bit(_ known: KnownHeader) -> UInt64 { 1 &<< UInt64(known.rawValue) }
 }
