@@ -46,7 +46,7 @@ public enum Verdict: Sendable, Equatable {
 }
 
 /// What a SEND asks for beyond being stored. Most messages have none of it. Times are in milliseconds.
-public struct SendExtras: Sendable {
+public struct SendExtras: Sendable, Equatable {
     /// 0 to 9, 4 is the usual one.
     public var priority: UInt8 = 4
     /// The end of its life as the sender says it, since 1970; 0: none.

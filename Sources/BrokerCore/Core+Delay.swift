@@ -68,7 +68,8 @@ extension Core {
                 let due = StoredHead.stamps(of: entry.content.bytes).deliverAt
                 let isNear = bucket.level == 0 && due > now.wall
                 if !isNear,
-                    !file(entry.content, headerBytes: entry.headerBytes, flags: entry.flags, sequence: entry.sequence,
+                    !file(
+                        entry.content, headerBytes: entry.headerBytes, flags: entry.flags, sequence: entry.sequence,
                         from: lane, into: &effects)
                 {
                     arm(lane, at: now.wall &+ 1000)
@@ -104,7 +105,8 @@ extension Core {
         let target: Int
         do throws(Refusal) {
             let kind =
-                isDue ? Self.laneKind(of: content.bytes, headerBytes)
+                isDue
+                ? Self.laneKind(of: content.bytes, headerBytes)
                 : .delayed(DelayBucket.holding(due: stamps.deliverAt, now: now.wall))
             target = try self.lane(kind, of: index, into: &effects)
         } catch {
@@ -126,7 +128,8 @@ extension Core {
     private static func laneKind(of content: Bytes, _ headerBytes: UInt32) -> Lane {
         let head = Bytes(rebasing: content[..<min(Int(headerBytes), content.count)])
         if let group = StoredHead.value(of: groupHeaders, in: head), !group.isEmpty { return Lane.ofGroup(group) }
-        guard let text = StoredHead.value(of: ["priority", "JMSPriority"], in: head), text.count == 1, let digit = text.first,
+        guard let text = StoredHead.value(of: ["priority", "JMSPriority"], in: head), text.count == 1,
+            let digit = text.first,
             (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(digit), digit != UInt8(ascii: "4")
         else { return .main }
         return .priority(digit - UInt8(ascii: "0"))

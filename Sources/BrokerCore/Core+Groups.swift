@@ -19,7 +19,9 @@ extension Core {
             return nil
         }
         let best = onlyConsumer(of: index) ?? leastLoaded(of: index)
-        guard let best, mayDeliver(to: Int(best)) else { return holder >= 0 && mayDeliver(to: Int(holder)) ? holder : nil }
+        guard let best, mayDeliver(to: Int(best)) else {
+            return holder >= 0 && mayDeliver(to: Int(holder)) ? holder : nil
+        }
         release(lane)
         queues[lane].holder = best
         subscriptions[Int(best)].heldLanes += 1
@@ -36,7 +38,9 @@ extension Core {
     private func leastLoaded(of index: Int) -> Int32? {
         var best: Int32?
         for consumer in queues[index].consumers where mayHold(consumer) {
-            if let other = best, subscriptions[Int(other)].heldLanes <= subscriptions[Int(consumer)].heldLanes { continue }
+            if let other = best, subscriptions[Int(other)].heldLanes <= subscriptions[Int(consumer)].heldLanes {
+                continue
+            }
             best = consumer
         }
         return best

@@ -16,7 +16,8 @@ extension Core {
         guard laneCount < limits.lanes, nextQueueID < .max else {
             throw Refusal(
                 .tooManyQueues,
-                "the broker keeps its limit of \(limits.lanes) priorities, groups and times of delivery over all queues")
+                "the broker keeps its limit of \(limits.lanes) priorities, groups and times of delivery over all queues"
+            )
         }
         let id = QueueID(rawValue: nextQueueID)
         nextQueueID += 1

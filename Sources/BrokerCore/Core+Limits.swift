@@ -18,7 +18,9 @@ extension Core {
     mutating func makeSpace(for bytes: Int, in index: Int, into effects: inout Effects) throws(Refusal) {
         if queues[index].settings.lengthMost == 0, queues[index].settings.bytesMost == 0 { return }
         guard isOver(adding: 1, UInt64(bytes), in: index) else { return }
-        if queues[index].settings.overflow == .dropHead { return dropHead(of: index, for: UInt64(bytes), into: &effects) }
+        if queues[index].settings.overflow == .dropHead {
+            return dropHead(of: index, for: UInt64(bytes), into: &effects)
+        }
         try refuse(in: index)
     }
 

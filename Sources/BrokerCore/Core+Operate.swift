@@ -18,6 +18,8 @@ extension Core {
         public var redeliveredTotal: UInt64
         public var memoryBytes: Int
         public var failure: String?
+        public var isDeliveryPaused: Bool
+        public var isSendingPaused: Bool
     }
 
     public struct TopicView: Sendable {
@@ -66,7 +68,8 @@ extension Core {
             bytes: lanes.reduce(0) { $0 + queues[$1].bytes }, consumers: queue.consumers.count,
             inTotal: queue.inTotal,
             outTotal: queue.outTotal, redeliveredTotal: queue.redeliveredTotal, memoryBytes: queue.windowBytes,
-            failure: queue.failure)
+            failure: queue.failure, isDeliveryPaused: queue.note.isDeliveryPaused,
+            isSendingPaused: queue.note.isSendingPaused)
     }
 
     public func topicViews() -> [TopicView] {
@@ -127,7 +130,7 @@ extension Core {
         return totals
     }
 
-    private func canonicalQueue(_ name: [UInt8]) -> [UInt8]? {
+    func canonicalQueue(_ name: [UInt8]) -> [UInt8]? {
         let destination = name.withUnsafeBufferPointer { try? Destination($0) }
         guard let destination, destination.kind != .topic else { return nil }
         return destination.name
@@ -135,16 +138,24 @@ extension Core {
 
     // MARK: Doing
 
-    /// Makes a queue. Returns false if it was there.
-    public mutating func createQueue(named name: [UInt8], into effects: inout Effects) throws(Refusal) -> Bool {
+    /// Makes a queue, with settings of its own as `Policy.checked` gives them. Returns false if it was there;
+    /// then its settings stay as they are.
+    public mutating func createQueue(
+        named name: [UInt8], settings: [String: String] = [:], into effects: inout Effects
+    ) throws(Refusal) -> Bool {
         let canonical = try storedName(name)
         if queueByName[canonical] != nil { return false }
-        _ = try queue(named: canonical, into: &effects)
+        let index = try queue(named: canonical, into: &effects)
+        if !settings.isEmpty {
+            queues[index].note.settings = settings
+            writeNote(of: index, into: &effects)
+            resolveSettings(of: index)
+        }
         seal(into: &effects)
         return true
     }
 
-    private func storedName(_ name: [UInt8]) throws(Refusal) -> [UInt8] {
+    func storedName(_ name: [UInt8]) throws(Refusal) -> [UInt8] {
         let destination = try name.withUnsafeBufferPointer { (bytes) throws(Refusal) in try Destination(bytes) }
         guard destination.kind == .queue else {
             throw Refusal(.badDestination, "only /queue/NAME can be managed as a queue")
@@ -177,12 +188,19 @@ extension Core {
         where subscriptions[position].queue == found && !subscriptions[position].isFree {
             disown(position, into: &effects)
         }
-        deleteLanes(of: index)
-        records.append(Record(kind: .deleteQueue, queue: queues[index].id))
-        effects.reports.append(.queueDeleted(name: canonical, id: queues[index].id, messages: messages))
-        removeQueue(index)
+        forgetQueue(index, into: &effects)
         seal(into: &effects)
         return messages
+    }
+
+    /// A stored queue that no subscription looks at goes, on disk too, with all that is in it.
+    mutating func forgetQueue(_ index: Int, into effects: inout Effects) {
+        makeRoom(for: 0, records: 1 + queues[index].laneByKind.count, into: &effects)
+        let messages = size(of: index).messages
+        deleteLanes(of: index)
+        records.append(Record(kind: .deleteQueue, queue: queues[index].id))
+        effects.reports.append(.queueDeleted(name: queues[index].name, id: queues[index].id, messages: messages))
+        removeQueue(index)
     }
 
     /// A subscription whose queue is being deleted: it holds nothing any more, its client is told.
@@ -326,7 +344,8 @@ extension Core {
             counts[back.sequence] = back.count
         }
         var held: Set<UInt64> = []
-        for subscription in subscriptions where subscription.queue == queues[Int(index)].parent && !subscription.isFree {
+        for subscription in subscriptions where subscription.queue == queues[Int(index)].parent && !subscription.isFree
+        {
             for position in 0..<subscription.deliveries.count {
                 let delivery = subscription.deliveries[position]
                 guard delivery.lane == index, delivery.state != .settled, sequences.contains(delivery.sequence) else {

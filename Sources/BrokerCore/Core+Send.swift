@@ -7,6 +7,7 @@ extension Core {
     ) throws(Refusal) {
         switch try target(of: send, session: session, into: &effects) {
         case .queue(let index, _):
+            try checkSending(to: Int(index))
             try enqueue(send, extras, in: Int(index), into: &effects)
         case .topic(let index, _):
             // Nobody listens: nothing to keep.
@@ -45,7 +46,7 @@ extension Core {
         let destination = try Destination(name)
         switch destination.kind {
         case .queue:
-            let index = try queue(named: destination.name, into: &effects)
+            let index = try clientQueue(named: destination.name, into: &effects)
             return .queue(Int32(index), generation: queues[index].generation)
         case .topic:
             let index = try topic(named: destination.name)
@@ -68,10 +69,10 @@ extension Core {
         let id = QueueID(rawValue: nextQueueID)
         nextQueueID += 1
         let index = placeQueue(id: id, name: name, kind: .stored)
-        queues[index].settings = policies.settings(for: name, own: [:])
         let (_, offset) = name.withUnsafeBufferPointer { keep($0) }
         records.append(Record(kind: .createQueue, queue: id, bytes: UInt64(name.count), offset: offset))
         effects.reports.append(.queueCreated(name: name, id: id))
+        resolveSettings(of: index)
         return index
     }
 
@@ -84,6 +85,7 @@ extension Core {
             id: id, name: name, kind: kind, generation: generation, lane: lane,
             parent: parent < 0 ? Int32(index) : parent)
         if index == queues.count { queues.append(state) } else { queues[index] = state }
+        if lane == .main { queues[index].settings = policies.settings(for: name, own: [:]) }
         if kind != .subscription, lane == .main { queueByName[name] = Int32(index) }
         if kind == .stored { queueByID[id] = Int32(index) }
         return index
@@ -94,6 +96,8 @@ extension Core {
         let queue = queues[index]
         if queue.kind != .subscription, queue.lane == .main { queueByName[queue.name] = nil }
         if queue.kind == .stored { queueByID[queue.id] = nil }
+        idle[Int32(index)] = nil
+        duplicates.drop(Int32(index))
         countGeneration()
         queues[index] = QueueState(
             id: QueueID(rawValue: 0), name: [], kind: .subscription, generation: generation, lane: .main,
@@ -108,6 +112,8 @@ extension Core {
             return enqueueTransient(
                 keepTransient(send.content), headerBytes: send.headerBytes, in: index, into: &effects)
         }
+        let hash = dedupHash(extras)
+        if isDuplicate(hash, in: index) { return }
         if let diskShort { throw Refusal(.diskShort, diskShort) }
         let stamp = stamp(extras, for: index)
         let count = send.content.count + stamp.lines.count
@@ -116,12 +122,13 @@ extension Core {
                 .messageTooLarge, "\(count) bytes are more than the \(Batch.payloadLimit) that can be stored together")
         }
         try makeSpace(for: count, in: index, into: &effects)
-        makeRoom(for: count + Self.laneNameBytes, records: 3, into: &effects)
+        makeRoom(for: count + Self.laneNameBytes, records: 3 + Self.dedupRecords, into: &effects)
         let lane = try self.lane(stamp.lane, of: index, into: &effects)
         let (slice, offset) = stamp.lines.isEmpty ? keep(send.content) : keep(stamp.lines, send.content)
         store(
             slice, offset: offset, headerBytes: send.headerBytes + UInt32(stamp.lines.count),
             flags: send.flags | stamp.flags, in: lane)
+        remember(hash, in: index)
         if send.flags & MessageFlags.durable == 0 { dispatch(index, into: &effects) }
     }
 
@@ -208,108 +215,5 @@ extension Core {
         let index = Int(queues[lane].parent)
         if queues[index].consumers.isEmpty { return limits.idleWindowBytes }
         return lane == index ? limits.windowBytes : max(limits.idleWindowBytes, limits.windowBytes / 16)
-    }
-
-    /// A message for one topic subscription or reply channel. It lives in memory only, within a bound.
-    mutating func enqueueTransient(_ content: Slice, headerBytes: UInt32, in index: Int, into effects: inout Effects) {
-        transientSequence &+= 1
-        totals.messagesIn &+= 1
-        enqueueTransient(content, headerBytes: headerBytes, sequence: transientSequence, in: index, into: &effects)
-    }
-
-    private mutating func enqueueTransient(
-        _ content: Slice, headerBytes: UInt32, sequence: UInt64, in index: Int, into effects: inout Effects
-    ) {
-        let waiting = queues[index].bytes
-        if waiting > 0, waiting &+ UInt64(content.count) > UInt64(limits.backlogBytes) {
-            return overflow(index, into: &effects)
-        }
-        queues[index].window.append(
-            QueueState.Entry(
-                sequence: sequence, batch: 0, content: content, headerBytes: headerBytes, count: 0, flags: 0))
-        queues[index].windowBytes &+= Int(content.count)
-        queues[index].bytes &+= UInt64(content.count)
-        queues[index].inTotal &+= 1
-        dispatch(index, into: &effects)
-    }
-
-    /// A slow subscriber must not slow the others nor use up memory: it is cut off, and told why.
-    /// A reply channel drops what does not fit, since cutting off the replier would punish the wrong one.
-    mutating func overflow(_ index: Int, into effects: inout Effects) {
-        switch queues[index].kind {
-        case .reply:
-            totals.repliesDropped += 1
-            effects.reports.append(.repliesDropped(name: queues[index].name))
-        case .subscription, .stored:
-            guard let consumer = queues[index].consumers.first, !queues[index].isCutOff else { return }
-            queues[index].isCutOff = true
-            let address = sessions[Int(subscriptions[Int(consumer)].session.index)].address
-            let detail =
-                "too many bytes of topic messages were waiting for this subscriber (topic.subscriber_backlog_bytes, memory.messages_bytes)"
-            effects.kicks.append(Kick(address: address, refusal: Refusal(.slowConsumer, detail)))
-        }
-    }
-
-    mutating func keepTransient(_ bytes: Bytes) -> Slice { transient.append(bytes) }
-
-    // MARK: Topics
-
-    /// One copy of the bytes serves all who get the message.
-    mutating func publish(_ content: Slice?, headerBytes: UInt32, to index: Int, into effects: inout Effects) {
-        topics[index].inTotal &+= 1
-        totals.messagesIn &+= 1
-        transientSequence &+= 1
-        guard hasSubscribers(index), let content else { return }
-        let sequence = transientSequence
-        let matches = topics[index].matches
-        topics[index].outTotal &+= UInt64(matches.count)
-        for match in matches {
-            let queue = Int(subscriptions[Int(match)].queue)
-            enqueueTransient(content, headerBytes: headerBytes, sequence: sequence, in: queue, into: &effects)
-        }
-    }
-
-    private mutating func hasSubscribers(_ index: Int) -> Bool {
-        if topics[index].epoch != topicEpoch { findMatches(index) }
-        return !topics[index].matches.isEmpty
-    }
-
-    private mutating func findMatches(_ index: Int) {
-        let name = topics[index].name
-        var matches = exactSubscriptions[name] ?? []
-        if !patternSubscriptions.isEmpty {
-            let words = TopicPattern.split(name)
-            for listeners in patternSubscriptions.values where listeners.pattern.matches(words) {
-                matches += listeners.subscriptions
-            }
-            matches.sort { subscriptions[Int($0)].number < subscriptions[Int($1)].number }
-        }
-        topics[index].matches = matches
-        topics[index].epoch = topicEpoch
-    }
-
-    private mutating func topic(named name: [UInt8]) throws(Refusal) -> Int {
-        if let index = topicByName[name] { return Int(index) }
-        if try TopicPattern(name).hasWildcard {
-            throw Refusal(.wildcardInSend, "*, **, > and # stand for words in SUBSCRIBE only")
-        }
-        return topicIndex(of: name)
-    }
-
-    /// The topic of a name that is known to be a good one.
-    mutating func topicIndex(of name: [UInt8]) -> Int {
-        if let index = topicByName[name] { return Int(index) }
-        if topics.count >= limits.topics { forgetTopics() }
-        topics.append(TopicState(name: name, generation: topicGeneration))
-        topicByName[name] = Int32(topics.count - 1)
-        return topics.count - 1
-    }
-
-    /// Topics are no more than a memory of who matches; when there are too many, start anew.
-    private mutating func forgetTopics() {
-        topicGeneration &+= 1
-        let kept = topics.filter { exactSubscriptions[$0.name] != nil }.prefix(limits.topics / 2)
-        topics = kept.map { TopicState(name: $0.name, generation: topicGeneration) }
-        topicByName = Dictionary(uniqueKeysWithValues: topics.indices.map { (topics[$0].name, Int32($0)) })
     }
 }

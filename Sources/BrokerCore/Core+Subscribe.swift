@@ -6,11 +6,13 @@ extension Core {
         _ subscribe: Subscribe, _ extras: SubscribeExtras?, of id: SessionID, into effects: inout Effects
     ) throws(Refusal) {
         let destination = try Destination(subscribe.destination)
+        let selector = try Self.selector(extras, for: destination.kind)
         let queue: Int
         var topic: [UInt8]?
         switch destination.kind {
         case .queue:
-            queue = try self.queue(named: destination.name, into: &effects)
+            queue = try clientQueue(named: destination.name, into: &effects)
+            idle[Int32(queue)]?.isUsed = true
         case .reply:
             guard let found = queueByName[destination.name] else {
                 throw Refusal(.noSuchTemporary, "the temporary queue is gone, or never was")
@@ -30,7 +32,7 @@ extension Core {
                 number: subscriptionNumber, session: id, slot: subscribe.slot, queue: Int32(queue),
                 mode: subscribe.mode,
                 prefetchCount: Int(max(1, subscribe.prefetchCount)),
-                prefetchBytes: Int(clamping: max(1, subscribe.prefetchBytes)), topic: topic))
+                prefetchBytes: Int(clamping: max(1, subscribe.prefetchBytes)), topic: topic, selector: selector))
         queues[queue].consumers.append(index)
         if extras?.isExclusive == true {
             subscriptions[Int(index)].isExclusive = true

@@ -9,9 +9,12 @@ public struct Core: Sendable {
     public var limits: CoreLimits
     /// Now; to be set before each call in which time may have passed.
     public var now = Moment(Instant(nanoseconds: 0), wall: 0)
-    public var policies = Policies()
+    /// The key under which `dedup-id`s are remembered; see `dedupKey(storeID:)`.
+    public var dedupKey: (UInt64, UInt64) = (0, 0)
     /// Start of the ids of stored messages; the sessions write the same.
     public var storeTag = "0"
+    /// Changed by `setPolicies` and its like.
+    public internal(set) var policies = Policies()
     /// Set while storage takes no new messages: the sentence for the client.
     public var diskShort: String?
 
@@ -23,6 +26,9 @@ public struct Core: Sendable {
     /// Queues that are lanes of others.
     var laneCount = 0
     var timers = Timers()
+
+    /// Queues that are deleted when nobody has used them for some time, by index.
+    var idle: [Int32: IdleQueue] = [:]
 
     var topics: [TopicState] = []
     var topicByName: [[UInt8]: Int32] = [:]
@@ -52,6 +58,10 @@ public struct Core: Sendable {
     /// Queues with messages that wait for a batch, in order of batches.
     var awaiting = Deque<Awaiting>()
 
+    var duplicates = Duplicates()
+    /// What the commands of this call did before, and answers must wait for.
+    var requiredBatch: UInt64 = 0
+
     /// Messages that are not stored: reply channels and topics.
     var transient = Arena()
     var transientSequence: UInt64 = 0
@@ -79,13 +89,17 @@ public struct Core: Sendable {
         public var repliesDropped: UInt64 = 0
         public var transactionsCommitted: UInt64 = 0
         public var evictions: UInt64 = 0
+        /// Messages that had been sent before.
+        public var duplicates: UInt64 = 0
         public var expired: UInt64 = 0
         public init() {}
     }
 
-    public init(limits: CoreLimits = CoreLimits(), nextQueueID: UInt32 = 1) {
+    /// `defaults`: settings of queues that neither a policy nor the queue itself says.
+    public init(limits: CoreLimits = CoreLimits(), nextQueueID: UInt32 = 1, defaults: QueueSettings = QueueSettings()) {
         self.limits = limits
         self.nextQueueID = nextQueueID
+        policies.defaults = defaults
     }
 
     /// Brings back a queue that storage has kept. Before the first session opens; queues in the order in
@@ -100,7 +114,7 @@ public struct Core: Sendable {
         } else {
             index = placeQueue(id: id, name: name, kind: .stored)
             queues[index].note = QueueNote(decoding: note)
-            queues[index].settings = policies.settings(for: name, own: queues[index].note.settings)
+            resolveSettings(of: index)
         }
         queues[index].mayExpire = messages > 0
         queues[index].next = next
@@ -108,6 +122,7 @@ public struct Core: Sendable {
         queues[index].coldCount = messages
         queues[index].bytes = bytes
         queues[index].attempts = attempts
+        restore(dedup, in: index)
     }
 
     // MARK: Sessions
@@ -162,6 +177,7 @@ public struct Core: Sendable {
     ) -> (done: Int, refusal: Refusal?, batch: UInt64) {
         guard isOpen(id) else { return (0, nil, 0) }
         self.now = now
+        requiredBatch = 0
         let firstBatch = batchNumber
         var done = 0
         var refusal: Refusal?
@@ -175,7 +191,7 @@ public struct Core: Sendable {
             done += 1
         }
         seal(into: &effects)
-        return (done, refusal, batchNumber == firstBatch ? 0 : batchNumber - 1)
+        return (done, refusal, max(requiredBatch, batchNumber == firstBatch ? 0 : batchNumber - 1))
     }
 
     @inline(__always)
@@ -367,8 +383,10 @@ public struct Core: Sendable {
     public mutating func tick(now: Moment, into effects: inout Effects) {
         self.now = now
         retryFailed(into: &effects)
+        forgetOldIDs(into: &effects)
         expireIdle(into: &effects)
         wake(into: &effects)
+        deleteIdleQueues(now: now.monotonic, into: &effects)
         for session in sessions where session.generation != 0 {
             for transaction in session.transactions.values
             where now.monotonic.milliseconds(since: transaction.begun) > limits.transactionSeconds * 1000 {
@@ -384,6 +402,7 @@ public struct Core: Sendable {
 
     /// Closes the batch that was filled, if it holds anything.
     mutating func seal(into effects: inout Effects) {
+        recordForgotten()
         if records.isEmpty { return }
         closePiece()
         usualRecords = records.count

@@ -52,14 +52,15 @@ struct Destination {
 
 /// The words of a topic name and the patterns over them: `.` separates words, `*` is one word,
 /// `**`, `>` or `#` at the end is the rest, be it nothing.
-struct TopicPattern: Sendable {
+struct TopicPattern: Equatable, Sendable {
     private static let dot = UInt8(ascii: ".")
     private let words: [ArraySlice<UInt8>]
     private let endsInRest: Bool
     let hasWildcard: Bool
 
-    init(_ name: [UInt8]) throws(Refusal) {
-        var words = Self.split(name)
+    /// `prefix` bytes in front are no words.
+    init(_ name: [UInt8], prefix: Int = Self.prefix) throws(Refusal) {
+        var words = Self.split(name, prefix: prefix)
         let rests = words.indices.filter { Self.isRest(words[$0]) }
         if let first = rests.first, first != words.count - 1 {
             throw Refusal(.badDestination, "the wildcard for the rest (**, > or #) must be the last word of a topic")
@@ -77,9 +78,11 @@ struct TopicPattern: Sendable {
         return true
     }
 
-    /// The words behind `/topic/`.
-    static func split(_ name: [UInt8]) -> [ArraySlice<UInt8>] {
-        name.dropFirst("/topic/".utf8.count).split(separator: dot, omittingEmptySubsequences: false)
+    static let prefix = "/topic/".utf8.count
+
+    /// The words behind `/topic/`, or behind another prefix of so many bytes.
+    static func split(_ name: [UInt8], prefix: Int = Self.prefix) -> [ArraySlice<UInt8>] {
+        name.dropFirst(prefix).split(separator: dot, omittingEmptySubsequences: false)
     }
 
     static func isOne(_ word: ArraySlice<UInt8>) -> Bool { word.elementsEqual("*".utf8) }

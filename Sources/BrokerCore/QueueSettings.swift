@@ -1,5 +1,5 @@
 /// How one destination behaves: what its policies and its own settings come to. Each is a line of the
-/// table in docs/protocol.md, with its range and reason.
+/// table `QueueSetting.all` (docs/policies.md), with its range and reason.
 public struct QueueSettings: Sendable, Equatable {
     public enum Overflow: String, Sendable, CaseIterable {
         /// SEND is answered by ERROR.

@@ -7,6 +7,7 @@ public struct Refusal: Error, Equatable, Sendable {
         case notYourTemporary
         case noSuchTemporary
         case tooManyQueues
+        case badSelector
         case unknownDelivery
         case autoAcknowledged
         case transactionTooLarge
@@ -14,6 +15,8 @@ public struct Refusal: Error, Equatable, Sendable {
         case transactionTargetGone
         case messageTooLarge
         case diskShort
+        case noSuchQueue
+        case paused
         case queueDeleted
         case slowConsumer
         case closedByOperator
@@ -28,6 +31,7 @@ public struct Refusal: Error, Equatable, Sendable {
             case .notYourTemporary: "temporary queue of another connection"
             case .noSuchTemporary: "no such temporary queue"
             case .tooManyQueues: "too many queues"
+            case .badSelector: "bad selector"
             case .unknownDelivery: "unknown or settled message"
             case .autoAcknowledged: "subscription does not take ACK or NACK"
             case .transactionTooLarge: "transaction too large"
@@ -35,6 +39,8 @@ public struct Refusal: Error, Equatable, Sendable {
             case .transactionTargetGone: "queue of the transaction was deleted"
             case .messageTooLarge: "message too large"
             case .diskShort: "disk is short"
+            case .noSuchQueue: "no such queue"
+            case .paused: "queue is paused"
             case .queueDeleted: "queue deleted"
             case .slowConsumer: "slow consumer"
             case .closedByOperator: "closed by operator"

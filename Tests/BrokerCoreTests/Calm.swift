@@ -1,11 +1,11 @@
 import BrokerCore
 
-extension Policies {
+extension QueueSettings {
     /// What is refused comes back at once and for ever: for tests of everything else.
-    static var calm: Policies {
-        var policies = Policies()
-        policies.defaults.redeliveryDelay = 0
-        policies.defaults.deliveryLimit = 0
-        return policies
+    static var calm: QueueSettings {
+        var settings = QueueSettings()
+        settings.redeliveryDelay = 0
+        settings.deliveryLimit = 0
+        return settings
     }
 }

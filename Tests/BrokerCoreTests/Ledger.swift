@@ -123,6 +123,7 @@ private struct Payload {
     }
 
     func bytes(of record: Record) -> [UInt8]? {
+        if record.bytes == 0 { return [] }
         let from = Int(record.offset)
         guard let at = starts.lastIndex(where: { $0 <= from }) else { return nil }
         let inside = from - starts[at]

@@ -118,13 +118,13 @@ struct ModelBroker {
 
     mutating func carryOut(_ request: Request, of session: Int) -> Refusal.Kind? {
         switch request {
-        case .send(let name, let body, let durable, _, let transaction):
+        case .send(let name, let body, let durable, _, let transaction, _):
             return send(name, Request.content(body), durable, transaction, session)
         case .accept(let slot, let tag, let transaction): return settle(slot, tag, true, transaction, session)
-        case .reject(let slot, let tag, let transaction): return settle(slot, tag, false, transaction, session)
+        case .reject(let slot, let tag, let transaction, _): return settle(slot, tag, false, transaction, session)
         case .settle(let slot, let queue, let sequence, let accept, let transaction):
             return settle(slot, queue: queue, sequence: sequence, accept, transaction, session)
-        case .subscribe(let slot, let name, let mode, let count, let bytes):
+        case .subscribe(let slot, let name, let mode, let count, let bytes, _):
             return subscribe(slot, name, mode, Int(count), Int(bytes), session)
         case .unsubscribe(let slot):
             if let index = sessions[session]?.slots.removeValue(forKey: slot) { end(index) }

@@ -42,8 +42,7 @@ struct RandomRun {
     init(seed: UInt64) {
         self.seed = seed
         random = SplitMix64(seed: seed)
-        core = Core(limits: Self.limits)
-        core.policies = .calm
+        core = Core(limits: Self.limits, defaults: .calm)
         model = ModelBroker(limits: Self.limits)
     }
 
@@ -191,7 +190,9 @@ struct RandomRun {
             }
         }
         return commands.withUnsafeBufferPointer {
-            core.apply($0, extras: CommandExtras(), of: id, now: Moment(Instant(nanoseconds: time), wall: time / 1_000_000), into: &effects)
+            core.apply(
+                $0, extras: CommandExtras(), of: id, now: Moment(Instant(nanoseconds: time), wall: time / 1_000_000),
+                into: &effects)
         }
     }
 
@@ -310,15 +311,14 @@ struct RandomRun {
         }
         checkSurvivors()
         let ledger = storage.durable
-        core = Core(limits: Self.limits, nextQueueID: ledger.nextQueueID)
-        core.policies = .calm
+        core = Core(limits: Self.limits, nextQueueID: ledger.nextQueueID, defaults: .calm)
         storage = FakeStorage(recovered: ledger)
         model.restart(from: ledger)
         (history, move, ids) = ([:], nil, [:])
         for (id, queue) in ledger.queues.sorted(by: { $0.key < $1.key }) {
             core.restore(
                 queue: id, name: queue.name, head: queue.head, next: queue.next, messages: UInt64(queue.live.count),
-                bytes: queue.bytes, attempts: queue.attempts)
+                bytes: queue.bytes, attempts: queue.attempts, dedup: queue.dedup)
         }
     }
 

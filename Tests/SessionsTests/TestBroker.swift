@@ -25,8 +25,9 @@ final class TestBroker {
     private var stored: [QueueID: [UInt64: PageMessage]] = [:]
 
     init(core limits: CoreLimits = CoreLimits(), _ settings: SessionSettings = SessionSettings()) {
-        core = Core(limits: limits)
-        core.policies.defaults.redeliveryDelay = 0
+        var defaults = QueueSettings()
+        defaults.redeliveryDelay = 0
+        core = Core(limits: limits, defaults: defaults)
         self.settings = settings
     }
 

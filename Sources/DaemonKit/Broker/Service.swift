@@ -69,6 +69,7 @@ final class Service: Sendable {
             storeTag: String(UInt32(truncatingIfNeeded: recovery.storeID ^ recovery.storeID >> 32), radix: 16),
             bootTag: String(UInt32.random(in: .min ... .max), radix: 16))
         core.storeTag = ids.storeTag
+        core.dedupKey = Core.dedupKey(storeID: recovery.storeID)
         for queue in recovery.queues {
             core.restore(
                 queue: queue.id, name: queue.name, head: queue.head, next: queue.next, messages: queue.messages,

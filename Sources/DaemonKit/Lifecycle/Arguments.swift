@@ -1,3 +1,5 @@
+import Base
+
 /// The command line of `brokerd`.
 public struct Arguments: Equatable, Sendable {
     public enum Action: Equatable, Sendable {

@@ -1,3 +1,4 @@
+import Base
 import Net
 
 /// One line of the table `Settings`: what people call it, what it may be, and why it exists.

@@ -1,3 +1,5 @@
+import Base
+
 /// What is printed from the table of settings, for people and for files.
 enum SettingsText {
     /// `brokerd --help`.
