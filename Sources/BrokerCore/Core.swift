@@ -225,7 +225,7 @@ public struct Core: Sendable {
         case .subscribe(let subscribe):
             let more = subscribe.extras < 0 ? nil : extras.subscribes[Int(subscribe.extras)]
             try self.subscribe(subscribe, more, of: id, into: &effects)
-        case .unsubscribe(let slot):
+        case .unsubscribe(let slot, _):
             unsubscribe(slot: slot, of: id.index, into: &effects)
         case .createTemporary(let name):
             createTemporary(name: Array(name), of: id)
