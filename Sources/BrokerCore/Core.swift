@@ -26,6 +26,10 @@ public struct Core: Sendable {
     /// Queues that are lanes of others.
     var laneCount = 0
     var timers = Timers()
+    /// When the first tick came, in milliseconds since 1970: as old as messages from before are, at least.
+    var startedAt: UInt64 = 0
+    /// When rates were last worked out.
+    var ratedAt = Instant(nanoseconds: 0)
 
     /// Queues that are deleted when nobody has used them for some time, by index.
     var idle: [Int32: IdleQueue] = [:]
@@ -291,6 +295,11 @@ public struct Core: Sendable {
             buried(index, messages, resumeAt: resumeAt, into: &effects)
             return seal(into: &effects)
         }
+        if wanted.purpose == .peek {
+            guard queues[index].generation == wanted.epoch else { return }
+            peeked(index, messages, from: wanted.from, resumeAt: resumeAt, into: &effects)
+            return seal(into: &effects)
+        }
         guard queues[index].pageOutstanding, queues[index].pageEpoch == wanted.epoch else { return }
         queues[index].pageOutstanding = false
         if let failure { fail(index, failure, into: &effects) } else { queues[index].failure = nil }
@@ -336,7 +345,7 @@ public struct Core: Sendable {
     }
 
     /// A message that had come back before a restart may be dead, or wait for its time.
-    private mutating func setAside(_ message: PageMessage, _ attempt: Attempt, in lane: Int) -> Bool {
+    mutating func setAside(_ message: PageMessage, _ attempt: Attempt, in lane: Int) -> Bool {
         let index = Int(queues[lane].parent)
         if attempt.verdict == .deadLetter || isSpent(attempt.count, in: index), !isDeadLetterQueue(index) {
             let reason = attempt.verdict == .deadLetter ? DeadLetterReason.rejected : .deliveryLimit
@@ -390,11 +399,27 @@ public struct Core: Sendable {
         seal(into: &effects)
     }
 
+    private mutating func workOutRates() {
+        let seconds = Double(now.monotonic.milliseconds(since: ratedAt)) / 1000
+        guard seconds > 0.1 else { return }
+        ratedAt = now.monotonic
+        for index in queues.indices where queues[index].lane == .main && !queues[index].name.isEmpty {
+            queues[index].inRate = Double(queues[index].inTotal &- queues[index].ratedTotals.in) / seconds
+            queues[index].outRate = Double(queues[index].outTotal &- queues[index].ratedTotals.out) / seconds
+            queues[index].ratedTotals = (queues[index].inTotal, queues[index].outTotal)
+        }
+        for index in queues.indices where queues[index].id.rawValue != 0 {
+            queues[index].ages.drop(before: queues[index].window.first?.sequence ?? queues[index].coldFrom)
+        }
+    }
+
     /// Time passes; called about once a second.
     public mutating func tick(now: Moment, into effects: inout Effects) {
         self.now = now
         retryFailed(into: &effects)
         forgetOldIDs(into: &effects)
+        if startedAt == 0 { startedAt = now.wall }
+        workOutRates()
         expireIdle(into: &effects)
         wake(into: &effects)
         sweepTopics(into: &effects)
