@@ -13,6 +13,9 @@ extension Core {
             try checkSending(to: Int(index))
             target = .stored(index, generation: generation)
         case .queue(let index, let generation): target = .reply(index, generation: generation)
+        case .topic(let index, _) where isLater(extras):
+            let room = try waitingRoom(of: topics[Int(index)].name, for: extras, into: &effects)
+            target = .stored(Int32(room), generation: queues[room].generation)
         case .topic(let index, _): target = .topic(topics[Int(index)].name)
         case .unknown: target = .gone
         }
