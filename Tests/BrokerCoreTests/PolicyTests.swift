@@ -238,7 +238,7 @@ struct PolicyTests {
         later.settleDown()
         #expect(
             later.core.queues.map(\.settings.deliveryLimit)
-                == [UInt32](repeating: Policies.calm.defaults.deliveryLimit, count: 2))
+                == [UInt32](repeating: QueueSettings.calm.deliveryLimit, count: 2))
         #expect(later.storage.durable.note.isEmpty)
     }
 
@@ -303,7 +303,7 @@ struct PolicyTests {
             try later.core.changeSettings(
                 of: bytes("q"), set: [:], unset: ["length_most", "bytes_most", "overflow"], into: &later.effects))
         later.carryOut()
-        #expect(later.core.queues[0].settings == Policies.calm.defaults)
+        #expect(later.core.queues[0].settings == QueueSettings.calm)
         #expect(later.storage.appended.queues.values.map(\.note) == [[]])
     }
 }
