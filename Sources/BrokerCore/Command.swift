@@ -167,7 +167,8 @@ public enum Command {
     /// ACK or NACK by message (STOMP 1.0 and 1.1); `slot` 0 means any subscription of the session.
     case settleMessage(slot: UInt32, queue: UInt32, sequence: UInt64, verdict: Verdict, transaction: UInt32)
     case subscribe(Subscribe)
-    case unsubscribe(slot: UInt32)
+    /// With `deletes` a durable subscription goes, with all that waits in it.
+    case unsubscribe(slot: UInt32, deletes: Bool = false)
     /// Makes a reply channel that this session owns, under a name that nobody can guess.
     case createTemporary(name: Bytes)
     case begin(transaction: UInt32)

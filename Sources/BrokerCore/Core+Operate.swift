@@ -18,6 +18,17 @@ extension Core {
         public var redeliveredTotal: UInt64
         public var memoryBytes: Int
         public var failure: String?
+        /// Not due yet; refused and waiting for the next delivery.
+        public var delayed: UInt64 = 0
+        public var waiting: UInt64 = 0
+        public var counts = QueueCounts()
+        /// Since the oldest ready message came, at least; nil if there is none.
+        public var oldestMilliseconds: UInt64?
+        /// Per second, over the last second.
+        public var inRate = 0.0
+        public var outRate = 0.0
+        /// Priorities, buckets of groups and times that have a lane of their own now.
+        public var lanes = 0
         public var isDeliveryPaused: Bool
         public var isSendingPaused: Bool
     }
@@ -60,7 +71,7 @@ extension Core {
     private func view(of index: Int) -> QueueView {
         let queue = queues[index]
         let lanes = allLanes(of: index)
-        return QueueView(
+        var view = QueueView(
             id: queue.id, name: queue.name, isStored: queue.isStored, next: queue.next,
             messages: lanes.reduce(0) { $0 + queues[$1].messages },
             ready: lanes.reduce(0) { $0 + (queues[$1].isServed ? queues[$1].ready : 0) },
@@ -70,6 +81,25 @@ extension Core {
             outTotal: queue.outTotal, redeliveredTotal: queue.redeliveredTotal, memoryBytes: queue.windowBytes,
             failure: queue.failure, isDeliveryPaused: queue.note.isDeliveryPaused,
             isSendingPaused: queue.note.isSendingPaused)
+        for lane in lanes {
+            if queues[lane].isDelayed { view.delayed += queues[lane].messages } else { view.waiting += queues[lane].unready }
+        }
+        view.counts = queue.counts
+        view.lanes = lanes.count - 1
+        view.oldestMilliseconds = oldest(of: lanes).map { now.wall - min(now.wall, $0) }
+        (view.inRate, view.outRate) = (queue.inRate, queue.outRate)
+        return view
+    }
+
+    /// When the oldest ready message of some lanes came.
+    private func oldest(of lanes: [Int]) -> UInt64? {
+        var oldest: UInt64?
+        for lane in lanes where queues[lane].isServed && queues[lane].ready > 0 {
+            var first = queues[lane].window.first?.sequence ?? queues[lane].coldFrom
+            if !queues[lane].returned.isEmpty { first = min(first, queues[lane].returned.lowestSequence) }
+            oldest = min(oldest ?? .max, queues[lane].ages.time(of: first) ?? startedAt)
+        }
+        return oldest
     }
 
     public func topicViews() -> [TopicView] {

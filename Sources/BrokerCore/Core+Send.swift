@@ -97,6 +97,7 @@ extension Core {
         if queue.kind != .subscription, queue.lane == .main { queueByName[queue.name] = nil }
         if queue.kind == .stored { queueByID[queue.id] = nil }
         idle[Int32(index)] = nil
+        duplicates.drop(Int32(index))
         countGeneration()
         queues[index] = QueueState(
             id: QueueID(rawValue: 0), name: [], kind: .subscription, generation: generation, lane: .main,
@@ -111,6 +112,8 @@ extension Core {
             return enqueueTransient(
                 keepTransient(send.content), headerBytes: send.headerBytes, in: index, into: &effects)
         }
+        let hash = dedupHash(extras)
+        if isDuplicate(hash, in: index) { return }
         if let diskShort { throw Refusal(.diskShort, diskShort) }
         let stamp = stamp(extras, for: index)
         let count = send.content.count + stamp.lines.count
@@ -119,12 +122,13 @@ extension Core {
                 .messageTooLarge, "\(count) bytes are more than the \(Batch.payloadLimit) that can be stored together")
         }
         try makeSpace(for: count, in: index, into: &effects)
-        makeRoom(for: count + Self.laneNameBytes, records: 3, into: &effects)
+        makeRoom(for: count + Self.laneNameBytes, records: 3 + Self.dedupRecords, into: &effects)
         let lane = try self.lane(stamp.lane, of: index, into: &effects)
         let (slice, offset) = stamp.lines.isEmpty ? keep(send.content) : keep(stamp.lines, send.content)
         store(
             slice, offset: offset, headerBytes: send.headerBytes + UInt32(stamp.lines.count),
             flags: send.flags | stamp.flags, in: lane)
+        remember(hash, in: index)
         if send.flags & MessageFlags.durable == 0 { dispatch(index, into: &effects) }
     }
 

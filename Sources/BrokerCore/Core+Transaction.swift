@@ -46,10 +46,10 @@ extension Core {
     mutating func commit(_ number: UInt32, of session: Int32, into effects: inout Effects) throws(Refusal) {
         guard let transaction = sessions[Int(session)].transactions[number] else { return }
         try check(transaction)
-        let lanes = transaction.sends.count { $0.extras != nil }
+        let extras = transaction.sends.count { $0.extras != nil }
         makeRoom(
-            for: transaction.bytes + lanes * Self.laneNameBytes, records: transaction.operations + lanes,
-            into: &effects)
+            for: transaction.bytes + extras * Self.laneNameBytes,
+            records: transaction.operations + extras * (1 + Self.dedupRecords), into: &effects)
         sessions[Int(session)].transactions[number] = nil
         var touched: Set<Int> = []
         for consumer in transaction.subscriptions.sorted() {
@@ -75,6 +75,8 @@ extension Core {
     private mutating func store(
         _ held: Transaction.Held, in index: Int, into effects: inout Effects
     ) throws(Refusal) {
+        let hash = dedupHash(held.extras)
+        if isDuplicate(hash, in: index) { return }
         let stamp = stamp(held.extras, for: index)
         let lane = try self.lane(stamp.lane, of: index, into: &effects)
         let kept: (slice: Slice, offset: UInt32) =
@@ -82,6 +84,7 @@ extension Core {
         store(
             kept.slice, offset: kept.offset, headerBytes: held.headerBytes + UInt32(stamp.lines.count),
             flags: held.flags | stamp.flags, in: lane)
+        remember(hash, in: index)
     }
 
     /// Nothing may be refused once a transaction has begun to take effect.

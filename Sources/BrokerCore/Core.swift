@@ -9,6 +9,8 @@ public struct Core: Sendable {
     public var limits: CoreLimits
     /// Now; to be set before each call in which time may have passed.
     public var now = Moment(Instant(nanoseconds: 0), wall: 0)
+    /// The key under which `dedup-id`s are remembered; see `dedupKey(storeID:)`.
+    public var dedupKey: (UInt64, UInt64) = (0, 0)
     /// Start of the ids of stored messages; the sessions write the same.
     public var storeTag = "0"
     /// Changed by `setPolicies` and its like.
@@ -24,6 +26,10 @@ public struct Core: Sendable {
     /// Queues that are lanes of others.
     var laneCount = 0
     var timers = Timers()
+    /// When the first tick came, in milliseconds since 1970: as old as messages from before are, at least.
+    var startedAt: UInt64 = 0
+    /// When rates were last worked out.
+    var ratedAt = Instant(nanoseconds: 0)
 
     /// Queues that are deleted when nobody has used them for some time, by index.
     var idle: [Int32: IdleQueue] = [:]
@@ -56,6 +62,10 @@ public struct Core: Sendable {
     /// Queues with messages that wait for a batch, in order of batches.
     var awaiting = Deque<Awaiting>()
 
+    var duplicates = Duplicates()
+    /// What the commands of this call did before, and answers must wait for.
+    var requiredBatch: UInt64 = 0
+
     /// Messages that are not stored: reply channels and topics.
     var transient = Arena()
     var transientSequence: UInt64 = 0
@@ -83,6 +93,8 @@ public struct Core: Sendable {
         public var repliesDropped: UInt64 = 0
         public var transactionsCommitted: UInt64 = 0
         public var evictions: UInt64 = 0
+        /// Messages that had been sent before.
+        public var duplicates: UInt64 = 0
         public var expired: UInt64 = 0
         public init() {}
     }
@@ -114,6 +126,7 @@ public struct Core: Sendable {
         queues[index].coldCount = messages
         queues[index].bytes = bytes
         queues[index].attempts = attempts
+        restore(dedup, in: index)
     }
 
     // MARK: Sessions
@@ -168,6 +181,7 @@ public struct Core: Sendable {
     ) -> (done: Int, refusal: Refusal?, batch: UInt64) {
         guard isOpen(id) else { return (0, nil, 0) }
         self.now = now
+        requiredBatch = 0
         let firstBatch = batchNumber
         var done = 0
         var refusal: Refusal?
@@ -181,7 +195,7 @@ public struct Core: Sendable {
             done += 1
         }
         seal(into: &effects)
-        return (done, refusal, batchNumber == firstBatch ? 0 : batchNumber - 1)
+        return (done, refusal, max(requiredBatch, batchNumber == firstBatch ? 0 : batchNumber - 1))
     }
 
     @inline(__always)
@@ -211,7 +225,7 @@ public struct Core: Sendable {
         case .subscribe(let subscribe):
             let more = subscribe.extras < 0 ? nil : extras.subscribes[Int(subscribe.extras)]
             try self.subscribe(subscribe, more, of: id, into: &effects)
-        case .unsubscribe(let slot):
+        case .unsubscribe(let slot, _):
             unsubscribe(slot: slot, of: id.index, into: &effects)
         case .createTemporary(let name):
             createTemporary(name: Array(name), of: id)
@@ -270,6 +284,11 @@ public struct Core: Sendable {
             buried(index, messages, resumeAt: resumeAt, into: &effects)
             return seal(into: &effects)
         }
+        if wanted.purpose == .peek {
+            guard queues[index].generation == wanted.epoch else { return }
+            peeked(index, messages, from: wanted.from, resumeAt: resumeAt, into: &effects)
+            return seal(into: &effects)
+        }
         guard queues[index].pageOutstanding, queues[index].pageEpoch == wanted.epoch else { return }
         queues[index].pageOutstanding = false
         if let failure { fail(index, failure, into: &effects) } else { queues[index].failure = nil }
@@ -315,7 +334,7 @@ public struct Core: Sendable {
     }
 
     /// A message that had come back before a restart may be dead, or wait for its time.
-    private mutating func setAside(_ message: PageMessage, _ attempt: Attempt, in lane: Int) -> Bool {
+    mutating func setAside(_ message: PageMessage, _ attempt: Attempt, in lane: Int) -> Bool {
         let index = Int(queues[lane].parent)
         if attempt.verdict == .deadLetter || isSpent(attempt.count, in: index), !isDeadLetterQueue(index) {
             let reason = attempt.verdict == .deadLetter ? DeadLetterReason.rejected : .deliveryLimit
@@ -369,10 +388,27 @@ public struct Core: Sendable {
         seal(into: &effects)
     }
 
+    private mutating func workOutRates() {
+        let seconds = Double(now.monotonic.milliseconds(since: ratedAt)) / 1000
+        guard seconds > 0.1 else { return }
+        ratedAt = now.monotonic
+        for index in queues.indices where queues[index].lane == .main && !queues[index].name.isEmpty {
+            queues[index].inRate = Double(queues[index].inTotal &- queues[index].ratedTotals.in) / seconds
+            queues[index].outRate = Double(queues[index].outTotal &- queues[index].ratedTotals.out) / seconds
+            queues[index].ratedTotals = (queues[index].inTotal, queues[index].outTotal)
+        }
+        for index in queues.indices where queues[index].id.rawValue != 0 {
+            queues[index].ages.drop(before: queues[index].window.first?.sequence ?? queues[index].coldFrom)
+        }
+    }
+
     /// Time passes; called about once a second.
     public mutating func tick(now: Moment, into effects: inout Effects) {
         self.now = now
         retryFailed(into: &effects)
+        forgetOldIDs(into: &effects)
+        if startedAt == 0 { startedAt = now.wall }
+        workOutRates()
         expireIdle(into: &effects)
         wake(into: &effects)
         deleteIdleQueues(now: now.monotonic, into: &effects)
@@ -391,6 +427,7 @@ public struct Core: Sendable {
 
     /// Closes the batch that was filled, if it holds anything.
     mutating func seal(into effects: inout Effects) {
+        recordForgotten()
         if records.isEmpty { return }
         closePiece()
         usualRecords = records.count

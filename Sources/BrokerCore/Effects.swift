@@ -31,6 +31,8 @@ public struct PageWanted: Equatable, Sendable {
         case deliver
         /// Dead messages are to be moved.
         case bury
+        /// Whether the front of an idle lane is over.
+        case peek
     }
 }
 

@@ -63,6 +63,9 @@ struct QueueState: Sendable {
     var isBurying = false
     /// Something in it may have an end of its life.
     var mayExpire = false
+    /// When its front is to be read again for that, and that it is being read.
+    var peekAt: UInt64 = 0
+    var isPeeking = false
     /// When the next timer of this lane goes off, in milliseconds since 1970.
     var armedFor = UInt64.max
 
@@ -103,6 +106,10 @@ struct QueueState: Sendable {
     var redeliveredTotal: UInt64 = 0
     // Of the queue itself, over all its lanes.
     var counts = QueueCounts()
+    /// Messages per second over the last second, and the totals at its end.
+    var inRate = 0.0
+    var outRate = 0.0
+    var ratedTotals = (in: UInt64(0), out: UInt64(0))
     /// When which sequence came, now and then: how old the oldest message is.
     var ages = AgeMarks()
 
@@ -211,11 +218,15 @@ struct AgeMarks: Sendable {
         marks.append((sequence, time))
     }
 
-    /// When `sequence` came, or a little before; nil if that was before the start.
-    mutating func time(of sequence: UInt64) -> UInt64? {
+    /// Forgets what is only known of sequences before this one.
+    mutating func drop(before sequence: UInt64) {
         while marks.count > 1, marks[1].sequence <= sequence { marks.removeFirst() }
         if marks.count <= 1 { spacing = 1000 }
-        guard let first = marks.first, first.sequence <= sequence else { return nil }
+    }
+
+    /// When `sequence` came, or a little before; nil if that was before the start.
+    func time(of sequence: UInt64) -> UInt64? {
+        guard let first = marks.last(where: { $0.sequence <= sequence }) else { return nil }
         return first.time
     }
 }

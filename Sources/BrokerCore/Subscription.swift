@@ -197,6 +197,8 @@ public struct CoreLimits: Sendable {
     /// Refused messages of one lane that may wait for their next delivery; with more, delivery stops.
     public var waitingCount = 100_000
     public var topics = 10_000
+    /// `dedup-id`s that all queues together remember.
+    public var dedupIDs = 1_000_000
     /// Bytes of ready messages kept in memory per queue that has consumers, and per one that has none.
     public var windowBytes = 4 << 20
     public var idleWindowBytes = 64 << 10

@@ -4,14 +4,18 @@ import BrokerCore
 /// The durable state at one batch, so that the journal before it is not needed.
 ///
 ///     0       8         12    16       24        32              36           40               48        56       60
-///     | magic | version | CRC | length | storeID | first segment | next queue | first sequence | applied | queues |
+///     | magic | version | CRC | length | storeID | first segment | next queue | first sequence | applied | queues | note length |
+///     | note on the broker, zeros to a multiple of 8 |
 ///     then for each queue, rising by id:
-///     | id 4 | name length 4 | head 8 | next 8 | located 8 | live bytes 8 | attempts 4 | pages 4 | files 4 | 0 4 |
-///     | name, zeros to a multiple of 8 |
-///     | attempts: sequence 8, count 8 | pages: number 8, kind 8, words 512 if kind is 0 |
-///     | files: first 8, last 8, bytes 8 |
+///     | id 4 | name length 4 | head 8 | next 8 | located 8 | live bytes 8 | attempts 4 | pages 4 | files 4 |
+///     | note length 4 | remembered ids 4 | 0 4 |
+///     | name, zeros to a multiple of 8 | note, zeros to a multiple of 8 |
+///     | attempts: sequence 8, count 4, verdict 4, not before 8 | pages: number 8, kind 8, words 512 if kind is 0 |
+///     | files: first 8, last 8, bytes 8 | ids: high 8, low 8, second 4; zeros to a multiple of 8 |
 ///
-/// The CRC covers all behind it. Written beside the old one, synced, renamed over it.
+/// The CRC covers all behind it. Written beside the old one, synced, renamed over it. Version 1 has zeros
+/// for the lengths of notes, ends a queue's numbers behind that, has 16 bytes for an attempt (sequence 8,
+/// count 8), and no notes and no ids.
 struct Checkpoint {
     static let headerSize = 64
     static let magic: UInt64 = 0x3154_504B_434B_5242  // "BRKCKPT1"
@@ -34,7 +38,8 @@ struct Checkpoint {
     func encoded(_ ledger: Ledger) -> [UInt8] {
         var writer = ByteWriter()
         let ids = ledger.ids
-        writer.bytes.reserveCapacity(Self.headerSize + ids.count * 96)
+        let remembered = ledger.queues.reduce(0) { $0 + $1.remembered.encoded.count }
+        writer.bytes.reserveCapacity(Self.headerSize + ids.count * 128 + remembered)
         writer.put(Self.magic)
         writer.put(FormatVersion.current)
         writer.put(UInt32(0))
@@ -45,7 +50,9 @@ struct Checkpoint {
         writer.put(firstSequence)
         writer.put(applied)
         writer.put(UInt32(ids.count))
-        writer.put(UInt32(0))
+        writer.put(UInt32(ledger.note.count))
+        writer.put(ledger.note)
+        writer.pad(to: 8)
         for id in ids {
             if let queue = ledger.queue(id) { Self.put(queue, into: &writer) }
         }
@@ -70,12 +77,18 @@ struct Checkpoint {
         writer.put(UInt32(queue.attempts.count))
         writer.put(UInt32(pages.count))
         writer.put(UInt32(queue.files.count))
+        writer.put(UInt32(queue.note.count))
+        writer.put(UInt32(queue.remembered.count))
         writer.put(UInt32(0))
         writer.put(queue.name)
         writer.pad(to: 8)
+        writer.put(queue.note)
+        writer.pad(to: 8)
         for (sequence, attempt) in queue.attempts.sorted(by: { $0.key < $1.key }) {
             writer.put(sequence)
-            writer.put(UInt64(attempt.count))
+            writer.put(attempt.count)
+            writer.put(UInt32(attempt.verdict.rawValue))
+            writer.put(attempt.notBefore)
         }
         for (number, words) in pages {
             writer.put(number)
@@ -87,6 +100,8 @@ struct Checkpoint {
             writer.put(file.last)
             writer.put(UInt64(file.bytes))
         }
+        writer.bytes.append(contentsOf: queue.remembered.encoded)
+        writer.pad(to: 8)
     }
 
     /// The checkpoint and the state that it holds.
@@ -95,14 +110,18 @@ struct Checkpoint {
         guard let magic = reader.take64(), magic == Self.magic, let version = reader.take32() else { throw .damaged }
         if version > FormatVersion.current { throw .newer(version) }
         let sum = bytes.withUnsafeBytes { Checksum.of(UnsafeRawBufferPointer(rebasing: $0[min(16, $0.count)...])) }
-        guard version == FormatVersion.current, reader.take32() == sum, reader.take64() == UInt64(bytes.count),
+        guard FormatVersion.isKnown(version), reader.take32() == sum, reader.take64() == UInt64(bytes.count),
             let storeID = reader.take64(), let firstSegment = reader.take32(), let nextQueueID = reader.take32(),
             let firstSequence = reader.take64(), let applied = reader.take64(), let count = reader.take32(),
-            reader.take32() != nil
+            let noteLength = reader.take32()
         else { throw .damaged }
         var ledger = Ledger()
+        if version > 1 {
+            guard let note = takeNote(noteLength, limit: Record.brokerNoteLimit, from: &reader) else { throw .damaged }
+            ledger.note = note
+        }
         for _ in 0..<count {
-            guard let queue = takeQueue(from: &reader), queue.id < nextQueueID, ledger.queue(queue.id) == nil
+            guard let queue = takeQueue(from: &reader, version), queue.id < nextQueueID, ledger.queue(queue.id) == nil
             else { throw .damaged }
             ledger.add(queue)
         }
@@ -114,21 +133,36 @@ struct Checkpoint {
         return (checkpoint, ledger)
     }
 
-    private static func takeQueue(from reader: inout ByteReader) -> QueueLedger? {
+    private static func takeNote(_ length: UInt32, limit: Int, from reader: inout ByteReader) -> [UInt8]? {
+        guard length <= limit, let note = reader.take(Int(length)) else { return nil }
+        reader.skipPadding(to: 8)
+        return note
+    }
+
+    private static func takeQueue(from reader: inout ByteReader, _ version: UInt32) -> QueueLedger? {
         guard let id = reader.take32(), let nameLength = reader.take32(), let head = reader.take64(),
             let next = reader.take64(), let located = reader.take64(), let liveBytes = reader.take64(),
             let attemptCount = reader.take32(), let pageCount = reader.take32(), let fileCount = reader.take32(),
-            reader.take32() != nil, let name = reader.take(Int(nameLength))
+            let noteLength = reader.take32()
         else { return nil }
-        guard head >= 1, head <= next, located <= next else { return nil }
+        var idCount: UInt32 = 0
+        if version > 1 {
+            guard let count = reader.take32(), reader.take32() != nil else { return nil }
+            idCount = count
+        }
+        guard let name = reader.take(Int(nameLength)), head >= 1, head <= next, located <= next else { return nil }
         reader.skipPadding(to: 8)
         var queue = QueueLedger(id: id, name: name, located: located)
+        if version > 1 {
+            guard let note = takeNote(noteLength, limit: Record.noteLimit, from: &reader) else { return nil }
+            queue.note = note
+        }
         queue.next = next
         queue.liveBytes = liveBytes
         queue.settled = SettledSet(head: head)
         for _ in 0..<attemptCount {
-            guard let sequence = reader.take64(), let count = reader.take64() else { return nil }
-            queue.attempts[sequence] = Attempt(count: UInt32(truncatingIfNeeded: count))
+            guard let sequence = reader.take64(), let attempt = takeAttempt(from: &reader, version) else { return nil }
+            queue.attempts[sequence] = attempt
         }
         for _ in 0..<pageCount {
             guard let number = reader.take64(), let kind = reader.take64(), kind <= 1 else { return nil }
@@ -146,7 +180,21 @@ struct Checkpoint {
             else { return nil }
             queue.files.append(QueueFile(first: first, last: last, bytes: bytes))
         }
+        guard let ids = reader.take(Int(idCount) * RememberedIDs.size), let remembered = RememberedIDs(ids) else {
+            return nil
+        }
+        queue.remembered = remembered
+        reader.skipPadding(to: 8)
         return queue
+    }
+
+    private static func takeAttempt(from reader: inout ByteReader, _ version: UInt32) -> Attempt? {
+        guard let count = reader.take32(), let verdict = reader.take32() else { return nil }
+        if version == 1 { return Attempt(count: count) }
+        guard let known = UInt8(exactly: verdict).flatMap(Attempt.Verdict.init(rawValue:)),
+            let notBefore = reader.take64()
+        else { return nil }
+        return Attempt(count: count, notBefore: notBefore, verdict: known)
     }
 }
 
@@ -158,11 +206,13 @@ struct StoreHeader {
     static let magic: UInt64 = 0x3152_4F54_534B_5242  // "BRKSTOR1"
     static let size = 32
     var storeID: UInt64
+    /// The newest version that any file of the store may be of.
+    var version = FormatVersion.current
 
     func encoded() -> [UInt8] {
         var writer = ByteWriter()
         writer.put(Self.magic)
-        writer.put(FormatVersion.current)
+        writer.put(version)
         writer.put(UInt32(0))
         writer.put(storeID)
         writer.put(UInt64(0))
@@ -176,9 +226,9 @@ struct StoreHeader {
         guard let magic = reader.take64(), magic == Self.magic, let version = reader.take32() else { throw .damaged }
         if version > FormatVersion.current { throw .newer(version) }
         let sum = bytes.withUnsafeBytes { Checksum.of(UnsafeRawBufferPointer(rebasing: $0[min(16, $0.count)...])) }
-        guard version == FormatVersion.current, bytes.count == size, reader.take32() == sum,
+        guard FormatVersion.isKnown(version), bytes.count == size, reader.take32() == sum,
             let storeID = reader.take64()
         else { throw .damaged }
-        return StoreHeader(storeID: storeID)
+        return StoreHeader(storeID: storeID, version: version)
     }
 }

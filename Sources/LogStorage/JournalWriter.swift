@@ -337,8 +337,16 @@ struct Door: Sendable {
                 throw refusal(record)
             }
             recentNext &+= 1
-        case .settle, .attempt, .note, .remember, .forget:
+        case .settle, .remember, .forget:
             return
+        case .attempt:
+            if record.attempt == nil { throw refusal(record) }
+        case .note:
+            let limit = id == 0 ? Record.brokerNoteLimit : Record.noteLimit
+            if record.bytes > UInt64(limit) {
+                throw StorageFailure(
+                    "a note on queue \(id) has \(record.bytes) bytes, more than \(limit): this is a bug of the broker")
+            }
         case .createQueue:
             guard id >= nextQueueID, id < .max else { throw refusal(record) }
             nextQueueID = id + 1

@@ -47,8 +47,11 @@ struct QueueLedger {
     /// The sequence that the next message gets.
     var next: UInt64 = 1
     var liveBytes: UInt64 = 0
-    /// Delivery counts above 0 of live messages.
+    /// Of live messages that were delivered and came back.
     var attempts: [UInt64: Attempt] = [:]
+    /// What the core wants remembered; not looked into.
+    var note: [UInt8] = []
+    var remembered = RememberedIDs()
     /// In order.
     var files: [QueueFile] = []
 
@@ -73,7 +76,10 @@ struct QueueLedger {
     var placeCount: Int { places.count - placesStart }
     /// The first sequence whose place is not known; `next`, once everything is replayed.
     var placesEnd: UInt64 { located + UInt64(placeCount) }
-    var memory: Int { places.capacity * MemoryLayout<JournalPlace>.stride + settled.memory + attempts.count * 24 }
+    var memory: Int {
+        places.capacity * MemoryLayout<JournalPlace>.stride + settled.memory
+            + attempts.capacity * (MemoryLayout<Attempt>.stride + 9) + note.capacity + remembered.memory
+    }
 
     func place(_ sequence: UInt64) -> JournalPlace { places[placesStart + Int(sequence - located)] }
     var firstPlace: JournalPlace? { placesStart < places.count ? places[placesStart] : nil }
@@ -106,8 +112,8 @@ struct QueueLedger {
         forgetSettledPlaces()
     }
 
-    mutating func attempt(_ sequence: UInt64, count: UInt32) {
-        if sequence < next, !settled.contains(sequence) { attempts[sequence] = Attempt(count: count) }
+    mutating func attempt(_ sequence: UInt64, _ attempt: Attempt) {
+        if sequence < next, !settled.contains(sequence) { attempts[sequence] = attempt }
     }
 
     private mutating func forgetAttempts(_ low: UInt64, _ high: UInt64) {
@@ -163,6 +169,8 @@ struct Ledger {
 
     /// The id that the next queue gets. Never goes back.
     var nextQueueID: UInt32 = 1
+    /// The note on the whole broker.
+    var note: [UInt8] = []
     /// All batches up to this sequence on disk are contained.
     var applied: UInt64 = 0
     /// Queue files of deleted queues, and settled ones: to be removed when no checkpoint names them.
@@ -214,11 +222,11 @@ struct Ledger {
     }
 
     /// Applies a record of a batch that is not contained yet. `payload` is where the batch's payload
-    /// starts in the segment. False when the record does not fit what came before it: that is never
-    /// written by us, so it is damage.
+    /// starts in the segment, `bytes` what of it a record names. False when the record does not fit what
+    /// came before it: that is never written by us, so it is damage.
     @inline(__always)
     mutating func apply(
-        _ record: Record, checksum: UInt32, segment: UInt32, payload: Int, name: (Record) -> [UInt8]
+        _ record: Record, checksum: UInt32, segment: UInt32, payload: Int, bytes: (Record) -> [UInt8]
     ) -> Bool {
         let id = record.queue.rawValue
         switch record.kind {
@@ -233,13 +241,22 @@ struct Ledger {
                 queues[slot].settle(record.sequence, count: record.count, bytes: record.bytes)
             }
         case .attempt:
-            if let slot = slot(of: id) { queues[slot].attempt(record.sequence, count: record.count) }
+            guard let attempt = record.attempt else { return false }
+            if let slot = slot(of: id) { queues[slot].attempt(record.sequence, attempt) }
         case .createQueue:
             guard id >= nextQueueID, id < .max else { return false }
-            add(QueueLedger(id: id, name: name(record)))
+            add(QueueLedger(id: id, name: bytes(record)))
         case .deleteQueue:
             remove(id)
-        case .note, .remember, .forget: break
+        case .note:
+            let note = record.hasPayload ? bytes(record) : []
+            if id == 0 { self.note = note } else if let slot = slot(of: id) { queues[slot].note = note }
+        case .remember:
+            if let slot = slot(of: id) {
+                queues[slot].remembered.append(high: record.sequence, low: record.bytes, second: record.count)
+            }
+        case .forget:
+            if let slot = slot(of: id) { queues[slot].remembered.removeFirst(record.count) }
         }
         return true
     }

@@ -42,6 +42,9 @@ public final class LogEngine: StorageEngine {
         var isOver = false
     }
 
+    /// Of the files that are written.
+    public static var formatVersion: Int { Int(FormatVersion.current) }
+
     private init(_ store: Store) { self.store = store }
 
     /// Opens the store in a directory, and makes one where there is none. Takes as long as reading the

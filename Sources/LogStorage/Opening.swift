@@ -23,7 +23,8 @@ struct Opening {
 
     private mutating func run() throws(StorageFailure) -> (store: Store, recovery: Recovery) {
         let lock = try takeLock()
-        let storeID = try identify()
+        let header = try identify()
+        let storeID = header.storeID
         let (checkpoint, ledger) = try readCheckpoint(storeID)
         let named = ledger.ids.flatMap { id in
             (ledger.queue(id)?.files ?? []).map { Ledger.Condemned(queue: id, file: $0) }
@@ -38,6 +39,7 @@ struct Opening {
             try disk.syncDirectory("")
             try disk.syncDirectory(StorePath.journal)
         }
+        try upgrade(header)
         var said: [String] = []
         do throws(DiskError) { try replay.mending.carryOut(on: disk, report: &said) } catch {
             throw Self.failure(error)
@@ -61,7 +63,7 @@ struct Opening {
         for queue in ledger.queues where !queue.files.isEmpty { state.shrunk.insert(queue.id) }
         let recovery = Recovery(
             queues: ledger.ids.compactMap { ledger.queue($0)?.recovered }, nextQueueID: ledger.nextQueueID,
-            storeID: storeID, report: report)
+            storeID: storeID, note: ledger.note, report: report)
         let last = replay.segments[replay.segments.count - 1].segment
         let writer = JournalWriter(
             segment: last, offset: replay.offset, sequence: replay.sequence, isSealed: false, door: Door(ledger))
@@ -109,16 +111,30 @@ struct Opening {
         }
     }
 
-    /// The store's id. Makes the store where there is none.
-    private mutating func identify() throws(StorageFailure) -> UInt64 {
+    /// Whose the store is, and of which version. Makes the store where there is none.
+    private mutating func identify() throws(StorageFailure) -> StoreHeader {
         guard let bytes = try contents(StorePath.store, limit: 4096) else { return try create() }
-        do throws(Checkpoint.Damage) { return try StoreHeader.decode(bytes).storeID } catch {
+        do throws(Checkpoint.Damage) { return try StoreHeader.decode(bytes) } catch {
             throw Self.sentence(error, about: StorePath.store)
         }
     }
 
+    /// The first thing that is changed about an older store: before any file of our version is in it,
+    /// `store` says so, and an older program refuses it rather than take what it cannot read for damage.
+    /// Other files become of our version when they are next written.
+    private mutating func upgrade(_ header: StoreHeader) throws(StorageFailure) {
+        if header.version == FormatVersion.current { return }
+        let bytes = StoreHeader(storeID: header.storeID).encoded()
+        try attempt { () throws(DiskError) in
+            try Keeper.replace(StorePath.store, StorePath.storeDraft, bytes, on: disk)
+        }
+        report.append(
+            "the store was of format version \(header.version) and is of version \(FormatVersion.current) now: older "
+                + "programs will refuse it")
+    }
+
     /// Makes an empty store. The file `store` comes last: where it is, all else must be too.
-    private mutating func create() throws(StorageFailure) -> UInt64 {
+    private mutating func create() throws(StorageFailure) -> StoreHeader {
         try makeSureThatNothingIsThere()
         let storeID = randomWord()
         let settings = settings
@@ -132,7 +148,7 @@ struct Opening {
             try Keeper.replace(StorePath.store, StorePath.storeDraft, header, on: disk)
         }
         report.append("made a new store")
-        return storeID
+        return StoreHeader(storeID: storeID)
     }
 
     /// Without the file `store` there may be what a creation left that was cut short, but no data.
@@ -295,6 +311,6 @@ extension QueueLedger {
     var recovered: Recovery.Queue {
         Recovery.Queue(
             id: QueueID(rawValue: id), name: name, head: head, next: next, messages: live, bytes: liveBytes,
-            attempts: attempts)
+            attempts: attempts, note: note, dedup: remembered.entries)
     }
 }

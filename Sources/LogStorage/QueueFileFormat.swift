@@ -26,10 +26,10 @@ struct QueueFileHeader: Equatable {
         return writer.bytes
     }
 
-    /// nil when the bytes are no header of this version, or damaged.
+    /// nil when the bytes are no header of a version that is known, or damaged.
     init?(_ bytes: UnsafeRawBufferPointer) {
         guard bytes.count >= Self.size, let base = bytes.baseAddress else { return nil }
-        guard base.get64(0) == Self.magic, base.get32(8) == FormatVersion.current else { return nil }
+        guard base.get64(0) == Self.magic, FormatVersion.isKnown(base.get32(8)) else { return nil }
         guard base.get32(12) == Checksum.of(base + 16, Self.size - 16) else { return nil }
         storeID = base.get64(16)
         guard let queue = UInt32(exactly: base.get64(24)) else { return nil }

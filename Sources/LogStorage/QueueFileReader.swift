@@ -21,7 +21,8 @@ struct QueueFileReader {
         let path = StorePath.queueFile(queue, first: first)
         file = try disk.open(path, .existing)
         let header = QueueFileHeader(storeID: storeID, queue: queue, first: first)
-        if try file.contents(limit: QueueFileHeader.size) != header.encoded() {
+        let found = try file.contents(limit: QueueFileHeader.size).withUnsafeBytes { QueueFileHeader($0) }
+        if found != header {
             throw DiskError("reading", path, code: EIO, detail: "its header is damaged or of another file")
         }
         seed = header.seed

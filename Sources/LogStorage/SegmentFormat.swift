@@ -1,8 +1,15 @@
 import BrokerCore
 
-/// The version that all files of the store carry. A newer one is refused, never guessed at.
+/// The version that all files of the store carry: written as `current`, read from `oldest` on. A newer
+/// one is refused, never guessed at.
+///
+///     1    kinds of records up to `attempt`, without time and verdict
+///     2    notes and remembered ids, in records and in the checkpoint
 enum FormatVersion {
-    static let current: UInt32 = 1
+    static let current: UInt32 = 2
+    static let oldest: UInt32 = 1
+
+    static func isKnown(_ version: UInt32) -> Bool { version >= oldest && version <= current }
 }
 
 /// The first 4 KiB of a journal segment.
@@ -41,10 +48,10 @@ struct SegmentHeader: Equatable {
         return writer.bytes
     }
 
-    /// nil when the bytes are no header of this version, or damaged.
+    /// nil when the bytes are no header of a version that is known, or damaged.
     init?(_ bytes: UnsafeRawBufferPointer) {
         guard bytes.count >= Self.size, let base = bytes.baseAddress else { return nil }
-        guard base.get64(0) == Self.magic, base.get32(8) == FormatVersion.current else { return nil }
+        guard base.get64(0) == Self.magic, FormatVersion.isKnown(base.get32(8)) else { return nil }
         guard base.get32(12) == Checksum.of(base + 16, Self.size - 16) else { return nil }
         number = base.get32(16)
         isRecycled = base.get32(20) & 1 != 0
@@ -179,6 +186,17 @@ enum RecordFormat {
 }
 
 extension Record {
+    /// Most bytes that a note on a queue may have, and the one on the whole broker.
+    static let noteLimit = 64 << 10
+    static let brokerNoteLimit = 1 << 20
+
     /// Whether the record names bytes of the payload.
-    @inline(__always) var hasPayload: Bool { kind == .append || kind == .createQueue }
+    @inline(__always) var hasPayload: Bool {
+        kind == .append || kind == .createQueue || (kind == .note && bytes > 0)
+    }
+
+    /// What a record of kind `attempt` says. nil when its verdict is none that we know.
+    var attempt: Attempt? {
+        Attempt.Verdict(rawValue: flags).map { Attempt(count: count, notBefore: bytes, verdict: $0) }
+    }
 }

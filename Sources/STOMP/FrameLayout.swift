@@ -41,20 +41,20 @@ public struct FrameLayout: Sendable {
     /// stored and sent on as they are: every end of line is a bare LF, and what 1.2 escapes is escaped.
     public internal(set) var isPlain = true
 
-    /// The known headers that the frame has, one bit each; `places` is only valid for these.
-    @usableFromInline var present: UInt64 = 0
-    @usableFromInline var places = InlineArray<64, UInt16>(repeating: 0)
+    /// The known headers that the frame has; `places` is only valid for these.
+    public internal(set) var present = HeaderSet()
+    @usableFromInline var places = InlineArray<128, UInt16>(repeating: 0)
 
     public init() {}
 
     /// The first header of this name, which is the one that counts. In constant time; nil for `.other`.
     @inlinable public func first(_ known: KnownHeader) -> Header? {
-        if present & (1 &<< UInt64(known.rawValue)) == 0 { return nil }
-        return headers[Int(places[Int(known.rawValue & 63)])]
+        if !present.contains(known) { return nil }
+        return headers[Int(places[Int(known.rawValue & 127)])]
     }
 
     @inlinable public func has(_ known: KnownHeader) -> Bool {
-        present & (1 &<< UInt64(known.rawValue)) != 0
+        present.contains(known)
     }
 
     /// The bytes of that header's value, as they stand in the frame at `bytes`: still escaped if its
@@ -70,12 +70,11 @@ public struct FrameLayout: Sendable {
     mutating func append(_ header: Header) {
         var header = header
         if header.known != .other {
-            let bit: UInt64 = 1 &<< UInt64(header.known.rawValue)
-            if present & bit != 0 {
+            if present.contains(header.known) {
                 header.isRepeat = true
             } else {
-                present |= bit
-                places[Int(header.known.rawValue & 63)] = UInt16(truncatingIfNeeded: headers.count)
+                present.insert(header.known)
+                places[Int(header.known.rawValue & 127)] = UInt16(truncatingIfNeeded: headers.count)
             }
         }
         headers.append(header)
@@ -90,6 +89,6 @@ public struct FrameLayout: Sendable {
         end = 0
         contentLength = nil
         isPlain = true
-        present = 0
+        present = HeaderSet()
     }
 }

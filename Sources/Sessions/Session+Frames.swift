@@ -111,7 +111,7 @@ extension Session {
     func refuse(_ unsupported: [KnownHeader], _ frame: Frame) throws(SessionError) {
         for known in unsupported where parser.layout.has(known) {
             throw SessionError(
-                .unsupportedHeader, "this broker does not act on the header \(known.text) yet; leave it out")
+                .unsupportedHeader, "this broker does not act on the header \(known.text); leave it out")
         }
     }
 
@@ -119,7 +119,7 @@ extension Session {
     func refuse(_ unsupported: [KnownHeader], _ frame: Frame, asking value: String) throws(SessionError) {
         for known in unsupported where header(known, frame)?.elementsEqual(value.utf8) == true {
             throw SessionError(
-                .unsupportedHeader, "this broker does not act on \(known.text):\(value) yet; leave it out")
+                .unsupportedHeader, "this broker does not act on \(known.text):\(value); leave it out")
         }
     }
 }

@@ -11,21 +11,24 @@ extension Session {
             throw SessionError(.headerMissing, "SEND needs the header destination")
         }
         let transaction = try self.transaction(frame)
-        try refuseUnsupported(frame)
+        let asksForMore = !parser.layout.present.isDisjoint(with: extrasOfSend)
+        let extras: Int32 = asksForMore ? try sendExtras(frame, batch: &batch) : -1
         let replyTo = try replyChannel(frame, batch: &batch)
         let flags: UInt8 = isFalse(.persistent, frame) ? 0 : MessageFlags.durable
         stageReceipt(frame)
         sends &+= 1
         let name = UnsafeBufferPointer(rebasing: UnsafeBufferPointer(frame)[destination.value])
+        let isRecent = isRecent(name)
         // A blank line that is CRLF must not be stored: 1.1 and 1.0 know LF only.
         let hasPlainBlankLine = parser.layout.body.lowerBound == parser.layout.headersEnd + 1
         if version != .v10, parser.layout.isPlain, hasPlainBlankLine, parser.layout.contentLength != nil,
-            replyTo == nil,
-            !destination.hasEscape, !Self.isTemporary(name)
+            replyTo == nil, !destination.hasEscape, isRecent || !Self.mustBeLookedAt(name)
         {
-            sendInPlace(frame, flags: flags, transaction: transaction, batch: &batch)
+            sendInPlace(
+                frame, isRecent: isRecent, flags: flags, transaction: transaction, extras: extras, batch: &batch)
         } else {
-            try sendRewritten(frame, replyTo: replyTo, flags: flags, transaction: transaction, batch: &batch)
+            try sendRewritten(
+                frame, replyTo: replyTo, flags: flags, transaction: transaction, extras: extras, batch: &batch)
         }
     }
 
@@ -35,24 +38,9 @@ extension Session {
         return value.elementsEqual("false".utf8)
     }
 
-    /// Whether a destination is a name of this connection only. Looks at one byte of most others.
-    @inline(__always)
-    private static func isTemporary(_ name: UnsafeBufferPointer<UInt8>) -> Bool {
-        name.count > 2 && name[2] == UInt8(ascii: "e") && name.starts(with: temporaryPrefix.utf8)
-    }
-
-    @inline(__always)
-    private func refuseUnsupported(_ frame: Frame) throws(SessionError) {
-        try refuse([.amqScheduledDelay, .amqScheduledTime, .amqScheduledPeriod, .amqScheduledRepeat, .delay], frame)
-    }
-
-    /// Lines that say something about this SEND, or that only the broker may set.
-    @inline(__always)
-    static func isDropped(_ known: KnownHeader) -> Bool {
-        switch known {
-        case .receipt, .transaction, .messageID, .subscription, .ack, .redelivered, .deliveryCount: true
-        default: false
-        }
+    /// Whether a destination is a name of this connection only, or several.
+    private static func mustBeLookedAt(_ name: UnsafeBufferPointer<UInt8>) -> Bool {
+        name.starts(with: temporaryPrefix.utf8) || isComposite(name)
     }
 
     /// The global name for a `reply-to:/temp-queue/X`; nil if the header needs no change.
@@ -63,8 +51,11 @@ extension Session {
     }
 
     /// Moves the kept lines together, against the blank line, and hands on everything from there to NUL.
-    private mutating func sendInPlace(_ frame: Frame, flags: UInt8, transaction: UInt32, batch: inout CommandBatch) {
+    private mutating func sendInPlace(
+        _ frame: Frame, isRecent: Bool, flags: UInt8, transaction: UInt32, extras: Int32, batch: inout CommandBatch
+    ) {
         guard let base = frame.baseAddress else { return }
+        let dropped = droppedOfSend
         var start = parser.layout.headersEnd
         var nameStart = 0
         var nameCount = 0
@@ -72,7 +63,7 @@ extension Session {
         while index > 0 {
             index &-= 1
             let header = parser.layout.headers[index]
-            if header.isRepeat || Self.isDropped(header.known) { continue }
+            if header.isRepeat || dropped.contains(header.known) { continue }
             let lineStart = Int(header.nameStart)
             let count = Int(header.lineEnd) &- lineStart
             start &-= count
@@ -87,22 +78,45 @@ extension Session {
         batch.commands.append(
             .send(
                 Send(
-                    memo: memo(name), destination: name, content: Bytes(start: base + start, count: end &- start),
+                    memo: isRecent ? recentMemo : lookUp(name), destination: name,
+                    content: Bytes(start: base + start, count: end &- start),
                     headerBytes: UInt32(truncatingIfNeeded: parser.layout.body.lowerBound &- start), flags: flags,
-                    transaction: transaction)))
+                    transaction: transaction, extras: extras)))
     }
 
-    /// Writes the message anew as 1.2 text, with content-length.
+    /// Writes the message anew as 1.2 text, once for each destination. Several are one transaction.
     private mutating func sendRewritten(
-        _ frame: Frame, replyTo: [UInt8]?, flags: UInt8, transaction: UInt32, batch: inout CommandBatch
+        _ frame: Frame, replyTo: [UInt8]?, flags: UInt8, transaction: UInt32, extras: Int32, batch: inout CommandBatch
     ) throws(SessionError) {
+        let name = try required(.destination, frame)
+        let parts = Self.parts(of: name)
+        try checkCount(of: parts)
+        let isOwn = parts.count > 1 && transaction == 0
+        let transaction = isOwn ? freshTransaction() : transaction
+        if isOwn { batch.commands.append(.begin(transaction: transaction)) }
+        for part in parts {
+            let (content, headerBytes) = try rewritten(frame, destination: part, replyTo: replyTo, batch: &batch)
+            let destination = hold(try global(part), batch: &batch)
+            batch.commands.append(
+                .send(
+                    Send(
+                        memo: memo(destination), destination: destination, content: content, headerBytes: headerBytes,
+                        flags: flags, transaction: transaction, extras: extras)))
+        }
+        if isOwn { batch.commands.append(.commit(transaction: transaction)) }
+    }
+
+    /// What is stored for one destination, with content-length, and how much of it is the head.
+    private func rewritten(
+        _ frame: Frame, destination: [UInt8], replyTo: [UInt8]?, batch: inout CommandBatch
+    ) throws(SessionError) -> (content: Bytes, headerBytes: UInt32) {
+        let dropped = droppedOfSend
         var content = Buffer(capacity: parser.layout.end + 64)
-        var name: [UInt8] = []
         let body = UnsafeBufferPointer(rebasing: UnsafeBufferPointer(frame)[parser.layout.body])
         for header in parser.layout.headers {
-            if header.isRepeat || Self.isDropped(header.known) || header.known == .contentLength { continue }
+            if header.isRepeat || dropped.contains(header.known) || header.known == .contentLength { continue }
             var value = try decode(header, frame)
-            if header.known == .destination { name = value }
+            if header.known == .destination { value = destination }
             if header.known == .replyTo, let replyTo { value = replyTo }
             let key = try decodeName(header, frame)
             key.withUnsafeBufferPointer { key in
@@ -112,27 +126,20 @@ extension Session {
         content.append("content-length:")
         content.append(decimal: UInt64(body.count))
         content.append("\n\n")
-        let headerBytes = content.count
+        let headerBytes = UInt32(content.count)
         content.append(body)
         content.append(0)
-        var target = name
-        if name.starts(with: Self.temporaryPrefix.utf8) {
-            guard let global = temporaries[name] else {
-                throw SessionError(
-                    Refusal(
-                        .noSuchTemporary,
-                        "this connection has no \(Self.printable(name)); subscribe first, or answer to the reply-to"
-                    ))
-            }
-            target = global
-        }
-        let held = batch.hold(UnsafeBufferPointer(content.readable))
-        let destination = hold(target, batch: &batch)
-        batch.commands.append(
-            .send(
-                Send(
-                    memo: memo(destination), destination: destination, content: held, headerBytes: UInt32(headerBytes),
-                    flags: flags, transaction: transaction)))
+        return (batch.hold(UnsafeBufferPointer(content.readable)), headerBytes)
+    }
+
+    /// What the broker calls a destination of this connection.
+    private func global(_ name: [UInt8]) throws(SessionError) -> [UInt8] {
+        guard name.starts(with: Self.temporaryPrefix.utf8) else { return name }
+        if let global = temporaries[name] { return global }
+        throw SessionError(
+            Refusal(
+                .noSuchTemporary,
+                "this connection has no \(Self.printable(name)); subscribe first, or answer to the reply-to"))
     }
 
     private func decodeName(_ header: Header, _ frame: Frame) throws(SessionError) -> [UInt8] {
@@ -149,12 +156,14 @@ extension Session {
 
     /// This session's number for a destination name; most frames repeat the last one.
     @inline(__always)
-    private mutating func memo(_ name: Bytes) -> Int32 {
-        let isSame = recentDestination.withUnsafeBufferPointer { recent in
+    private mutating func memo(_ name: Bytes) -> Int32 { isRecent(name) ? recentMemo : lookUp(name) }
+
+    @inline(__always)
+    private func isRecent(_ name: Bytes) -> Bool {
+        recentDestination.withUnsafeBufferPointer { recent in
             recent.count == name.count && recent.count > 0
                 && memcmp(recent.baseAddress.unsafelyUnwrapped, name.baseAddress.unsafelyUnwrapped, recent.count) == 0
         }
-        return isSame ? recentMemo : lookUp(name)
     }
 
     private mutating func lookUp(_ name: Bytes) -> Int32 {

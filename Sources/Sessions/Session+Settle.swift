@@ -18,10 +18,15 @@ extension Session {
                 .tooManyTransactions,
                 "a connection may have \(settings.transactions) open transactions (limits.transactions_per_connection)")
         }
-        // Numbers of ended transactions may be used again; 0 means none.
+        let number = freshTransaction()
+        transactions[name] = number
+        batch.commands.append(.begin(transaction: number))
+    }
+
+    /// Numbers of ended transactions may be used again; 0 means none.
+    mutating func freshTransaction() -> UInt32 {
         repeat { lastTransaction &+= 1 } while lastTransaction == 0 || transactions.values.contains(lastTransaction)
-        transactions[name] = lastTransaction
-        batch.commands.append(.begin(transaction: lastTransaction))
+        return lastTransaction
     }
 
     mutating func endTransaction(_ frame: Frame) throws(SessionError) -> UInt32 {
@@ -49,10 +54,7 @@ extension Session {
         if !accept, version == .v10 {
             throw SessionError(.nackNotInVersion, "a 1.0 client can only leave a message unacknowledged")
         }
-        if !accept {
-            try refuse([.delay], frame)
-            try refuse([.requeue], frame, asking: "false")
-        }
+        let verdict = accept ? Verdict.accept : try rejection(frame)
         let transaction = try self.transaction(frame)
         if version == .v12 {
             guard let id = header(.id, frame) else {
@@ -63,7 +65,7 @@ extension Session {
             batch.commands.append(
                 accept
                     ? .acknowledge(slot: slot, tag: tag, transaction: transaction)
-                    : .reject(slot: slot, tag: tag, transaction: transaction, verdict: .requeue))
+                    : .reject(slot: slot, tag: tag, transaction: transaction, verdict: verdict))
             return
         }
         guard let message = header(.messageID, frame) else {
@@ -75,7 +77,21 @@ extension Session {
                 Refusal(.unknownDelivery, "\"\(Self.printable(message))\" is not a message id of this broker"))
         }
         batch.commands.append(
-            .settleMessage(slot: slot, queue: queue, sequence: sequence, verdict: accept ? .accept : .requeue, transaction: transaction))
+            .settleMessage(
+                slot: slot, queue: queue, sequence: sequence, verdict: verdict,
+                transaction: transaction))
+    }
+
+    /// What a NACK wants: back to the queue, at once or later, or out of it.
+    private func rejection(_ frame: Frame) throws(SessionError) -> Verdict {
+        let requeue = try flag(.requeue, frame)
+        // A month in milliseconds: what the core keeps for a delivery is 32 bits.
+        let delay = try number(.delay, in: 0...2_592_000_000, frame)
+        if requeue == false {
+            if delay != nil { throw contradiction(.requeue, .delay, frame) }
+            return .deadLetter
+        }
+        return delay.map { .requeueAfter(milliseconds: UInt32(clamping: $0)) } ?? .requeue
     }
 
     /// `slot-tag`, as MESSAGE has it in `ack`.

@@ -5,27 +5,25 @@ import STOMP
 /// SUBSCRIBE and UNSUBSCRIBE.
 extension Session {
     mutating func subscribe(_ frame: Frame, batch: inout CommandBatch) throws(SessionError) {
-        try refuse(
-            [
-                .selector, .durableSubscriptionName, .activemqSubscriptionName, .streamOffset, .fromSequence,
-            ], frame)
-        try refuse([.exclusive, .activemqExclusive, .noLocal], frame, asking: "true")
-        if header(.browser, frame)?.elementsEqual("true".utf8) == true {
-            throw SessionError(.unsupportedHeader, "browsing by SUBSCRIBE is not there yet; use brokerctl queue browse")
-        }
         let destination = try required(.destination, frame)
-        if destination.starts(with: "/topic/".utf8) { try refuse([.durable, .persistent], frame, asking: "true") }
+        if Self.parts(of: destination).count > 1 {
+            throw SessionError(
+                Refusal(.unsupportedDestination, "several destinations are for SEND only; subscribe to each of them"))
+        }
         var id = try decoded(.id, frame)
         let isNamed = id != nil
         if id == nil {
             guard version == .v10 else { throw SessionError(.headerMissing, "SUBSCRIBE needs the header id") }
             id = destination
         }
-        let mode = try acknowledgeMode(frame)
+        var mode = try acknowledgeMode(frame)
         let count = try prefetchCount(frame)
         let bytes = try prefetchBytes(frame)
         let name = id ?? destination
         try checkLength(of: name, .id)
+        let extras = try subscribeExtras(frame, destination: destination, id: name)
+        // A browser takes nothing, so there is nothing to acknowledge.
+        if extras?.isBrowser == true { mode = .auto }
         takeOver(destination, batch: &batch)
         if slots[name] != nil {
             throw SessionError(
@@ -38,12 +36,17 @@ extension Session {
         }
         let global = try reach(destination, batch: &batch)
         let slot = try addSlot(name, mode: mode, isNamed: isNamed)
+        if let extras {
+            batch.extras.subscribes.append(extras)
+            if !extras.clientID.isEmpty { subscriptions[slot]?.durableName = extras.durableName }
+        }
         batch.commands.append(
             .subscribe(
                 Subscribe(
                     slot: slot, destination: hold(global, batch: &batch), mode: mode,
                     prefetchCount: min(UInt32(clamping: max(1, count)), settings.prefetchCountMost),
-                    prefetchBytes: min(max(1, bytes), settings.prefetchBytesMost))))
+                    prefetchBytes: min(max(1, bytes), settings.prefetchBytesMost),
+                    extras: extras == nil ? -1 : Int32(batch.extras.subscribes.count - 1))))
     }
 
     mutating func addSlot(_ id: [UInt8], mode: AcknowledgeMode, isNamed: Bool) throws(SessionError) -> UInt32 {
@@ -109,10 +112,11 @@ extension Session {
         guard let slot = slots.removeValue(forKey: id) else {
             throw SessionError(.noSuchSubscription, "this connection has no subscription \"\(Self.printable(id))\"")
         }
+        let deletes = try endsDurable(frame, subscriptions[slot])
         ended.append(slot)
         retire(id, slot)
         for (name, replySlot) in replySlots where replySlot == slot { replySlots[name] = nil }
-        batch.commands.append(.unsubscribe(slot: slot))
+        batch.commands.append(.unsubscribe(slot: slot, deletes: deletes))
     }
 
     private mutating func retire(_ id: [UInt8], _ slot: UInt32) {

@@ -18,11 +18,18 @@ public struct Session: ~Copyable {
     /// Random, unguessable; part of the names of this session's reply channels.
     let token: String
     var parser: FrameParser
+    // Kept here since each SEND looks at them: a static one is behind a lock that has to be asked.
+    let extrasOfSend = Session.sendExtras
+    let droppedOfSend = Session.droppedFromMessages
     var state = State.expectingConnect
 
     public internal(set) var version = Version.v12
     /// The `login` of CONNECT, for operators; never the passcode.
     public internal(set) var login = ""
+    /// The `client-id` of CONNECT: who its durable subscriptions belong to; empty if it gave none.
+    var clientID: [UInt8] = []
+    /// The broker's time when the bytes that are being read came, in milliseconds since 1970.
+    var wall: UInt64 = 0
     /// Set when the conversation is to end: why, in a word for the log.
     public internal(set) var endCode: String?
     /// The session ends because of the client's mistake; the sentence for the log.
@@ -103,10 +110,11 @@ public struct Session: ~Copyable {
     /// `received` counts all bytes that ever came. `commit` must follow. Before it, deliveries that the core
     /// made before this batch must be written, since some of these frames may end their subscription.
     public mutating func receive(
-        _ bytes: UnsafeMutableBufferPointer<UInt8>, received: UInt64, now: Instant, batch: inout CommandBatch
+        _ bytes: UnsafeMutableBufferPointer<UInt8>, received: UInt64, now: Moment, batch: inout CommandBatch
     ) -> Int {
         guard let base = bytes.baseAddress else { return 0 }
         var used = 0
+        wall = now.wall
         hasMore = false
         while used < bytes.count, state != .ending, stagedError == nil, stagedEnd == nil {
             let rest = UnsafeMutableBufferPointer(start: base + used, count: bytes.count - used)
@@ -133,7 +141,7 @@ public struct Session: ~Copyable {
         if used == bytes.count {
             partialSince = nil
         } else if used > 0 || partialSince == nil {
-            partialSince = now
+            partialSince = now.monotonic
             partialBytes = received
         }
         return used
@@ -290,4 +298,6 @@ struct SessionSubscription {
     let slot: UInt32
     /// 1.0 without an id: no `subscription` header.
     let isNamed: Bool
+    /// Of the durable subscription that it takes from, if it is one that belongs to this client.
+    var durableName: [UInt8] = []
 }

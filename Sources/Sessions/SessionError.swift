@@ -14,6 +14,7 @@ public struct SessionError: Error, Equatable, Sendable {
         case headerMissing
         case badHeader
         case unsupportedHeader
+        case contradictoryHeaders
         case subscriptionExists
         case noSuchSubscription
         case tooManySubscriptions
@@ -38,6 +39,7 @@ public struct SessionError: Error, Equatable, Sendable {
             case .headerMissing: "required header missing"
             case .badHeader: "bad header value"
             case .unsupportedHeader: "unsupported header"
+            case .contradictoryHeaders: "contradictory headers"
             case .subscriptionExists: "subscription id in use"
             case .noSuchSubscription: "no such subscription"
             case .tooManySubscriptions: "too many subscriptions"

@@ -149,7 +149,7 @@ public struct Recovery: Sendable {
 
     public var queues: [Queue]
     /// The note on the whole broker.
-    public var note: [UInt8] = []
+    public var note: [UInt8]
     /// The id that the next queue gets. Never goes back.
     public var nextQueueID: UInt32
     /// Random, made with the data directory; part of every message id.
@@ -157,8 +157,11 @@ public struct Recovery: Sendable {
     /// Sentences for the log: what was found, what was cut.
     public var report: [String]
 
-    public init(queues: [Queue] = [], nextQueueID: UInt32 = 1, storeID: UInt64, report: [String] = []) {
+    public init(
+        queues: [Queue] = [], nextQueueID: UInt32 = 1, storeID: UInt64, note: [UInt8] = [], report: [String] = []
+    ) {
         self.queues = queues
+        self.note = note
         self.nextQueueID = nextQueueID
         self.storeID = storeID
         self.report = report

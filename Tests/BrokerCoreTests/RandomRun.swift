@@ -318,7 +318,7 @@ struct RandomRun {
         for (id, queue) in ledger.queues.sorted(by: { $0.key < $1.key }) {
             core.restore(
                 queue: id, name: queue.name, head: queue.head, next: queue.next, messages: UInt64(queue.live.count),
-                bytes: queue.bytes, attempts: queue.attempts)
+                bytes: queue.bytes, attempts: queue.attempts, dedup: queue.dedup)
         }
     }
 

@@ -202,10 +202,10 @@ struct DamageTests {
         let small = try Self.small(seed: 3, batches: 5, isIdle: true)
         for path in [StorePath.store, StorePath.checkpoint] {
             let disk = FakeDisk(small.image)
-            disk.damage(path) { $0[8] = 2 }
+            disk.damage(path) { $0[8] = 3 }
             let before = disk.paths.map { disk.bytes($0) }
             let refusal = try #require(Self.open(disk).refusal)
-            #expect(refusal.contains("version 2") && refusal.contains("newer"))
+            #expect(refusal.contains("version 3") && refusal.contains("newer"))
             #expect(disk.paths.map { disk.bytes($0) } == before)
         }
     }
@@ -213,10 +213,11 @@ struct DamageTests {
     // MARK: Files
 
     /// A store that has retired segments and has messages in queue files.
-    static func large(seed: UInt64) throws -> (image: FakeDisk.Image, model: Model) {
+    static func large(seed: UInt64, isVersion1: Bool = false) throws -> (image: FakeDisk.Image, model: Model) {
         let disk = FakeDisk()
         var workload = Workload(seed: seed)
         workload.keepsMore = true
+        workload.isVersion1 = isVersion1
         let store = try Opening.open(disk, smallSettings()).store
         for _ in 0..<300 {
             let batch = workload.next()

@@ -19,11 +19,14 @@ struct Model: Equatable {
         var next: UInt64 = 1
         var live: [UInt64: Message] = [:]
         var attempts: [UInt64: Attempt] = [:]
+        var note: [UInt8] = []
+        var dedup: [DedupEntry] = []
 
         var head: UInt64 { live.keys.min() ?? next }
     }
 
     var queues: [UInt32: Queue] = [:]
+    var note: [UInt8] = []
     var nextQueueID: UInt32 = 1
 }
 
@@ -72,9 +75,33 @@ struct BatchBuilder {
                 kind: .settle, queue: QueueID(rawValue: queue), sequence: sequence, count: count, bytes: UInt64(bytes)))
     }
 
-    mutating func attempt(_ queue: UInt32, _ sequence: UInt64, count: UInt32) {
-        records.append(Record(kind: .attempt, queue: QueueID(rawValue: queue), sequence: sequence, count: count))
+    mutating func attempt(_ queue: UInt32, _ sequence: UInt64, _ attempt: Attempt) {
+        records.append(
+            Record(
+                kind: .attempt, flags: attempt.verdict.rawValue, queue: QueueID(rawValue: queue), sequence: sequence,
+                count: attempt.count, bytes: attempt.notBefore))
     }
+
+    mutating func note(_ queue: UInt32, _ content: [UInt8]) {
+        records.append(
+            Record(
+                kind: .note, queue: QueueID(rawValue: queue), bytes: UInt64(content.count),
+                offset: content.isEmpty ? 0 : add(content)))
+    }
+
+    mutating func remember(_ queue: UInt32, _ entry: DedupEntry) {
+        records.append(
+            Record(
+                kind: .remember, queue: QueueID(rawValue: queue), sequence: entry.high, count: entry.second,
+                bytes: entry.low))
+    }
+
+    mutating func forget(_ queue: UInt32, _ count: UInt32) {
+        records.append(Record(kind: .forget, queue: QueueID(rawValue: queue), count: count))
+    }
+
+    /// For records that nothing else makes.
+    mutating func add(_ record: Record) { records.append(record) }
 
     var isEmpty: Bool { records.isEmpty }
 
@@ -89,6 +116,8 @@ struct Workload {
     var model = Model()
     /// Whether more is appended than settled.
     var keepsMore = false
+    /// Whether there are only records that version 1 of the format knew.
+    var isVersion1 = false
     private var number: UInt64 = 0
 
     init(seed: UInt64) { dice = Dice(seed) }
@@ -110,8 +139,37 @@ struct Workload {
         case ..<4: delete(id, &builder)
         case ..<(keepsMore ? 75 : 55): append(id, &builder)
         case ..<90: settle(id, &builder)
-        default: attempt(id, &builder)
+        case ..<94: attempt(id, &builder)
+        case _ where isVersion1: attempt(id, &builder)
+        case ..<96: note(dice.oneIn(4) ? 0 : id, &builder)
+        case ..<99: remember(id, &builder)
+        default: forget(id, &builder)
         }
+    }
+
+    private mutating func note(_ id: UInt32, _ builder: inout BatchBuilder) {
+        let size = dice.oneIn(4) ? 0 : dice.roll(1..<120)
+        let content = (0..<size).map { _ in UInt8(dice.roll(0..<256)) }
+        builder.note(id, content)
+        if id == 0 { model.note = content } else { model.queues[id]?.note = content }
+    }
+
+    private mutating func remember(_ id: UInt32, _ builder: inout BatchBuilder) {
+        for _ in 0..<dice.roll(1..<4) {
+            let entry = DedupEntry(
+                high: UInt64(dice.roll(0..<Int.max)), low: UInt64(dice.roll(0..<1000)), second: UInt32(dice.roll(0..<9))
+            )
+            builder.remember(id, entry)
+            model.queues[id]?.dedup.append(entry)
+        }
+    }
+
+    /// Now and then more than there are.
+    private mutating func forget(_ id: UInt32, _ builder: inout BatchBuilder) {
+        let count = dice.roll(1..<8)
+        builder.forget(id, UInt32(count))
+        guard let there = model.queues[id]?.dedup.count else { return }
+        model.queues[id]?.dedup.removeFirst(min(count, there))
     }
 
     private mutating func create(_ builder: inout BatchBuilder) {
@@ -155,9 +213,13 @@ struct Workload {
 
     private mutating func attempt(_ id: UInt32, _ builder: inout BatchBuilder) {
         guard var queue = model.queues[id], let sequence = queue.live.keys.min() else { return append(id, &builder) }
-        let count = (queue.attempts[sequence]?.count ?? 0) + 1
-        builder.attempt(id, sequence, count: count)
-        queue.attempts[sequence] = Attempt(count: count)
+        var attempt = Attempt(count: (queue.attempts[sequence]?.count ?? 0) + 1)
+        if !isVersion1, dice.oneIn(2) {
+            attempt.notBefore = UInt64(dice.roll(0..<Int.max))
+            attempt.verdict = dice.oneIn(3) ? .deadLetter : .redeliver
+        }
+        builder.attempt(id, sequence, attempt)
+        queue.attempts[sequence] = attempt
         model.queues[id] = queue
     }
 }
@@ -166,11 +228,13 @@ extension Store {
     /// All that the store holds, by reading it page by page. A failure of a page ends the test.
     func contents(pageCount: Int = 50, pageBytes: Int = 4000) throws -> Model {
         var model = Model()
-        let (ids, next) = state.withLock { ($0.ledger.ids, $0.ledger.nextQueueID) }
-        model.nextQueueID = next
+        let ids = state.withLock { $0.ledger.ids }
+        (model.nextQueueID, model.note) = state.withLock { ($0.ledger.nextQueueID, $0.ledger.note) }
         for id in ids {
             let queue = try #require(state.withLock { $0.ledger.queue(id) })
-            var read = Model.Queue(name: queue.name, next: queue.next, attempts: queue.attempts)
+            var read = Model.Queue(
+                name: queue.name, next: queue.next, attempts: queue.attempts, note: queue.note,
+                dedup: queue.remembered.entries)
             var from: UInt64 = 1
             while true {
                 let page = page(
@@ -193,16 +257,18 @@ extension Recovery {
     /// Says what does not agree with the model; nil if all does.
     func difference(from model: Model) -> String? {
         if nextQueueID != model.nextQueueID { return "next queue \(nextQueueID), not \(model.nextQueueID)" }
+        if note != model.note { return "the note on the broker is \(note), not \(model.note)" }
         if queues.map(\.id.rawValue) != model.queues.keys.sorted() { return "other queues" }
         for queue in queues {
             guard let expected = model.queues[queue.id.rawValue] else { return "a queue too many" }
             let bytes = expected.live.values.reduce(0) { $0 + $1.content.count }
             if queue.name != expected.name || queue.next != expected.next || queue.head != expected.head
                 || queue.messages != UInt64(expected.live.count) || queue.bytes != UInt64(bytes)
-                || queue.attempts != expected.attempts
+                || queue.attempts != expected.attempts || queue.note != expected.note || queue.dedup != expected.dedup
             {
                 return "queue \(queue.id.rawValue): \(queue), expected next \(expected.next), head \(expected.head), "
-                    + "\(expected.live.count) messages, \(bytes) bytes, attempts \(expected.attempts)"
+                    + "\(expected.live.count) messages, \(bytes) bytes, attempts \(expected.attempts), note "
+                    + "\(expected.note), ids \(expected.dedup)"
             }
         }
         return nil

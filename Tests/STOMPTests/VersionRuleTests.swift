@@ -172,6 +172,28 @@ import Testing
         }
     }
 
+    /// The set of a frame's known headers has more than one word: none may be taken for another.
+    @Test func aFrameMayHaveAllKnownHeadersAtOnce() throws {
+        let all = KnownHeader.allCases.filter { $0 != .other }
+        let lines = all.map { $0 == .contentLength ? "content-length:0\n" : "\($0.text):\($0.rawValue)\n" }
+        let bytes = Array(("SEND\n" + lines.joined() + "\n\0").utf8)
+        var parser = FrameParser(role: .server, limits: FrameLimits(headerCount: all.count))
+        parser.version = .v12
+        let step = try parser.next(in: bytes.span)
+        #expect(step == .frame)
+        #expect(parser.layout.headers.allSatisfy { !$0.isRepeat })
+        for known in all where known != .contentLength {
+            let first = try #require(parser.layout.first(known))
+            #expect(bytes[first.value].elementsEqual("\(known.rawValue)".utf8))
+        }
+    }
+
+    @Test(arguments: KnownHeader.allCases) func aHeaderSetHoldsWhatWasPutIn(known: KnownHeader) {
+        let set: HeaderSet = [known]
+        #expect(KnownHeader.allCases.filter { set.contains($0) } == [known])
+        for other in KnownHeader.allCases { #expect(set.isDisjoint(with: [other]) == (other != known)) }
+    }
+
     // MARK: Body
 
     @Test(arguments: [nil] + Version.allCases) func contentLengthCountsInEveryFrame(version: Version?) {

@@ -26,13 +26,15 @@ import Testing
     private static let destinations = [
         "/queue/a", "/queue/b", "c", "/topic/x", "/topic/x.y", "/queue/a\\cb",
     ]
+    private static let several = ["/queue/a,/topic/x", "/topic/x,/queue/b,/queue/a\\cb", "c,/queue/a"]
     private static let wrong = [
         "/elsewhere", "", "/queue/", "/topic/**.x", "/temp-queue/", "\\t", "é", "\u{1}", "/temp-queue/q",
     ]
     private static let extras = [
         "persistent:false\n", "reply-to:/temp-queue/r\n", "reply-to:/queue/b\n", "x:\\c\\n\\\\\n", "x:raw:colon\n",
         "content-type:text/plain\n", "message-id:m\n", "ack:client\n", "redelivered:true\n", "prefetch-count:1\n",
-        "credit:2,9\n",
+        "credit:2,9\n", "priority:7\n", "ttl:100000\n", "delay:5\n", "message-group:g\n", "requeue:true\n",
+        "exclusive:false\n",
     ]
 
     /// What one client wrote and read so far, so that most of what it writes makes sense.
@@ -65,7 +67,8 @@ import Testing
             let length = dice.chance(60) ? "content-length:\(body.count)\n" : ""
             if let open = memory.transactions.min(), dice.chance(30) { head += "transaction:\(open)\n" }
             if head.contains("reply-to:/temp") { memory.hasReplyChannel = true }
-            return "SEND\n\(head)destination:\(to)\n\(length)\n\(body)\0"
+            let target = dice.chance(10) ? dice.pick(Self.several) : to
+            return "SEND\n\(head)destination:\(target)\n\(length)\n\(body)\0"
         case 8..<11:
             let id = dice.pick(Self.names) + "\(dice.next() % 50)"
             if memory.subscriptions.count > 4 { return "\n" }

@@ -56,8 +56,6 @@ import Testing
         (.v11, "ACK\nsubscription:other\nmessage-id:0-1-1\n\n\0", "no such subscription"),
         (.v10, "ACK\nid:1-1\n\n\0", "required header missing"),
         (.v10, "NACK\nmessage-id:0-1-1\n\n\0", "NACK is not in STOMP 1.0"),
-        (.v12, "NACK\nid:1-1\ndelay:5\n\n\0", "unsupported header"),
-        (.v12, "NACK\nid:1-1\nrequeue:false\n\n\0", "unsupported header"),
         (.v12, "ACK\nid:\n\n\0", "unknown or settled message"),
         (.v12, "ACK\nid:1\n\n\0", "unknown or settled message"),
         (.v12, "ACK\nid:1-\n\n\0", "unknown or settled message"),

@@ -17,6 +17,8 @@ final class TestBroker {
     var durable: UInt64 = 0
     /// What a commit waits for: nothing, or `sync`.
     var isDiskQuick = true
+    /// The time of day, in milliseconds since 1970.
+    var wall: UInt64 = 1_800_000_000_000
     /// Deliveries stay here instead of reaching clients, as between two loops, until `openMailbox`.
     var isMailSlow = false
     private var mail: [Delivery] = []
@@ -147,14 +149,15 @@ final class TestClient {
         let piece = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: inbox.count)
         defer { piece.deallocate() }
         _ = piece.initialize(fromContentsOf: inbox)
-        let used = session.receive(piece, received: received, now: now, batch: &batch)
+        let moment = Moment(now, wall: broker.wall)
+        let used = session.receive(piece, received: received, now: moment, batch: &batch)
         #expect(used >= 0 && used <= inbox.count)
         var (done, refusal, required): (Int, Refusal?, UInt64) = (0, nil, 0)
         if !batch.isEmpty || (coreID == nil && session.isConnected) {
             let id = coreID ?? broker.core.open(SessionAddress(loop: 0, connection: number))
             coreID = id
             (done, refusal, required) = batch.commands.withUnsafeBufferPointer {
-                broker.core.apply($0, extras: batch.extras, of: id, now: Moment(now, wall: 0), into: &broker.effects)
+                broker.core.apply($0, extras: batch.extras, of: id, now: moment, into: &broker.effects)
             }
             if broker.isMailSlow { broker.openMailbox() }
         }

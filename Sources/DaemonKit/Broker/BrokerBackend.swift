@@ -396,7 +396,7 @@ struct BrokerBackend: AdminBackend {
         store.directory = configuration.data
         let digits = String(service.recovery.storeID, radix: 16)
         store.storeID = String(repeating: "0", count: 16 - digits.count) + digits
-        store.formatVersion = 1
+        store.formatVersion = LogEngine.formatVersion
         store.recovery = service.recovery.report
         store.recoveryMilliseconds = service.recoveryMilliseconds
         store.journal = journal(statistics)

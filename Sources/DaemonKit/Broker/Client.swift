@@ -47,7 +47,7 @@ final class Client: ConnectionHandler {
     }
 
     private func takeBatch(_ bytes: UnsafeMutableBufferPointer<UInt8>) -> Int {
-        let now = home.loop.now
+        let now = home.broker.clock.moment(at: home.loop.now)
         let used = session.receive(bytes, received: connection.bytesReceived, now: now, batch: &home.batch)
         var done = 0
         var refusal: Refusal?
@@ -56,7 +56,7 @@ final class Client: ConnectionHandler {
             home.enter { core, effects in
                 let id = openIfNeeded(&core)
                 (done, refusal, required) = home.batch.commands.withUnsafeBufferPointer {
-                    core.apply($0, extras: home.batch.extras, of: id, now: home.broker.clock.moment(at: now), into: &effects)
+                    core.apply($0, extras: home.batch.extras, of: id, now: now, into: &effects)
                 }
                 if refusal != nil || session.willEnd {
                     // From here on nobody takes what the core would still deliver to this session.
@@ -175,8 +175,11 @@ final class Client: ConnectionHandler {
         guard let coreID else { return }
         let command = [Command.flushed(bytes: unreported)]
         unreported = 0
-        _ = command.withUnsafeBufferPointer { core.apply(
-                $0, extras: CommandExtras(), of: coreID, now: home.broker.clock.moment(at: home.loop.now), into: &effects) }
+        _ = command.withUnsafeBufferPointer {
+            core.apply(
+                $0, extras: CommandExtras(), of: coreID, now: home.broker.clock.moment(at: home.loop.now),
+                into: &effects)
+        }
     }
 
     // MARK: Time and end

@@ -70,6 +70,7 @@ final class Service: Sendable {
             bootTag: String(UInt32.random(in: .min ... .max), radix: 16))
         core.storeTag = ids.storeTag
         core.restore(policies: configuration.policies, note: recovery.note)
+        core.dedupKey = Core.dedupKey(storeID: recovery.storeID)
         for queue in recovery.queues {
             core.restore(
                 queue: queue.id, name: queue.name, head: queue.head, next: queue.next, messages: queue.messages,
