@@ -72,7 +72,7 @@ extension Core {
         let (_, offset) = name.withUnsafeBufferPointer { keep($0) }
         records.append(Record(kind: .createQueue, queue: id, bytes: UInt64(name.count), offset: offset))
         effects.reports.append(.queueCreated(name: name, id: id))
-        resolveSettings(of: index)
+        watchIdle(index)
         return index
     }
 
