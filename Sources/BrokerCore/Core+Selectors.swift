@@ -13,7 +13,8 @@ extension Core {
         }
         switch kind {
         case .topic: return selector
-        case .queue: throw Refusal(.badSelector, "selectors are for topics; a consumer of a queue gets every message")
+        case .queue, .durable:
+            throw Refusal(.badSelector, "selectors are for topics; a consumer of a queue gets every message")
         case .reply:
             throw Refusal(.badSelector, "a reply channel has one reader, and what it leaves would stay for ever")
         }
@@ -22,7 +23,12 @@ extension Core {
     /// Whether a subscription's selector, if it has one, takes this message.
     @inline(__always)
     func selects(_ subscription: Int, _ content: Slice, headerBytes: UInt32) -> Bool {
-        guard let selector = subscriptions[subscription].selector else { return true }
-        return selector.matches(UnsafeBufferPointer(rebasing: content.bytes.prefix(Int(headerBytes))))
+        Self.selects(subscriptions[subscription].selector, content.bytes, headerBytes: headerBytes)
+    }
+
+    @inline(__always)
+    static func selects(_ selector: Selector?, _ content: Bytes, headerBytes: UInt32) -> Bool {
+        guard let selector else { return true }
+        return selector.matches(UnsafeBufferPointer(rebasing: content.prefix(Int(headerBytes))))
     }
 }

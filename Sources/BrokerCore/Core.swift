@@ -14,7 +14,7 @@ public struct Core: Sendable {
     /// Start of the ids of stored messages; the sessions write the same.
     public var storeTag = "0"
     /// Changed by `setPolicies` and its like.
-    public internal(set) var policies = Policies()
+    public internal(set) var policies = Policies() { didSet { topicEpoch &+= 1 } }
     /// Set while storage takes no new messages: the sentence for the client.
     public var diskShort: String?
 
@@ -38,8 +38,13 @@ public struct Core: Sendable {
     var topicByName: [[UInt8]: Int32] = [:]
     var topicEpoch: UInt64 = 1
     var topicGeneration: UInt32 = 1
-    var exactSubscriptions: [[UInt8]: [Int32]] = [:]
-    var patternSubscriptions: [[UInt8]: PatternListeners] = [:]
+    /// Subscriptions that get what is published while they are there.
+    var liveSubscriptions = TopicIndex()
+    /// Queues of durable subscriptions; they get it whether anybody is there or not.
+    var durableSubscriptions = TopicIndex()
+    var boundQueues: [Int32: BoundQueue] = [:]
+    var retained = RetainedMessages()
+    var lastSweep: UInt64 = 0
     /// Subscriptions made so far.
     var subscriptionNumber: UInt64 = 0
 
@@ -72,11 +77,6 @@ public struct Core: Sendable {
     var lastEviction = Instant(nanoseconds: 0)
 
     public internal(set) var totals = Totals()
-
-    struct PatternListeners: Sendable {
-        let pattern: TopicPattern
-        var subscriptions: [Int32] = []
-    }
 
     struct Awaiting: Sendable {
         var batch: UInt64
@@ -112,6 +112,9 @@ public struct Core: Sendable {
         queue id: QueueID, name: [UInt8], head: UInt64, next: UInt64, messages: UInt64, bytes: UInt64,
         attempts: [UInt64: Attempt], note: [UInt8] = [], dedup: [DedupEntry] = []
     ) {
+        if let (topic, lane) = Lane.split(name), lane == .retained {
+            return restoreRetained(topic, id: id, name: name, head: head, next: next, messages: messages, bytes: bytes)
+        }
         let index: Int
         if let (queue, lane) = Lane.split(name), lane != .main, let parent = queueByName[queue] {
             index = placeLane(lane, id: id, name: name, of: Int(parent))
@@ -119,6 +122,7 @@ public struct Core: Sendable {
             index = placeQueue(id: id, name: name, kind: .stored)
             queues[index].note = QueueNote(decoding: note)
             resolveSettings(of: index)
+            bind(index)
         }
         queues[index].mayExpire = messages > 0
         queues[index].next = next
@@ -225,8 +229,10 @@ public struct Core: Sendable {
         case .subscribe(let subscribe):
             let more = subscribe.extras < 0 ? nil : extras.subscribes[Int(subscribe.extras)]
             try self.subscribe(subscribe, more, of: id, into: &effects)
-        case .unsubscribe(let slot, _):
-            unsubscribe(slot: slot, of: id.index, into: &effects)
+        case .unsubscribe(let slot, let deletes):
+            try unsubscribe(slot: slot, deletes: deletes, of: id.index, into: &effects)
+        case .deleteSubscription(let more):
+            try deleteSubscription(extras.subscribes[Int(more)], into: &effects)
         case .createTemporary(let name):
             createTemporary(name: Array(name), of: id)
         case .begin(let transaction):
@@ -278,6 +284,11 @@ public struct Core: Sendable {
     ) {
         guard let found = queueByID[wanted.queue] else { return }
         let index = Int(found)
+        if wanted.purpose == .retained {
+            guard queues[index].generation == wanted.epoch else { return }
+            retainedRead(index, messages, failure: failure, into: &effects)
+            return seal(into: &effects)
+        }
         if wanted.purpose == .bury {
             guard queues[index].generation == wanted.epoch else { return }
             if let failure { fail(index, failure, into: &effects) }
@@ -411,6 +422,7 @@ public struct Core: Sendable {
         workOutRates()
         expireIdle(into: &effects)
         wake(into: &effects)
+        sweepTopics(into: &effects)
         deleteIdleQueues(now: now.monotonic, into: &effects)
         for session in sessions where session.generation != 0 {
             for transaction in session.transactions.values

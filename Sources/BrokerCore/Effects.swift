@@ -33,6 +33,8 @@ public struct PageWanted: Equatable, Sendable {
         case bury
         /// Whether the front of an idle lane is over.
         case peek
+        /// The message that a topic retains.
+        case retained
     }
 }
 
@@ -50,6 +52,8 @@ public enum Report: Equatable, Sendable {
     case repliesDropped(name: [UInt8])
     /// Dead messages of a queue cannot be moved.
     case deadLettersStuck(name: [UInt8], reason: String)
+    /// A durable subscription that nobody used for longer than its `subscriptionExpirySeconds` was deleted.
+    case subscriptionExpired(name: [UInt8], unusedSeconds: UInt64, messages: UInt64)
 }
 
 /// What the core wants done. The caller owns the value, carries it out and clears it.

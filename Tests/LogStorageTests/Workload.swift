@@ -32,7 +32,7 @@ struct Model: Equatable {
 
 /// Puts a batch together as the core does.
 struct BatchBuilder {
-    private var records: [Record] = []
+    var records: [Record] = []
     private var pieces: [Slice] = []
     private var arena = Arena()
     private var bytes = 0

@@ -98,6 +98,8 @@ final class Service: Sendable {
     /// Opens the ports: from here on the broker is ready.
     func open() throws(StartFailure) {
         let configuration = configuration
+        // What topics retain is read back from here on, before anybody asks for it.
+        broker.enterFromOutside { [broker] core, effects in core.tick(now: broker.clock.now, into: &effects) }
         var limits = ListenerLimits()
         // A crowd of clients must not take the files that storage needs for those who are in already.
         limits.maxConnections = ProcessRules.connectionsMax(
