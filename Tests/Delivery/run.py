@@ -22,7 +22,7 @@ def load():
         sys.path.insert(0, folder)
         for file in sorted(os.listdir(folder)):
             name, end = os.path.splitext(file)
-            if end == ".py" and name not in ("run", "suite", "documents"):
+            if end == ".py" and name not in ("run", "suite", "documents", "printed"):
                 importlib.import_module(name)
 
 

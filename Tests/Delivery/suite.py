@@ -8,6 +8,7 @@ import inspect
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -30,7 +31,8 @@ class Test:
         self.base = f"{file}.{function.__name__}"
         self.name = self.base + ("+crash" if crashes else "")
         # What the names of its destinations begin with.
-        self.place = self.base.replace("[", ".").replace("]", "") + (".crash" if crashes else "")
+        self.place = re.sub("[^A-Za-z0-9_.-]+", "_", self.base.replace("[", ".").replace("]", ""))
+        self.place += ".crash" if crashes else ""
         self.function, self.crashes = function, crashes
         self.settings, self.topic, self.durable, self.own = settings, topic, durable, own
 
