@@ -159,7 +159,7 @@ struct DurableSubscriptionTests {
     @Test func itsSelectorIsAskedWhenAMessageComesAndAfterARestart() {
         var rig = Rig()
         let session = rig.open()
-        #expect(subscribe(&rig, session, selector: "colour") == .badSelector)
+        #expect(subscribe(&rig, session, selector: "colour =") == .badSelector)
         #expect(subscribe(&rig, session, selector: "priority IS NULL") == nil)
         #expect(subscribe(&rig, rig.open(), "e", selector: "priority IS NOT NULL") == nil)
         rig.settleDown()

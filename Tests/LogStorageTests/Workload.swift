@@ -69,6 +69,14 @@ struct BatchBuilder {
                 sequence: sequence, bytes: UInt64(content.count), offset: add(content)))
     }
 
+    /// The message that was added last goes to another queue as well.
+    mutating func share(_ queue: UInt32, _ sequence: UInt64) {
+        guard var record = records.last else { return }
+        record.queue = QueueID(rawValue: queue)
+        record.sequence = sequence
+        records.append(record)
+    }
+
     mutating func settle(_ queue: UInt32, _ sequence: UInt64, count: UInt32 = 1, bytes: Int) {
         records.append(
             Record(
