@@ -97,8 +97,11 @@ def main():
     options.add_argument("--verbose", action="store_true")
     options.add_argument("--list", action="store_true", help="print the names of all tests, run nothing")
     options.add_argument("--workers", type=int, default=6, help="brokers at the same time")
+    options.add_argument("--without", metavar="HEADER", action="append", default=[],
+                         help="leave this header out of all frames (or `policies`): what is about it must fail")
     options = options.parse_args()
     load()
+    suite.leave_out(options.without)
     tests = [t for t in suite.TESTS if not options.names or any(t.name.startswith(n) for n in options.names)]
     if options.list:
         for test in tests:
