@@ -12,7 +12,9 @@ extension Core {
         case .queue(let index, let generation) where queues[Int(index)].isStored:
             try checkSending(to: Int(index))
             target = .stored(index, generation: generation)
-        case .queue(let index, let generation): target = .reply(index, generation: generation)
+        case .queue(let index, let generation):
+            try checkReply(extras)
+            target = .reply(index, generation: generation)
         case .topic(let index, _): target = .topic(topics[Int(index)].name)
         case .unknown: target = .gone
         }
@@ -61,7 +63,8 @@ extension Core {
                 try store(held, in: Int(index), into: &effects)
                 if held.flags & MessageFlags.durable == 0 { touched.insert(Int(index)) }
             case .reply(let index, let generation) where queues[Int(index)].generation == generation:
-                enqueueTransient(held.content, headerBytes: held.headerBytes, in: Int(index), into: &effects)
+                enqueueReply(
+                    held.content.bytes, headerBytes: held.headerBytes, held.extras, in: Int(index), into: &effects)
             case .topic(let name):
                 let topic = topicIndex(of: name)
                 refresh(topic)
