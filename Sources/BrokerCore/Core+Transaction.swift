@@ -74,6 +74,7 @@ extension Core {
             }
         }
         totals.transactionsCommitted += 1
+        for case .stored(let index, _) in transaction.sends.lazy.map(\.target) { trim(Int(index), into: &effects) }
         for queue in touched.sorted() { dispatch(queue, into: &effects) }
     }
 
