@@ -177,6 +177,14 @@ class Lab:
         assert done.returncode == 0, f"{' '.join(words)}: {done.stderr.decode()[:300]}"
         return json.loads(done.stdout)
 
+    def on_disk(self):
+        """What the broker has noted by now outlives it: batches reach the disk in their order."""
+        self.send(self.queue("other"))
+
+    def given_back(self, destination):
+        """Waits until nobody holds anything of it. Behind the RECEIPT of DISCONNECT messages come back."""
+        self.wait_until(lambda: self.show(destination)["unacked"] == 0)
+
     def show(self, destination):
         """The queue as operators see it."""
         shown = self.ctl("queue", "show", destination)

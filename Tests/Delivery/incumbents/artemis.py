@@ -99,7 +99,7 @@ def scheduled_message(lab):
 
 @test()
 def last_value(lab):
-    lab.refuse("unsupported header", ["_AMQ_LVQ_NAME", "retain:set"], "SEND",
+    lab.refuse("unsupported header", "_AMQ_LVQ_NAME", "SEND",
                {"destination": lab.queue(), "_AMQ_LVQ_NAME": "STOCK_NAME"})
 
 
