@@ -39,6 +39,7 @@ extension Core {
         {
             missing(queues[index].returned.lowestSequence, in: index, into: &effects)
         }
+        trim(Int(queues[index].parent), into: &effects)
         proceed(index, into: &effects)
         seal(into: &effects)
     }
