@@ -96,8 +96,8 @@ class Lab:
             self.crash()
 
     def crash(self):
+        self.broker.kill()  # first: what a closed connection gives back would be counted
         self.close()
-        self.broker.kill()
         self.broker.start()
 
     def close(self):
