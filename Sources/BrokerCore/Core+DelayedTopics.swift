@@ -13,7 +13,8 @@ extension Core {
         of topic: [UInt8], for extras: SendExtras?, into effects: inout Effects
     ) throws(Refusal) -> Int {
         if extras?.retain != .no {
-            throw Refusal(.contradictoryWishes, "what is retained is there at once: retain and a delay exclude each other")
+            throw Refusal(
+                .contradictoryWishes, "what is retained is there at once: retain and a delay exclude each other")
         }
         let index = try queue(named: topic, into: &effects)
         delayedTopics.insert(Int32(index))

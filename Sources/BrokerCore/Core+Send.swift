@@ -80,7 +80,7 @@ extension Core {
         let (_, offset) = name.withUnsafeBufferPointer { keep($0) }
         records.append(Record(kind: .createQueue, queue: id, bytes: UInt64(name.count), offset: offset))
         effects.reports.append(.queueCreated(name: name, id: id))
-        resolveSettings(of: index)
+        watchIdle(index)
         return index
     }
 
@@ -119,8 +119,8 @@ extension Core {
         _ send: Send, _ extras: SendExtras?, in index: Int, into effects: inout Effects
     ) throws(Refusal) {
         guard queues[index].isStored else {
-            return enqueueTransient(
-                keepTransient(send.content), headerBytes: send.headerBytes, in: index, into: &effects)
+            try checkReply(extras)
+            return enqueueReply(send.content, headerBytes: send.headerBytes, extras, in: index, into: &effects)
         }
         let hash = dedupHash(extras)
         if isDuplicate(hash, in: index) { return }
@@ -140,6 +140,13 @@ extension Core {
             flags: send.flags | stamp.flags, in: lane)
         remember(hash, in: index)
         if send.flags & MessageFlags.durable == 0 { dispatch(index, into: &effects) }
+    }
+
+    /// A reply channel is in memory and ends with its connection.
+    func checkReply(_ extras: SendExtras?) throws(Refusal) {
+        guard isLater(extras) else { return }
+        throw Refusal(
+            .unsupportedDestination, "a reply cannot be delayed: its channel ends with the connection that asked")
     }
 
     /// The name of a lane takes no more than this.

@@ -171,11 +171,16 @@ extension Core {
     }
 
     /// A message for a reply channel. It lives in memory only, within a bound.
-    mutating func enqueueTransient(_ content: Slice, headerBytes: UInt32, in index: Int, into effects: inout Effects) {
+    mutating func enqueueReply(
+        _ content: Bytes, headerBytes: UInt32, _ extras: SendExtras?, in index: Int, into effects: inout Effects
+    ) {
         transientSequence &+= 1
         totals.messagesIn &+= 1
+        let stamp = stamp(extras, for: index)
         let entry = QueueState.Entry(
-            sequence: transientSequence, batch: 0, content: content, headerBytes: headerBytes, count: 0, flags: 0)
+            sequence: transientSequence, batch: 0,
+            content: stamp.lines.isEmpty ? keepTransient(content) : transient.append(stamp.lines, content),
+            headerBytes: headerBytes + UInt32(stamp.lines.count), count: 0, flags: stamp.flags)
         enqueueTransient(entry, in: index, topic: nil, into: &effects)
     }
 
