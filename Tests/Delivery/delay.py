@@ -1,7 +1,7 @@
 """Delay: a message is not delivered before its time."""
 import time
 
-from suite import each, now_ms, test
+from suite import acknowledged, each, now_ms, number, test
 
 RELATIVE, ABSOLUTE = ["delay", "AMQ_SCHEDULED_DELAY", "x-delay"], ["deliver-at", "AMQ_SCHEDULED_TIME", "_AMQ_SCHED_DELIVERY"]
 SHORT = 900  # milliseconds
@@ -118,3 +118,18 @@ def two_ways_are_contradictory(lab):
 def a_year_at_most(lab, header):
     value = 366 * 86_400_000 + (0 if header in RELATIVE else now_ms())
     lab.refuse("bad header value", header, "SEND", {"destination": lab.queue(), header: value})
+
+
+@test(crash=True)
+def half_delivered(lab):
+    queue = lab.queue()
+    for n in range(20):
+        lab.fill(queue, [b"%d" % n], {"delay": 300 + 1000 * (n % 2)})
+    reader = lab.consume(queue)
+    assert sorted(number(acknowledged(reader, 10))) == list(range(0, 20, 2))
+    lab.middle()
+    if not lab.test.crashes:
+        reader.close()
+    reader = lab.consume(queue, ack="auto")
+    assert sorted(number(reader.message() for _ in range(10))) == list(range(1, 20, 2))
+    reader.expect_quiet()

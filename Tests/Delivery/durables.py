@@ -1,5 +1,5 @@
 """Durable subscriptions: what comes while their consumers are away waits for them, across kill -9."""
-from suite import each, test
+from suite import acknowledged, each, number, test
 
 SHARED = {"durable": "true", "auto-delete": "false"}
 # What a client of each broker says: headers of CONNECT, of SUBSCRIBE, and of an UNSUBSCRIBE that ends it.
@@ -241,3 +241,18 @@ def two_names_are_contradictory(lab):
     lab.refuse("contradictory headers", ["durable-subscription-name:a", "activemq.subscriptionName:b"], "SUBSCRIBE",
                {"destination": lab.topic(), "id": "s", "durable-subscription-name": "a", "activemq.subscriptionName": "b"},
                on=lab.connect(**{"client-id": "c"}))
+
+
+@test(crash=True)
+def half_delivered(lab):
+    topic, name = lab.topic(), lab.durable()
+    lab.consume(topic, SHARED, sub=name).close()
+    lab.fill(topic, [b"%d" % n for n in range(100)])
+    reader = lab.consume(topic, {**SHARED, "prefetch-count": 7}, sub=name)
+    assert number(acknowledged(reader, 50)) == list(range(50))
+    lab.middle()
+    if not lab.test.crashes:
+        reader.close()
+    reader = lab.consume(topic, SHARED, sub=name)
+    assert number(reader.message() for _ in range(50)) == list(range(50, 100))
+    reader.expect_quiet()

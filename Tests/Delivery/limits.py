@@ -2,7 +2,7 @@
 import threading
 import time
 
-from suite import ack, test
+from suite import ack, acknowledged, test
 
 FULL = {"length_most": 3}
 BODY = b"x" * 1000
@@ -140,3 +140,13 @@ def never_more_than_the_limit(lab):
         thread.join()
     assert len(confirmed) == 200, len(confirmed)
     assert lab.show(queue)["messages"] == 200
+
+
+@test(crash=True, settings={"length_most": 100})
+def half_delivered(lab):
+    queue = lab.queue()
+    lab.fill(queue, [b"%d" % n for n in range(100)])
+    acknowledged(lab.consume(queue), 50)
+    lab.middle()
+    lab.fill(queue, [b"%d" % n for n in range(100, 150)])
+    lab.refuse("queue full", [], "SEND", {"destination": queue}, b"one more")

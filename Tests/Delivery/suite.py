@@ -208,6 +208,16 @@ def nack(connection, message, headers=None):
     connection.unread += connection.ask("NACK", {"id": message.headers["ack"], **(headers or {})})
 
 
+def acknowledged(connection, count):
+    """Takes so many messages and acknowledges them; it is on disk that they are gone."""
+    got = []
+    for _ in range(count):
+        got.append(connection.message())
+        ack(connection, got[-1])
+    connection.unread += connection.ask("SEND", {"destination": "/queue/suite.receipt", "expires": 1})
+    return got
+
+
 def number(frames):
     """Bodies that are numbers."""
     return [int(frame.body) for frame in frames]
