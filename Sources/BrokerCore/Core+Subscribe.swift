@@ -38,6 +38,7 @@ extension Core {
             subscriptions[Int(index)].isExclusive = true
             queues[queue].exclusives.append(index)
         }
+        if topic == nil, let selector { look(with: index, for: selector, in: queue) }
         takeTurn(Int(index))
         if let topic { try listen(to: topic, with: index) }
         let session = Int(id.index)
@@ -91,7 +92,7 @@ extension Core {
         queues[queue].consumers.removeAll { $0 == index }
         if subscription.isExclusive { queues[queue].exclusives.removeAll { $0 == index } }
         releaseLanes(of: at, in: queue)
-        loseTurn(at)
+        if subscription.isSelective { stopLooking(index, in: queue) } else { loseTurn(at) }
         if let topic = subscription.topic { stopListening(topic, index) }
         for position in 0..<subscription.deliveries.count
         where subscriptions[at].deliveries[position].state == .unacknowledged {

@@ -68,6 +68,8 @@ public struct Core: Sendable {
 
     /// Messages that are not stored: reply channels and topics.
     var transient = Arena()
+    /// What selectors found in pages.
+    var matches = Arena()
     var transientSequence: UInt64 = 0
     var lastEviction = Instant(nanoseconds: 0)
 
@@ -267,122 +269,6 @@ public struct Core: Sendable {
             let index = Int(first.queue)
             guard queues[index].generation == first.generation else { continue }
             queues[index].waitsForDurable = false
-            proceed(index, into: &effects)
-        }
-        seal(into: &effects)
-    }
-
-    /// A page that was wanted has come.
-    public mutating func page(
-        _ wanted: PageWanted, messages: [PageMessage], resumeAt: UInt64, failure: String?, into effects: inout Effects
-    ) {
-        guard let found = queueByID[wanted.queue] else { return }
-        let index = Int(found)
-        if wanted.purpose == .bury {
-            guard queues[index].generation == wanted.epoch else { return }
-            if let failure { fail(index, failure, into: &effects) }
-            buried(index, messages, resumeAt: resumeAt, into: &effects)
-            return seal(into: &effects)
-        }
-        if wanted.purpose == .peek {
-            guard queues[index].generation == wanted.epoch else { return }
-            peeked(index, messages, from: wanted.from, resumeAt: resumeAt, into: &effects)
-            return seal(into: &effects)
-        }
-        guard queues[index].pageOutstanding, queues[index].pageEpoch == wanted.epoch else { return }
-        queues[index].pageOutstanding = false
-        if let failure { fail(index, failure, into: &effects) } else { queues[index].failure = nil }
-        // What could be read before the failure is as good as any.
-        queues[index].returned.attach(messages, below: resumeAt)
-        extendWindow(messages, from: wanted.from, resumeAt: resumeAt, of: index, into: &effects)
-        if failure != nil {
-            // The queue stands still at the message that cannot be read.
-        } else if resumeAt <= wanted.from {
-            nothingYet(from: wanted.from, of: index, into: &effects)
-        } else if !queues[index].returned.isEmpty, !queues[index].returned.lowestIsInMemory,
-            (wanted.from..<resumeAt).contains(queues[index].returned.lowestSequence)
-        {
-            missing(queues[index].returned.lowestSequence, in: index, into: &effects)
-        }
-        proceed(index, into: &effects)
-        seal(into: &effects)
-    }
-
-    private mutating func extendWindow(
-        _ messages: [PageMessage], from: UInt64, resumeAt: UInt64, of index: Int, into effects: inout Effects
-    ) {
-        guard queues[index].coldCount > 0, from <= queues[index].coldFrom, resumeAt > queues[index].coldFrom else {
-            return
-        }
-        for message in messages where message.sequence >= queues[index].coldFrom {
-            queues[index].coldCount -= min(1, queues[index].coldCount)
-            var count: UInt32 = 0
-            if !queues[index].attempts.isEmpty,
-                let attempt = queues[index].attempts.removeValue(forKey: message.sequence)
-            {
-                if setAside(message, attempt, in: index) { continue }
-                count = attempt.count
-            }
-            queues[index].window.append(
-                QueueState.Entry(
-                    sequence: message.sequence, batch: 0, content: message.content, headerBytes: message.headerBytes,
-                    count: count, flags: message.flags))
-            queues[index].windowBytes += Int(message.content.count)
-        }
-        queues[index].coldFrom = resumeAt
-        bury(index, into: &effects)
-    }
-
-    /// A message that had come back before a restart may be dead, or wait for its time.
-    mutating func setAside(_ message: PageMessage, _ attempt: Attempt, in lane: Int) -> Bool {
-        let index = Int(queues[lane].parent)
-        if attempt.verdict == .deadLetter || isSpent(attempt.count, in: index), !isDeadLetterQueue(index) {
-            let reason = attempt.verdict == .deadLetter ? DeadLetterReason.rejected : .deliveryLimit
-            queues[lane].dead.append(
-                DeadMessage(
-                    sequence: message.sequence, bytes: message.content.count, count: attempt.count, reason: reason,
-                    by: []))
-            return true
-        }
-        guard attempt.notBefore > now.wall else { return false }
-        let back = Returned(
-            sequence: message.sequence, bytes: message.content.count, count: attempt.count,
-            headerBytes: message.headerBytes, content: nil, flags: message.flags)
-        queues[lane].waiting.insert(back, due: attempt.notBefore)
-        arm(lane, at: attempt.notBefore)
-        return true
-    }
-
-    /// A page was empty: what is missing became durable while the page was read, or something before it
-    /// came back, so the queue asks again; or is not durable yet, so the queue waits. The batch that it
-    /// awaits is in `awaiting` since `store`.
-    private mutating func nothingYet(from: UInt64, of index: Int, into effects: inout Effects) {
-        guard queues[index].pageAskedAt == durableThrough,
-            case .page(from) = queues[index].head(durable: durableThrough)
-        else { return }
-        if queues[index].awaitedBatch > durableThrough {
-            queues[index].waitsForDurable = true
-        } else {
-            missing(from, in: index, into: &effects)
-        }
-    }
-
-    /// Storage does not have what it was given: the queue stands still rather than skip a message.
-    private mutating func missing(_ sequence: UInt64, in index: Int, into effects: inout Effects) {
-        fail(index, "storage does not give back message \(sequence)", into: &effects)
-    }
-
-    private mutating func fail(_ index: Int, _ reason: String, into effects: inout Effects) {
-        if queues[index].failure != reason {
-            effects.reports.append(.queueUnreadable(name: queues[Int(queues[index].parent)].name, reason: reason))
-        }
-        queues[index].failure = reason
-    }
-
-    /// Asks once more for what could not be read: a lack of descriptors passes, damage does not.
-    private mutating func retryFailed(into effects: inout Effects) {
-        for index in queues.indices where queues[index].failure != nil {
-            queues[index].mayRetry = true
             proceed(index, into: &effects)
         }
         seal(into: &effects)

@@ -67,7 +67,9 @@ struct DelayTests {
         rig.settleDown()
         let first = rig.take().first
         #expect(first?.body == "nine")
-        #expect(first.map { String(decoding: $0.content.bytes, as: UTF8.self).hasPrefix("expires:1060000\npriority:9\n") } == true)
+        #expect(
+            first.map { String(decoding: $0.content.bytes, as: UTF8.self).hasPrefix("expires:1060000\npriority:9\n") }
+                == true)
     }
 
     @Test func manyAtOneTimeDoNotStayInMemory() {

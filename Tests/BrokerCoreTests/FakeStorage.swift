@@ -80,7 +80,8 @@ struct FakeStorage {
                 return (messages, flags, resumeAt)
             }
             messages.append(
-                PageMessage(sequence: sequence, headerBytes: message.headerBytes, content: slice(message.bytes),
+                PageMessage(
+                    sequence: sequence, headerBytes: message.headerBytes, content: slice(message.bytes),
                     flags: message.flags))
             flags.append(message.flags)
             bytes += message.bytes.count

@@ -1,4 +1,5 @@
 import Base
+
 @testable import BrokerCore
 
 /// A core with what a loop and a journal do around it: carries effects out, keeps what was delivered.
@@ -175,7 +176,9 @@ struct Rig {
             guard let (base, lane) = Lane.split(queue.name), base == Array(name.utf8) else { continue }
             let live = queue.live.sorted { $0.key < $1.key }.map(\.value)
             if !live.isEmpty {
-                found[lane.suffix] = live.map { String(decoding: $0.bytes.dropFirst(Int($0.headerBytes)).dropLast(), as: UTF8.self) }
+                found[lane.suffix] = live.map {
+                    String(decoding: $0.bytes.dropFirst(Int($0.headerBytes)).dropLast(), as: UTF8.self)
+                }
             }
         }
         return found
