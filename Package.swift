@@ -60,7 +60,7 @@ let package = Package(
         tests("LogStorageTests", uses: ["LogStorage", "Storage", "BrokerCore", "Base", "CSystem"]),
         tests("NetTests", uses: ["Net", "Base"]),
         tests("BrokerClientTests", uses: ["BrokerClient", "STOMP", "Base"]),
-        tests("DaemonKitTests", uses: ["brokerctl", "DaemonKit", "Net", "STOMP", "Base"]),
+        tests("DaemonKitTests", uses: ["brokerctl", "DaemonKit", "Net", "STOMP", "BrokerCore", "Base"]),
         tests("BrokerBenchTests", uses: ["brokerbench", "Base"]),
         tests("ProcessTests", uses: ["BrokerClient", "STOMP", "Base"]),
         tests("HouseTests", uses: []),

@@ -169,6 +169,8 @@ public enum Command {
     case subscribe(Subscribe)
     /// With `deletes` a durable subscription goes, with all that waits in it.
     case unsubscribe(slot: UInt32, deletes: Bool = false)
+    /// The durable subscription that `CommandExtras.subscribes[extras]` names goes; nobody may be using it.
+    case deleteSubscription(extras: Int32)
     /// Makes a reply channel that this session owns, under a name that nobody can guess.
     case createTemporary(name: Bytes)
     case begin(transaction: UInt32)

@@ -61,6 +61,15 @@ extension Core {
         }
     }
 
+    /// Drops what came in a transaction, or could not be dropped before it was read.
+    @inline(__always)
+    mutating func trim(_ index: Int, into effects: inout Effects) {
+        guard queues[index].settings.overflow == .dropHead, isOver(adding: 0, 0, in: index) else { return }
+        for lane in queues[index].isPlain ? [index] : queues[index].lanes.reversed().map({ Int($0) }) {
+            while isOver(adding: 0, 0, in: index), dropFirst(of: lane, into: &effects) { continue }
+        }
+    }
+
     private mutating func dropFirst(of lane: Int, into effects: inout Effects) -> Bool {
         let (sequence, count): (UInt64, UInt32)
         if let back = queues[lane].returned.popLowest() {

@@ -44,7 +44,7 @@ extension Core {
 
     /// The subscriber is cut off, or the replies are dropped, as when the backlog of one alone is too large.
     private mutating func giveUp(_ index: Int, into effects: inout Effects) {
-        overflow(index, into: &effects)
+        if !dropBacklog(index) { overflow(index, into: &effects) }
         queues[index].bytes &-= UInt64(queues[index].windowBytes)
         queues[index].window.removeAll()
         queues[index].windowBytes = 0

@@ -35,9 +35,13 @@ extension Core {
 
     public struct TopicView: Sendable {
         public var name: [UInt8]
-        public var subscribers: Int
-        public var inTotal: UInt64
-        public var outTotal: UInt64
+        public var subscribers = 0
+        public var durableSubscribers = 0
+        public var inTotal: UInt64 = 0
+        public var outTotal: UInt64 = 0
+        /// Counted for each subscriber that did not get one because it was too slow.
+        public var droppedTotal: UInt64 = 0
+        public var isRetaining = false
     }
 
     public struct SubscriptionView: Sendable {
@@ -49,6 +53,7 @@ extension Core {
         public var prefetchBytes: Int
         public var unacknowledged: Int
         public var delivered: UInt64
+        public var dropped: UInt64
     }
 
     public struct SessionView: Sendable {
@@ -106,26 +111,14 @@ extension Core {
         return oldest
     }
 
-    public func topicViews() -> [TopicView] {
-        var views: [[UInt8]: TopicView] = [:]
-        for topic in topics {
-            views[topic.name] = TopicView(
-                name: topic.name, subscribers: 0, inTotal: topic.inTotal, outTotal: topic.outTotal)
-        }
-        for subscription in subscriptions where !subscription.isFree && !subscription.isClosed {
-            guard let topic = subscription.topic else { continue }
-            views[topic, default: TopicView(name: topic, subscribers: 0, inTotal: 0, outTotal: 0)].subscribers += 1
-        }
-        return Array(views.values)
-    }
-
     public func subscriptionViews() -> [SubscriptionView] {
         subscriptions.filter { !$0.isFree && !$0.isClosed }.map { subscription in
             SubscriptionView(
                 address: sessions[Int(subscription.session.index)].address, slot: subscription.slot,
                 destination: subscription.topic ?? queues[Int(subscription.queue)].name, mode: subscription.mode,
                 prefetchCount: subscription.prefetchCount, prefetchBytes: subscription.prefetchBytes,
-                unacknowledged: subscription.heldCount, delivered: subscription.deliveredTotal)
+                unacknowledged: subscription.heldCount, delivered: subscription.deliveredTotal,
+                dropped: subscription.droppedTotal)
         }
     }
 
@@ -221,6 +214,9 @@ extension Core {
         for position in subscriptions.indices
         where subscriptions[position].queue == found && !subscriptions[position].isFree {
             disown(position, into: &effects)
+            let refusal = Refusal(.queueDeleted, "an operator deleted a queue that this connection was subscribed to")
+            let session = Int(subscriptions[position].session.index)
+            effects.kicks.append(Kick(address: sessions[session].address, refusal: refusal))
         }
         forgetQueue(index, into: &effects)
         seal(into: &effects)
@@ -237,8 +233,8 @@ extension Core {
         removeQueue(index)
     }
 
-    /// A subscription whose queue is being deleted: it holds nothing any more, its client is told.
-    private mutating func disown(_ index: Int, into effects: inout Effects) {
+    /// A subscription whose queue is being deleted: it holds nothing any more.
+    mutating func disown(_ index: Int, into effects: inout Effects) {
         let subscription = subscriptions[index]
         let session = Int(subscription.session.index)
         for number in sessions[session].transactions.keys {
@@ -249,8 +245,6 @@ extension Core {
         subscriptions[index].deliveries.removeAll()
         subscriptions[index].isFree = true
         freeSubscriptions.append(Int32(index))
-        let refusal = Refusal(.queueDeleted, "an operator deleted a queue that this connection was subscribed to")
-        effects.kicks.append(Kick(address: sessions[session].address, refusal: refusal))
     }
 
     /// Throws away all messages of a stored queue that no consumer holds; returns how many.

@@ -1,6 +1,6 @@
 import Base
 
-/// Messages read back from storage.
+/// Messages that storage has read back.
 extension Core {
     /// A page that was wanted has come.
     public mutating func page(
@@ -8,6 +8,11 @@ extension Core {
     ) {
         guard let found = queueByID[wanted.queue] else { return }
         let index = Int(found)
+        if wanted.purpose == .retained {
+            guard queues[index].generation == wanted.epoch else { return }
+            retainedRead(index, messages, failure: failure, into: &effects)
+            return seal(into: &effects)
+        }
         if wanted.purpose == .bury {
             guard queues[index].generation == wanted.epoch else { return }
             if let failure { fail(index, failure, into: &effects) }
@@ -41,6 +46,7 @@ extension Core {
         {
             missing(queues[index].returned.lowestSequence, in: index, into: &effects)
         }
+        trim(Int(queues[index].parent), into: &effects)
         proceed(index, into: &effects)
         seal(into: &effects)
     }
@@ -117,13 +123,18 @@ extension Core {
         }
         queues[index].failure = reason
     }
+}
 
-    /// Asks once more for what could not be read: a lack of descriptors passes, damage does not.
-    mutating func retryFailed(into effects: inout Effects) {
-        for index in queues.indices where queues[index].failure != nil {
-            queues[index].mayRetry = true
-            proceed(index, into: &effects)
-        }
-        seal(into: &effects)
+/// A message read back from storage.
+public struct PageMessage: Sendable {
+    public var sequence: UInt64
+    public var headerBytes: UInt32
+    public var content: Slice
+    public var flags: UInt8
+    public init(sequence: UInt64, headerBytes: UInt32, content: Slice, flags: UInt8 = MessageFlags.durable) {
+        self.sequence = sequence
+        self.headerBytes = headerBytes
+        self.content = content
+        self.flags = flags
     }
 }

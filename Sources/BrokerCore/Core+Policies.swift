@@ -53,10 +53,10 @@ extension Core {
         applyPolicies(instead: old, into: &effects)
     }
 
-    /// Looks at every queue that a changed policy is about.
+    /// Looks at every queue and topic subscription that a changed policy is about.
     private mutating func applyPolicies(instead old: Policies, into effects: inout Effects) {
         let changed = policies.changed(from: old)
-        for index in queues.indices where !changed.isEmpty && queues[index].isStored && queues[index].lane == .main {
+        for index in queues.indices where !changed.isEmpty && queues[index].lane == .main {
             guard let name = DestinationPattern.Name(queues[index].name) else { continue }
             if changed.contains(where: { $0.matches(name) }) { changeSettings(of: index, into: &effects) }
         }

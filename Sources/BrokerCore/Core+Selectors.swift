@@ -12,7 +12,7 @@ extension Core {
             throw Refusal(error)
         }
         switch kind {
-        case .topic, .queue: return selector
+        case .topic, .queue, .durable: return selector
         case .reply:
             throw Refusal(.badSelector, "a reply channel has one reader, and what it leaves would stay for ever")
         }
@@ -21,7 +21,12 @@ extension Core {
     /// Whether a subscription's selector, if it has one, takes this message.
     @inline(__always)
     func selects(_ subscription: Int, _ content: Slice, headerBytes: UInt32) -> Bool {
-        guard let selector = subscriptions[subscription].selector else { return true }
-        return selector.matches(UnsafeBufferPointer(rebasing: content.bytes.prefix(Int(headerBytes))))
+        Self.selects(subscriptions[subscription].selector, content.bytes, headerBytes: headerBytes)
+    }
+
+    @inline(__always)
+    static func selects(_ selector: Selector?, _ content: Bytes, headerBytes: UInt32) -> Bool {
+        guard let selector else { return true }
+        return selector.matches(UnsafeBufferPointer(rebasing: content.prefix(Int(headerBytes))))
     }
 }

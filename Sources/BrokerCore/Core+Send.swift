@@ -10,9 +10,10 @@ extension Core {
             try checkSending(to: Int(index))
             try enqueue(send, extras, in: Int(index), into: &effects)
         case .topic(let index, _):
-            // Nobody listens: nothing to keep.
-            let content = hasSubscribers(Int(index)) ? keepTransient(send.content) : nil
-            publish(content, headerBytes: send.headerBytes, to: Int(index), into: &effects)
+            let message = Publication(
+                content: send.content, headerBytes: send.headerBytes, flags: send.flags, extras: extras,
+                session: session)
+            try publish(message, to: Int(index), into: &effects)
         case .unknown:
             // A reply channel whose owner has gone: nobody will ever take it.
             totals.repliesDropped += 1
@@ -51,6 +52,9 @@ extension Core {
         case .topic:
             let index = try topic(named: destination.name)
             return .topic(Int32(index), generation: topics[index].generation)
+        case .durable:
+            throw Refusal(
+                .unsupportedDestination, "nothing can be sent to a durable subscription itself; send to its topic")
         case .reply:
             guard let index = queueByName[destination.name] else { return .unknown }
             return .queue(index, generation: queues[Int(index)].generation)
@@ -72,7 +76,7 @@ extension Core {
         let (_, offset) = name.withUnsafeBufferPointer { keep($0) }
         records.append(Record(kind: .createQueue, queue: id, bytes: UInt64(name.count), offset: offset))
         effects.reports.append(.queueCreated(name: name, id: id))
-        resolveSettings(of: index)
+        watchIdle(index)
         return index
     }
 
@@ -93,6 +97,7 @@ extension Core {
 
     /// Forgets a queue; its place is free for another.
     mutating func removeQueue(_ index: Int) {
+        unbind(index)
         let queue = queues[index]
         if queue.kind != .subscription, queue.lane == .main { queueByName[queue.name] = nil }
         if queue.kind == .stored { queueByID[queue.id] = nil }
@@ -145,10 +150,11 @@ extension Core {
     @inline(__always)
     func stamp(_ extras: SendExtras?, for index: Int) -> Stamp {
         if extras == nil, queues[index].settings.timeToLive == 0 { return Stamp() }
-        return stamp(extras ?? SendExtras(), for: index, queues[index].settings.timeToLive)
+        return stamp(extras ?? SendExtras(), queues[index].settings.timeToLive)
     }
 
-    private func stamp(_ extras: SendExtras, for index: Int, _ most: UInt64) -> Stamp {
+    /// `most` is the longest that the destination allows a message to live, in milliseconds; 0: no limit.
+    func stamp(_ extras: SendExtras, _ most: UInt64) -> Stamp {
         var due = extras.deliverAt
         if extras.delay > 0 { due = max(due, now.wall &+ min(extras.delay, .max >> 16)) }
         if due <= now.wall { due = 0 }

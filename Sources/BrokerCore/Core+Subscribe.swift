@@ -21,6 +21,13 @@ extension Core {
                 throw Refusal(.notYourTemporary, "only the connection that made a temporary queue may subscribe to it")
             }
             queue = Int(found)
+        case .durable:
+            if extras?.durableName.isEmpty == false {
+                throw Refusal(.badDestination, "a durable subscription is made on its topic, not on its own name")
+            }
+            queue = try durableQueue(named: destination.name)
+        case .topic where extras?.durableName.isEmpty == false:
+            queue = try durableQueue(for: destination.name, extras ?? SubscribeExtras(), selector, into: &effects)
         case .topic:
             topic = destination.name
             _ = try TopicPattern(destination.name)
@@ -32,20 +39,24 @@ extension Core {
                 number: subscriptionNumber, session: id, slot: subscribe.slot, queue: Int32(queue),
                 mode: subscribe.mode,
                 prefetchCount: Int(max(1, subscribe.prefetchCount)),
-                prefetchBytes: Int(clamping: max(1, subscribe.prefetchBytes)), topic: topic, selector: selector))
+                prefetchBytes: Int(clamping: max(1, subscribe.prefetchBytes)), topic: topic,
+                selector: topic == nil ? nil : selector))
         queues[queue].consumers.append(index)
-        if extras?.isExclusive == true {
+        if extras?.isExclusive == true, topic == nil {
             subscriptions[Int(index)].isExclusive = true
             queues[queue].exclusives.append(index)
         }
-        if topic == nil, let selector { look(with: index, for: selector, in: queue) }
+        if destination.kind != .topic, let selector { look(with: index, for: selector, in: queue) }
         takeTurn(Int(index))
+        subscriptions[Int(index)].isNoLocal = extras?.noLocal ?? false && destination.kind == .topic
         if let topic { try listen(to: topic, with: index) }
+        noteUse(of: queue, into: &effects)
         let session = Int(id.index)
         sessions[session].subscriptions[subscribe.slot] = index
         sessions[session].recentSlot = subscribe.slot
         sessions[session].recentSubscription = index
         sessions[session].highestSlot = max(sessions[session].highestSlot, subscribe.slot)
+        if let topic, extras?.wantsRetained ?? true { giveRetained(to: queue, matching: topic, into: &effects) }
         dispatch(queue, into: &effects)
     }
 
@@ -59,27 +70,24 @@ extension Core {
     }
 
     private mutating func listen(to topic: [UInt8], with index: Int32) throws(Refusal) {
-        let pattern = try TopicPattern(topic)
-        if pattern.hasWildcard {
-            patternSubscriptions[topic, default: PatternListeners(pattern: pattern)].subscriptions.append(index)
-        } else {
-            exactSubscriptions[topic, default: []].append(index)
-        }
+        try liveSubscriptions.add(index, to: topic)
         topicEpoch &+= 1
     }
 
     private mutating func stopListening(_ topic: [UInt8], _ index: Int32) {
-        exactSubscriptions[topic]?.removeAll { $0 == index }
-        if exactSubscriptions[topic]?.isEmpty ?? false { exactSubscriptions[topic] = nil }
-        patternSubscriptions[topic]?.subscriptions.removeAll { $0 == index }
-        if patternSubscriptions[topic]?.subscriptions.isEmpty ?? false { patternSubscriptions[topic] = nil }
+        liveSubscriptions.remove(index, from: topic)
         topicEpoch &+= 1
     }
 
-    mutating func unsubscribe(slot: UInt32, of session: Int32, into effects: inout Effects) {
-        guard let index = sessions[Int(session)].subscriptions.removeValue(forKey: slot) else { return }
+    mutating func unsubscribe(
+        slot: UInt32, deletes: Bool, of session: Int32, into effects: inout Effects
+    ) throws(Refusal) {
+        guard let index = sessions[Int(session)].subscriptions[slot] else { return }
+        let durable = deletes ? try durableQueue(ofSubscription: index) : nil
+        sessions[Int(session)].subscriptions[slot] = nil
         if sessions[Int(session)].recentSlot == slot { sessions[Int(session)].recentSubscription = -1 }
         let queue = endSubscription(index, into: &effects)
+        if let durable { return discard(durable, into: &effects) }
         dispatch(queue, into: &effects)
     }
 
@@ -99,6 +107,7 @@ extension Core {
             makeRoom(for: 0, into: &effects)
             finish(position, of: at, .lost, held: true, into: &effects)
         }
+        noteUse(of: queue, into: &effects)
         subscriptions[at].isClosed = true
         releaseIfDone(at)
         return queue

@@ -45,11 +45,11 @@ extension Core {
     /// All of it, in one batch.
     mutating func commit(_ number: UInt32, of session: Int32, into effects: inout Effects) throws(Refusal) {
         guard let transaction = sessions[Int(session)].transactions[number] else { return }
-        try check(transaction)
+        let topics = try check(transaction, of: session)
         let extras = transaction.sends.count { $0.extras != nil }
         makeRoom(
-            for: transaction.bytes + extras * Self.laneNameBytes,
-            records: transaction.operations + extras * (1 + Self.dedupRecords), into: &effects)
+            for: transaction.bytes + extras * Self.laneNameBytes + topics.bytes,
+            records: transaction.operations + extras * (1 + Self.dedupRecords) + topics.records, into: &effects)
         sessions[Int(session)].transactions[number] = nil
         var touched: Set<Int> = []
         for consumer in transaction.subscriptions.sorted() {
@@ -63,12 +63,18 @@ extension Core {
             case .reply(let index, let generation) where queues[Int(index)].generation == generation:
                 enqueueTransient(held.content, headerBytes: held.headerBytes, in: Int(index), into: &effects)
             case .topic(let name):
-                publish(held.content, headerBytes: held.headerBytes, to: topicIndex(of: name), into: &effects)
+                let topic = topicIndex(of: name)
+                refresh(topic)
+                let message = held.publication(of: session)
+                let recipients = withoutDuplicates(recipients(of: message, in: topic), message)
+                try distribute(message, to: topic, recipients, into: &effects)
+                if held.flags & MessageFlags.durable == 0 { touched.formUnion(recipients.map(\.queue)) }
             case .reply, .gone:
                 totals.repliesDropped += 1
             }
         }
         totals.transactionsCommitted += 1
+        for case .stored(let index, _) in transaction.sends.lazy.map(\.target) { trim(Int(index), into: &effects) }
         for queue in touched.sorted() { dispatch(queue, into: &effects) }
     }
 
@@ -87,8 +93,19 @@ extension Core {
         remember(hash, in: index)
     }
 
-    /// Nothing may be refused once a transaction has begun to take effect.
-    private func check(_ transaction: Transaction) throws(Refusal) {
+    /// Nothing may be refused once a transaction has begun to take effect. Returns what the messages to topics
+    /// take of the batch.
+    private mutating func check(_ transaction: Transaction, of session: Int32) throws(Refusal) -> BatchRoom {
+        var room = BatchRoom()
+        for held in transaction.sends {
+            guard case .topic(let name) = held.target else { continue }
+            let topic = topicIndex(of: name)
+            refresh(topic)
+            let message = held.publication(of: session)
+            let recipients = recipients(of: message, in: topic)
+            try check(message, to: topic, recipients, &room)
+            for recipient in recipients { try checkSpace(in: recipient.queue) }
+        }
         for case .stored(let index, let generation) in transaction.sends.lazy.map(\.target) {
             if queues[Int(index)].generation != generation {
                 throw Refusal(.transactionTargetGone, "nothing of the transaction was done; send it again")
@@ -100,6 +117,7 @@ extension Core {
         if laneCount + transaction.sends.count > limits.lanes {
             throw Refusal(.tooManyQueues, "the broker keeps its limit of \(limits.lanes) lanes of queues")
         }
+        return room
     }
 
     /// Nothing of it. Returns the queues that may have something to hand out now.
@@ -139,6 +157,14 @@ extension Core {
         subscriptions[consumer].dropSettled()
         touched.insert(Int(subscription.queue))
         releaseIfDone(consumer)
+    }
+}
+
+extension Transaction.Held {
+    /// Valid while `self` is there.
+    func publication(of session: Int32) -> Publication {
+        Publication(
+            content: content.bytes, headerBytes: headerBytes, flags: flags, extras: extras, session: session)
     }
 }
 

@@ -14,7 +14,7 @@ public struct Core: Sendable {
     /// Start of the ids of stored messages; the sessions write the same.
     public var storeTag = "0"
     /// Changed by `setPolicies` and its like.
-    public internal(set) var policies = Policies()
+    public internal(set) var policies = Policies() { didSet { topicEpoch &+= 1 } }
     /// Set while storage takes no new messages: the sentence for the client.
     public var diskShort: String?
 
@@ -38,8 +38,13 @@ public struct Core: Sendable {
     var topicByName: [[UInt8]: Int32] = [:]
     var topicEpoch: UInt64 = 1
     var topicGeneration: UInt32 = 1
-    var exactSubscriptions: [[UInt8]: [Int32]] = [:]
-    var patternSubscriptions: [[UInt8]: PatternListeners] = [:]
+    /// Subscriptions that get what is published while they are there.
+    var liveSubscriptions = TopicIndex()
+    /// Queues of durable subscriptions; they get it whether anybody is there or not.
+    var durableSubscriptions = TopicIndex()
+    var boundQueues: [Int32: BoundQueue] = [:]
+    var retained = RetainedMessages()
+    var lastSweep: UInt64 = 0
     /// Subscriptions made so far.
     var subscriptionNumber: UInt64 = 0
 
@@ -75,11 +80,6 @@ public struct Core: Sendable {
 
     public internal(set) var totals = Totals()
 
-    struct PatternListeners: Sendable {
-        let pattern: TopicPattern
-        var subscriptions: [Int32] = []
-    }
-
     struct Awaiting: Sendable {
         var batch: UInt64
         var queue: Int32
@@ -114,6 +114,9 @@ public struct Core: Sendable {
         queue id: QueueID, name: [UInt8], head: UInt64, next: UInt64, messages: UInt64, bytes: UInt64,
         attempts: [UInt64: Attempt], note: [UInt8] = [], dedup: [DedupEntry] = []
     ) {
+        if let (topic, lane) = Lane.split(name), lane == .retained {
+            return restoreRetained(topic, id: id, name: name, head: head, next: next, messages: messages, bytes: bytes)
+        }
         let index: Int
         if let (queue, lane) = Lane.split(name), lane != .main, let parent = queueByName[queue] {
             index = placeLane(lane, id: id, name: name, of: Int(parent))
@@ -121,6 +124,7 @@ public struct Core: Sendable {
             index = placeQueue(id: id, name: name, kind: .stored)
             queues[index].note = QueueNote(decoding: note)
             resolveSettings(of: index)
+            bind(index)
         }
         queues[index].mayExpire = messages > 0
         queues[index].next = next
@@ -227,8 +231,10 @@ public struct Core: Sendable {
         case .subscribe(let subscribe):
             let more = subscribe.extras < 0 ? nil : extras.subscribes[Int(subscribe.extras)]
             try self.subscribe(subscribe, more, of: id, into: &effects)
-        case .unsubscribe(let slot, _):
-            unsubscribe(slot: slot, of: id.index, into: &effects)
+        case .unsubscribe(let slot, let deletes):
+            try unsubscribe(slot: slot, deletes: deletes, of: id.index, into: &effects)
+        case .deleteSubscription(let more):
+            try deleteSubscription(extras.subscribes[Int(more)], into: &effects)
         case .createTemporary(let name):
             createTemporary(name: Array(name), of: id)
         case .begin(let transaction):
@@ -274,6 +280,15 @@ public struct Core: Sendable {
         seal(into: &effects)
     }
 
+    /// Asks once more for what could not be read: a lack of descriptors passes, damage does not.
+    private mutating func retryFailed(into effects: inout Effects) {
+        for index in queues.indices where queues[index].failure != nil {
+            queues[index].mayRetry = true
+            proceed(index, into: &effects)
+        }
+        seal(into: &effects)
+    }
+
     private mutating func workOutRates() {
         let seconds = Double(now.monotonic.milliseconds(since: ratedAt)) / 1000
         guard seconds > 0.1 else { return }
@@ -297,6 +312,7 @@ public struct Core: Sendable {
         workOutRates()
         expireIdle(into: &effects)
         wake(into: &effects)
+        sweepTopics(into: &effects)
         deleteIdleQueues(now: now.monotonic, into: &effects)
         for session in sessions where session.generation != 0 {
             for transaction in session.transactions.values
@@ -307,105 +323,5 @@ public struct Core: Sendable {
                 break
             }
         }
-    }
-
-    // MARK: The batch
-
-    /// Closes the batch that was filled, if it holds anything.
-    mutating func seal(into effects: inout Effects) {
-        recordForgotten()
-        if records.isEmpty { return }
-        closePiece()
-        usualRecords = records.count
-        effects.batches.append(
-            Batch(number: batchNumber, records: records, pieces: pieces, payloadBytes: payloadBytes))
-        records = []
-        pieces = []
-        records.reserveCapacity(usualRecords)
-        payloadBytes = 0
-        batchNumber += 1
-    }
-
-    /// What a record counts for in the size of a batch, in bytes; on disk it is not larger.
-    static let recordBytes = 64
-
-    /// Closes the batch that was filled if it is not empty and `bytes` of payload in `count` more
-    /// records would make it too large for a journal segment. Nothing that belongs together may lie
-    /// on both sides of a call.
-    @inline(__always)
-    mutating func makeRoom(for bytes: Int, records count: Int = 1, into effects: inout Effects) {
-        if records.isEmpty { return }
-        let size = payloadBytes &+ bytes &+ (records.count &+ count) &* Self.recordBytes
-        if size > limits.batchBytes { seal(into: &effects) }
-    }
-
-    /// Copies `bytes` into the batch and says where they are, in memory and in the payload.
-    @inline(__always)
-    mutating func keep(_ bytes: Bytes) -> (slice: Slice, offset: UInt32) {
-        if durable.chunk == nil || durable.chunk.unsafelyUnwrapped.capacity - durable.end < bytes.count {
-            closePiece()
-            durable.reserve(bytes.count)
-            pieceStart = 0
-        }
-        let offset = UInt32(payloadBytes)
-        payloadBytes += bytes.count
-        return (durable.append(bytes), offset)
-    }
-
-    /// The same for two stretches that become one.
-    mutating func keep(_ first: [UInt8], _ second: Bytes) -> (slice: Slice, offset: UInt32) {
-        let count = first.count + second.count
-        if durable.chunk == nil || durable.chunk.unsafelyUnwrapped.capacity - durable.end < count {
-            closePiece()
-            durable.reserve(count)
-            pieceStart = 0
-        }
-        let offset = UInt32(payloadBytes)
-        payloadBytes += count
-        return (durable.append(first, second), offset)
-    }
-
-    /// What was kept since the last piece becomes a piece.
-    private mutating func closePiece() {
-        guard let chunk = durable.chunk, durable.end > pieceStart else { return }
-        pieces.append(Slice(chunk: chunk, offset: pieceStart, count: durable.end - pieceStart))
-        pieceStart = durable.end
-    }
-
-    /// Adds bytes that are in a chunk already.
-    mutating func adopt(_ slice: Slice) -> UInt32 {
-        closePiece()
-        pieces.append(slice)
-        let offset = UInt32(payloadBytes)
-        payloadBytes += Int(slice.count)
-        return offset
-    }
-
-    /// `bytes` of messages of `queue` are done with; joins the record before where it can.
-    @inline(__always)
-    mutating func settle(_ queue: QueueID, _ sequence: UInt64, bytes: UInt32) {
-        let last = records.count - 1
-        if last >= 0, records[last].kind == .settle, records[last].queue == queue,
-            records[last].sequence &+ UInt64(records[last].count) == sequence, records[last].count < .max
-        {
-            records[last].count &+= 1
-            records[last].bytes &+= UInt64(bytes)
-            return
-        }
-        records.append(Record(kind: .settle, queue: queue, sequence: sequence, count: 1, bytes: UInt64(bytes)))
-    }
-}
-
-/// A message read back from storage.
-public struct PageMessage: Sendable {
-    public var sequence: UInt64
-    public var headerBytes: UInt32
-    public var content: Slice
-    public var flags: UInt8
-    public init(sequence: UInt64, headerBytes: UInt32, content: Slice, flags: UInt8 = MessageFlags.durable) {
-        self.sequence = sequence
-        self.headerBytes = headerBytes
-        self.content = content
-        self.flags = flags
     }
 }

@@ -4,18 +4,21 @@ import Base
 /// dots between words mean something.
 enum DestinationKind {
     case queue, topic, reply
+    /// A durable subscription, by its own name.
+    case durable
 }
 
 /// A destination header, understood.
 struct Destination {
     var kind: DestinationKind
-    /// The canonical name with its prefix: `/queue/NAME`, `/topic/NAME` or `/reply-queue/TOKEN`.
-    /// A queue may be named without prefix.
+    /// The canonical name with its prefix: `/queue/NAME`, `/topic/NAME`, `/dsub/NAME` or
+    /// `/reply-queue/TOKEN`. A queue may be named without prefix.
     var name: [UInt8]
 
     static let longestName = 255
     static let queuePrefix = Array("/queue/".utf8)
     private static let topicPrefix = Array("/topic/".utf8)
+    static let durablePrefix = Array("/dsub/".utf8)
     private static let replyPrefix = Array("/reply-queue/".utf8)
 
     init(_ bytes: Bytes) throws(Refusal) {
@@ -35,15 +38,24 @@ struct Destination {
         } else if named(Self.replyPrefix) {
             kind = .reply
             name = Array(bytes)
+        } else if named(Self.durablePrefix) {
+            kind = .durable
+            name = Array(bytes)
         } else if bytes[0] == UInt8(ascii: "/") {
             throw Refusal(
                 .unsupportedDestination,
-                "destinations start with /queue/, /topic/ or /temp-queue/; a name without a slash in front is a queue")
+                "destinations start with /queue/, /topic/, /dsub/ or /temp-queue/; a name without a slash in front is a queue"
+            )
         } else {
             kind = .queue
             name = Self.queuePrefix + bytes
         }
-        let prefix = kind == .queue || kind == .topic ? Self.queuePrefix.count : Self.replyPrefix.count
+        let prefix =
+            switch kind {
+            case .queue, .topic: Self.queuePrefix.count
+            case .durable: Self.durablePrefix.count
+            case .reply: Self.replyPrefix.count
+            }
         if name.count == prefix || name.count - prefix > Self.longestName {
             throw Refusal(.badDestination, "a destination has 1 to \(Self.longestName) bytes after its prefix")
         }

@@ -35,6 +35,8 @@ public struct PageWanted: Equatable, Sendable {
         case peek
         /// A selector looks for what it takes.
         case view
+        /// The message that a topic retains.
+        case retained
     }
 }
 
@@ -52,6 +54,8 @@ public enum Report: Equatable, Sendable {
     case repliesDropped(name: [UInt8])
     /// Dead messages of a queue cannot be moved.
     case deadLettersStuck(name: [UInt8], reason: String)
+    /// A durable subscription that nobody used for longer than its `subscriptionExpirySeconds` was deleted.
+    case subscriptionExpired(name: [UInt8], unusedSeconds: UInt64, messages: UInt64)
 }
 
 /// What the core wants done. The caller owns the value, carries it out and clears it.

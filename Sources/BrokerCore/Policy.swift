@@ -36,20 +36,31 @@ public struct Policy: Equatable, Sendable {
     /// Errors: what is wrong, and what would be right.
     public func checked() throws(PolicyError) -> Policy {
         try Self.check(name: name)
-        let place = try DestinationPattern(pattern)
-        guard Self.priorities.contains(priority) else {
-            throw PolicyError(
-                "the priority is \(priority); it must be from \(Self.priorities.lowerBound) to "
-                    + "\(Self.priorities.upperBound)")
-        }
-        if settings.isEmpty { throw PolicyError("a policy sets something; give it at least one setting") }
         var copy = self
-        copy.pattern = place.text
-        copy.settings = try Self.checked(settings, for: place.scope)
+        let scope: QueueSetting.Scope
+        (copy.pattern, scope) = try Self.checked(pattern: pattern)
+        try Self.check(priority: priority)
+        if settings.isEmpty { throw PolicyError("a policy sets something; give it at least one setting") }
+        copy.settings = try Self.checked(settings, for: scope)
         return copy
     }
 
-    static func check(name: String) throws(PolicyError) {
+    /// A pattern as it is kept, and what kind of destination it is about.
+    public static func checked(
+        pattern: String
+    ) throws(PolicyError) -> (pattern: String, scope: QueueSetting.Scope) {
+        let place = try DestinationPattern(pattern)
+        return (place.text, place.scope)
+    }
+
+    public static func check(priority: Int) throws(PolicyError) {
+        guard priorities.contains(priority) else {
+            throw PolicyError(
+                "the priority is \(priority); it must be from \(priorities.lowerBound) to \(priorities.upperBound)")
+        }
+    }
+
+    public static func check(name: String) throws(PolicyError) {
         let isGood = name.utf8.allSatisfy { byte in
             switch byte {
             case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
@@ -75,7 +86,7 @@ public struct Policy: Equatable, Sendable {
     }
 
     /// One of them.
-    static func checked(
+    public static func checked(
         _ name: String, _ value: String, for scope: QueueSetting.Scope
     ) throws(PolicyError) -> String {
         guard let setting = QueueSetting.named(name) else {

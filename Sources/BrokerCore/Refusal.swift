@@ -21,6 +21,10 @@ public struct Refusal: Error, Equatable, Sendable {
         case slowConsumer
         case closedByOperator
         case queueFull
+        case subscriptionInUse
+        case noSuchSubscription
+        case retainedFull
+        case contradictoryWishes
 
         /// The `message` header of the ERROR frame. Part of the protocol: docs/protocol.md lists it.
         public var message: String {
@@ -45,6 +49,10 @@ public struct Refusal: Error, Equatable, Sendable {
             case .slowConsumer: "slow consumer"
             case .closedByOperator: "closed by operator"
             case .queueFull: "queue full"
+            case .subscriptionInUse: "durable subscription in use"
+            case .noSuchSubscription: "no such durable subscription"
+            case .contradictoryWishes: "wishes that contradict each other"
+            case .retainedFull: "too much is retained"
             }
         }
     }

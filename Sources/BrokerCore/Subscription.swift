@@ -38,6 +38,12 @@ struct Subscription: Sendable {
     var isExclusive = false
     /// It takes of a queue what its selector says, and is in no turn but that of its selector.
     var isSelective = false
+    /// Nothing that its own connection sends to the topic.
+    var isNoLocal = false
+    /// Bytes of retained messages that it was given when it began; they do not count as falling behind.
+    var retainedBytes = 0
+    /// Topic messages that it did not get because it was too slow.
+    var droppedTotal: UInt64 = 0
     /// Group lanes of the queue that it holds.
     var heldLanes = 0
 
@@ -184,11 +190,15 @@ struct Transaction: Sendable {
 struct TopicState: Sendable {
     let name: [UInt8]
     let generation: UInt32
-    /// Subscriptions that match, as of `epoch`.
+    /// Subscriptions that match, as of `epoch`, and queues of durable ones.
     var matches: [Int32] = []
+    var bound: [BoundQueue] = []
+    var settings = QueueSettings()
     var epoch: UInt64 = 0
     var inTotal: UInt64 = 0
     var outTotal: UInt64 = 0
+    /// Counted for each subscriber that did not get one.
+    var droppedTotal: UInt64 = 0
 }
 
 /// Bounds of the core; each comes from a setting of the daemon.
@@ -199,6 +209,8 @@ public struct CoreLimits: Sendable {
     /// Refused messages of one lane that may wait for their next delivery; with more, delivery stops.
     public var waitingCount = 100_000
     public var topics = 10_000
+    /// Bytes of retained messages, all topics together, with what it takes to keep them.
+    public var retainedBytes = 16 << 20
     /// `dedup-id`s that all queues together remember.
     public var dedupIDs = 1_000_000
     /// Bytes of ready messages kept in memory per queue that has consumers, and per one that has none.

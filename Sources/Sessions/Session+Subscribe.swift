@@ -110,6 +110,13 @@ extension Session {
             throw SessionError(.headerMissing, "UNSUBSCRIBE needs the header id")
         }
         guard let slot = slots.removeValue(forKey: id) else {
+            // JMS deletes a durable subscription while nobody consumes from it.
+            if let durable = try durableName(frame, id: id, isTopic: true) {
+                var extras = SubscribeExtras()
+                (extras.durableName, extras.clientID) = (durable.name, durable.owner)
+                batch.extras.subscribes.append(extras)
+                return batch.commands.append(.deleteSubscription(extras: Int32(batch.extras.subscribes.count - 1)))
+            }
             throw SessionError(.noSuchSubscription, "this connection has no subscription \"\(Self.printable(id))\"")
         }
         let deletes = try endsDurable(frame, subscriptions[slot])

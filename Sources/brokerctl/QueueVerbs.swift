@@ -28,10 +28,21 @@ enum QueueVerbs {
             table.add([
                 queue.name, "\(queue.messages)", "\(queue.ready)", "\(queue.unacked)", humanBytes(queue.bytes),
                 "\(queue.consumers)", "\(queue.inTotal)", "\(queue.outTotal)", "\(queue.redeliveredTotal)",
-                queue.durable ? "durable" : "temporary",
+                state(of: queue),
             ])
         }
         try console.print(table.text)
+    }
+
+    /// `durable`, `durable, sending paused`
+    static func state(of queue: API.Queue) -> String {
+        let kind = queue.durable ? "durable" : "temporary"
+        switch (queue.deliveryPaused, queue.sendingPaused) {
+        case (true, true): return "\(kind), paused"
+        case (true, false): return "\(kind), delivery paused"
+        case (false, true): return "\(kind), sending paused"
+        case (false, false): return kind
+        }
     }
 
     @Sendable static func show(_ call: Invocation, _ console: Console) throws(CtlFailure) {
@@ -39,7 +50,7 @@ enum QueueVerbs {
         if call.wantsJSON { return try console.printJSON(try encoded(queue)) }
         var facts = Facts()
         facts.add("Queue", queue.name)
-        facts.add("Kind", queue.durable ? "durable" : "temporary")
+        facts.add("Kind", state(of: queue))
         if let id = queue.storageID { facts.add("Files", "queues/\(id)") }
         facts.add("Messages", "\(queue.messages), \(humanBytes(queue.bytes))")
         facts.add("Ready", "\(queue.ready)")
@@ -52,10 +63,14 @@ enum QueueVerbs {
     }
 
     @Sendable static func create(_ call: Invocation, _ console: Console) throws(CtlFailure) {
-        let creation = try AdminClient(call, console).ask(API.QueueCreation.self, "PUT", path(call.argument(0)))
+        var request = API.QueueRequest()
+        let settings = try PolicyVerbs.settings(call)
+        if !settings.isEmpty { request.settings = settings }
+        let creation = try AdminClient(call, console).ask(
+            API.QueueCreation.self, "PUT", path(call.argument(0)), body: settings.isEmpty ? [] : try encoded(request))
         if call.wantsJSON { return try console.printJSON(try encoded(creation)) }
         let name = harmless(creation.queue.name)
-        try console.print(creation.created ? "\(name) is there now." : "\(name) was there already.")
+        try console.print(creation.created ? "\(name) is there now." : "\(name) was there already; its settings stay.")
     }
 
     @Sendable static func delete(_ call: Invocation, _ console: Console) throws(CtlFailure) {

@@ -1,6 +1,6 @@
 extension Verb {
     /// Everything that brokerctl can do, in the order of its help.
-    static let all: [Verb] = broker + queues + clients + messages + itself
+    static let all: [Verb] = broker + queues + policies + clients + messages + itself
 
     private static let queueName = Argument(name: "NAME", summary: "name of the queue, `orders` or `/queue/orders`")
     private static let pattern = Option(
@@ -35,7 +35,9 @@ extension Verb {
             examples: ["brokerctl queue show orders"], run: QueueVerbs.show),
         Verb(
             "queue create", "Makes a durable queue; one that exists stays as it is.", arguments: [queueName],
-            examples: ["brokerctl queue create orders"], run: QueueVerbs.create),
+            options: [set],
+            examples: ["brokerctl queue create orders", "brokerctl queue create orders --set delivery_limit=5"],
+            run: QueueVerbs.create),
         Verb(
             "queue delete", "Deletes a queue.", arguments: [queueName],
             options: [Option(name: "--force", value: nil, summary: "also when it has consumers or messages")],
@@ -63,6 +65,66 @@ extension Verb {
             options: [Option(name: "--count", value: "N", summary: "at most so many (all that are there now)")],
             examples: ["brokerctl queue move orders.dead orders", "brokerctl queue move orders later --count 100"],
             run: QueueVerbs.move),
+    ]
+
+    private static let set = Option(
+        name: "--set", value: "KEY=VALUE", summary: "a setting; docs/policies.md lists them", isRepeatable: true)
+    private static let which = [
+        Option(name: "--delivery", value: nil, summary: "only delivering to consumers"),
+        Option(name: "--sending", value: nil, summary: "only taking messages from senders"),
+    ]
+    private static let policyName = Argument(name: "NAME", summary: "name of the policy")
+
+    private static let policies = [
+        Verb(
+            "queue settings", "Shows the settings of a queue and where each is from, or changes those of its own.",
+            arguments: [queueName],
+            options: [
+                set,
+                Option(
+                    name: "--unset", value: "KEY", summary: "let the policies decide this one again", isRepeatable: true
+                ),
+            ],
+            detail: "All changes are made or none. They count at once; messages in the queue stay as they are.",
+            examples: ["brokerctl queue settings orders", "brokerctl queue settings orders --set length_most=100000"],
+            run: PolicyVerbs.queueSettings),
+        Verb(
+            "queue pause", "Stops delivering from a queue and taking messages for it.", arguments: [queueName],
+            options: which,
+            detail:
+                "What consumers hold stays theirs. SEND is answered by the ERROR `queue is paused`. A restart of the "
+                + "broker does not resume it.",
+            examples: ["brokerctl queue pause orders", "brokerctl queue pause orders --delivery"],
+            run: PolicyVerbs.pause),
+        Verb(
+            "queue resume", "Goes on delivering from a queue and taking messages for it.", arguments: [queueName],
+            options: which, examples: ["brokerctl queue resume orders"], run: PolicyVerbs.resume),
+        Verb(
+            "policy list", "Lists policies, those of the configuration file and those of operators.",
+            examples: ["brokerctl policy list"], run: PolicyVerbs.list),
+        Verb(
+            "policy set", "Gives settings to all destinations whose names fit a pattern.", arguments: [policyName],
+            options: [
+                Option(
+                    name: "--pattern", value: "PATTERN",
+                    summary: "`/queue/orders.*`, `/topic/**`; `*` is one word, `**` at the end the rest"),
+                Option(name: "--priority", value: "N", summary: "the highest goes first (0)"),
+                set,
+            ],
+            detail: "Takes the place of the policy that an operator has set under this name, as a whole. It counts at "
+                + "once, survives a restart, and stands in for one of the same name in the configuration file.",
+            examples: ["brokerctl policy set orders --pattern '/queue/orders.**' --set delivery_limit=5"],
+            run: PolicyVerbs.set),
+        Verb(
+            "policy delete", "Deletes a policy that an operator has set.", arguments: [policyName],
+            examples: ["brokerctl policy delete orders"], run: PolicyVerbs.delete),
+        Verb(
+            "policy explain", "Says for each setting of a destination where it is from and what lost against it.",
+            arguments: [
+                Argument(name: "DESTINATION", summary: "`/queue/orders`, `/topic/news`; a bare name is a queue")
+            ],
+            detail: "The destination need not exist.",
+            examples: ["brokerctl policy explain /queue/orders.eu"], run: PolicyVerbs.explain),
     ]
 
     private static let clients = [

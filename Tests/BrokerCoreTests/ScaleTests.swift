@@ -58,6 +58,6 @@ struct ScaleTests {
         rig.close(session)
         for other in others { rig.close(other) }
         #expect(rig.core.subscriptionCount == 0)
-        #expect(rig.core.patternSubscriptions.isEmpty)
+        #expect(rig.core.liveSubscriptions.isEmpty)
     }
 }

@@ -74,7 +74,10 @@ struct CtlRun: Sendable {
         ["queue", "create", "x"], ["queue", "delete", "mail"], ["queue", "purge", "orders"],
         ["queue", "browse", "orders"],
         ["queue", "move", "orders", "mail"], ["topic", "list"], ["connection", "list"], ["connection", "close", "2"],
-        ["subscription", "list"], ["reload"],
+        ["subscription", "list"], ["reload"], ["policy", "list"], ["policy", "explain", "/queue/orders"],
+        ["policy", "set", "p", "--pattern", "a.*", "--set", "delivery_limit=5"], ["queue", "settings", "orders"],
+        ["queue", "settings", "orders", "--set", "length_most=5"], ["queue", "pause", "orders"],
+        ["queue", "resume", "orders"], ["queue", "create", "y", "--set", "overflow=drop-head"],
     ])
     func everyVerbAnswersPeopleAndPrograms(words: [String]) async throws {
         let people = await CtlRun.of(["--admin", "unix:\(server.path)"] + words)

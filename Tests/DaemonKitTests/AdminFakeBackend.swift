@@ -1,3 +1,4 @@
+import BrokerCore
 import DaemonKit
 import Synchronization
 
@@ -14,6 +15,8 @@ final class FakeBackend: AdminBackend {
         var uptime: UInt64 = 5
         /// Most messages that one call moves.
         var moveStep: UInt64 = 1000
+        var policies = Policies()
+        var own: [String: [String: String]] = [:]
     }
 
     let world: Mutex<World>
@@ -69,7 +72,8 @@ final class FakeBackend: AdminBackend {
 
     private func noQueue(_ name: String) -> AdminError { AdminError(.notFound, "There is no queue \(name)") }
 
-    func createQueue(named name: String) async throws(AdminError) -> API.QueueCreation {
+    func createQueue(named name: String, settings: [String: String]) async throws(AdminError) -> API.QueueCreation {
+        world.withLock { $0.own[name] = settings }
         var creation = API.QueueCreation()
         creation.queue.name = name
         creation.created = world.withLock { world in
@@ -115,6 +119,103 @@ final class FakeBackend: AdminBackend {
             }
             return API.Move(moved: moved, remaining: there - moved)
         }
+    }
+
+    func pauseQueue(named name: String, delivery: Bool?, sending: Bool?) async throws(AdminError) -> API.Queue {
+        _ = try await queue(named: name)
+        return world.withLock { world in
+            for index in world.queues.indices where world.queues[index].name == name {
+                if let delivery { world.queues[index].deliveryPaused = delivery }
+                if let sending { world.queues[index].sendingPaused = sending }
+            }
+            return world.queues.first { $0.name == name } ?? API.Queue()
+        }
+    }
+
+    func changeSettings(
+        ofQueue name: String, set: [String: String], unset: [String]
+    ) async throws(AdminError) -> API.Explanation {
+        _ = try await queue(named: name)
+        world.withLock { world in
+            for setting in unset { world.own[name]?[setting] = nil }
+            world.own[name, default: [:]].merge(set) { $1 }
+        }
+        return try await explain(destination: "/queue/\(name)")
+    }
+
+    func policies() async -> API.PolicyList {
+        var list = API.PolicyList()
+        list.policies = world.withLock { $0.policies.all }.map { Self.row($0) }
+        return list
+    }
+
+    private static func row(_ policy: Policy) -> API.Policy {
+        var row = API.Policy()
+        (row.name, row.pattern, row.priority) = (policy.name, policy.pattern, policy.priority)
+        row.settings = API.DestinationSetting.list(policy.settings)
+        return row
+    }
+
+    func setPolicy(
+        named name: String, pattern: String, priority: Int, settings: [String: String]
+    ) async throws(AdminError) -> API.PolicyChange {
+        let policy: Policy
+        do throws(PolicyError) {
+            policy = try Policy(name: name, pattern: pattern, priority: priority, settings: settings).checked()
+        } catch {
+            throw AdminError(.invalid, error.description)
+        }
+        var change = API.PolicyChange()
+        change.policy = Self.row(policy)
+        change.created = world.withLock { world in
+            let isNew = world.policies.operators[name] == nil
+            world.policies.replace(
+                .operator, with: world.policies.operators.values.filter { $0.name != name } + [policy])
+            return isNew
+        }
+        return change
+    }
+
+    func deletePolicy(named name: String) async throws(AdminError) -> API.PolicyRemoval {
+        guard let policy = world.withLock({ $0.policies.operators[name] }) else {
+            throw AdminError(.notFound, "There is no policy \(name)")
+        }
+        world.withLock { world in
+            world.policies.replace(.operator, with: world.policies.operators.values.filter { $0.name != name })
+        }
+        var removal = API.PolicyRemoval()
+        removal.policy = Self.row(policy)
+        return removal
+    }
+
+    func explain(destination: String) async throws(AdminError) -> API.Explanation {
+        var explanation = API.Explanation()
+        explanation.destination = destination
+        let name = String(destination.dropFirst("/queue/".count))
+        let found = world.withLock { $0.policies.explain(Array(destination.utf8), own: $0.own[name] ?? [:]) }
+        guard let found else { throw AdminError(.invalid, "no policy is about \(destination)") }
+        explanation.settings = found.settings.map { setting in
+            var row = API.ExplainedSetting()
+            (row.name, row.value) = (setting.name, setting.value)
+            switch setting.origin {
+            case .own: row.source = "own"
+            case .policy(let policy): (row.source, row.policy) = ("policy", policy)
+            case .standard: break
+            }
+            row.passedOver = setting.passedOver.map { passed in
+                var value = API.PassedOverValue()
+                (value.policy, value.value, value.why) = (passed.policy, passed.value, passed.why)
+                return value
+            }
+            return row
+        }
+        explanation.policies = found.verdicts.map { verdict in
+            var match = API.PolicyMatch()
+            (match.name, match.pattern) = (verdict.policy.name, verdict.policy.pattern)
+            match.matches = verdict.matches
+            return match
+        }
+        return explanation
     }
 
     func topics(_ query: ListQuery) async -> API.TopicList { API.TopicList(of: world.withLock { $0.topics }, query) }

@@ -34,7 +34,18 @@ import Testing
         let route = Route.all[index]
         let target = route.pattern
             .replacing("{name}", with: route.method == "DELETE" ? "mail" : "orders").replacing("{id}", with: "2")
-        let body = route.body == nil ? "" : #"{"to": "mail"}"#
+            .replacing("{policy}", with: "p").replacing("{destination}", with: "%2Fqueue%2Forders")
+        if route.method == "DELETE" {
+            _ = try await backend.setPolicy(
+                named: "p", pattern: "a", priority: 0, settings: ["delivery_limit": "5"])
+        }
+        let settings = #"[{"name": "delivery_limit", "value": "5"}]"#
+        let bodies = [
+            "MoveRequest": #"{"to": "mail"}"#, "QueueRequest": #"{"settings": \#(settings)}"#,
+            "PolicyRequest": #"{"pattern": "a", "settings": \#(settings)}"#,
+            "SettingsChange": #"{"set": \#(settings), "unset": ["overflow"]}"#,
+        ]
+        let body = try route.body.map { try #require(bodies[$0.schemaName]) } ?? ""
         let response = await ask(route.method, target, body: body)
         #expect(route.statuses.contains(response.status), "\(route.method) \(target): \(response.status)")
         #expect(response.headers == [HTTPHeader("Content-Type", "application/json")])

@@ -31,6 +31,15 @@ import Testing
         }
     }
 
+    @Test func theTableOfDestinationsSettingsIsMadeFromTheirTable() throws {
+        try held("docs/policies.md") { written in
+            let begin = "<!-- begin of the table made from Sources/BrokerCore/QueueSetting+All.swift -->\n"
+            let end = "<!-- end of the table -->"
+            guard let first = written.range(of: begin), let last = written.range(of: end) else { return nil }
+            return written[..<first.upperBound] + PolicyText.markdownTable + written[last.lowerBound...]
+        }
+    }
+
     @Test func theUsageInTheDocumentationIsThatOfTheProgram() throws {
         let document = try String(
             contentsOf: Self.root.appendingPathComponent("docs/configuration.md"), encoding: .utf8)

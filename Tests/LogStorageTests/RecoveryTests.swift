@@ -81,6 +81,31 @@ struct RecoveryTests {
         #expect(live[1]?.content.first == 67)
     }
 
+    /// Goal: a message for many queues lies in the journal once, and is whole wherever it is read, also when one of
+    /// the queues has gone and after the segment is retired.
+    @Test func queuesMayShareTheBytesOfAMessage() throws {
+        let disk = FakeDisk()
+        var store = try Opening.open(disk, smallSettings()).store
+        var builder = BatchBuilder()
+        for queue in 1...3 as ClosedRange<UInt32> { builder.create(queue, "q\(queue)") }
+        builder.append(1, 1, [UInt8](repeating: 7, count: 500))
+        for queue in 2...3 as ClosedRange<UInt32> { builder.share(queue, 1) }
+        #expect(try store.commit([builder.batch(1)], from: 0) == 1)
+        var settle = BatchBuilder()
+        settle.settle(2, 1, bytes: 500)
+        #expect(try store.commit([settle.batch(2)], from: 0) == 1)
+        for _ in 0..<2 {
+            let contents = try store.contents()
+            for queue in [1, 3] as [UInt32] {
+                #expect(contents.queues[queue]?.live[1]?.content == [UInt8](repeating: 7, count: 500))
+            }
+            #expect(contents.queues[2]?.live.isEmpty == true)
+            store.release()
+            store = try Opening.open(disk, smallSettings()).store
+        }
+        store.release()
+    }
+
     /// Goal: nobody acts on bytes that only the kernel's memory holds. Method: what a failed sync leaves,
     /// pages that are taken for clean; after the start even a power cut must not take them away.
     @Test func whatIsReplayedIsOnDiskBeforeItIsSeen() throws {

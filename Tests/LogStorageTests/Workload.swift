@@ -32,7 +32,7 @@ struct Model: Equatable {
 
 /// Puts a batch together as the core does.
 struct BatchBuilder {
-    private var records: [Record] = []
+    var records: [Record] = []
     private var pieces: [Slice] = []
     private var arena = Arena()
     private var bytes = 0
@@ -67,6 +67,14 @@ struct BatchBuilder {
             Record(
                 kind: .append, flags: flags, headerBytes: headerBytes, queue: QueueID(rawValue: queue),
                 sequence: sequence, bytes: UInt64(content.count), offset: add(content)))
+    }
+
+    /// The message that was added last goes to another queue as well.
+    mutating func share(_ queue: UInt32, _ sequence: UInt64) {
+        guard var record = records.last else { return }
+        record.queue = QueueID(rawValue: queue)
+        record.sequence = sequence
+        records.append(record)
     }
 
     mutating func settle(_ queue: UInt32, _ sequence: UInt64, count: UInt32 = 1, bytes: Int) {

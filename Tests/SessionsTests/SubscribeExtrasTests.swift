@@ -167,4 +167,33 @@ import Testing
         listener.take("NACK\nid:1-1\n\(headers)\n\0")
         #expect(listener.failure?.message == message)
     }
+
+    /// Goal: what JMS calls `unsubscribe(name)`: the subscription is deleted while nobody consumes from it.
+    @Test(arguments: ["durable:true\n", "durable-subscription-name:n\n"])
+    func aDurableSubscriptionIsDeletedWithoutBeingSubscribedTo(header: String) {
+        let broker = TestBroker()
+        let client = broker.client()
+        client.send("CONNECT\naccept-version:1.2\nhost:h\nclient-id:me\n\n\0")
+        _ = client.take()
+        client.send("SUBSCRIBE\nid:1\ndestination:/topic/a\n\(header)\n\0UNSUBSCRIBE\nid:1\n\n\0")
+        #expect(broker.core.durableViews().count == 1)
+        client.send("UNSUBSCRIBE\nid:1\n\(header)receipt:r\n\n\0")
+        #expect(broker.core.durableViews().isEmpty)
+        client.send("UNSUBSCRIBE\nid:1\n\(header)\n\0")
+        #expect(client.take().contains("no such durable subscription"))
+    }
+
+    @Test func aRetainedMessageSaysSo() {
+        let broker = TestBroker()
+        let sender = broker.connected(.v12)
+        sender.send("SEND\ndestination:/topic/a\nretain:set\nx:1\n\n21.5\0")
+        let client = broker.connected(.v11)
+        client.send("SUBSCRIBE\nid:1\ndestination:/topic/*\nreceipt:r\n\n\0")
+        let text = client.take()
+        #expect(text.contains("retained:true\n"))
+        #expect(text.contains("x:1\n"))
+        #expect(text.contains("content-length:4\n"))
+        #expect(text.contains("\n\n21.5\0"))
+        #expect(!text.contains("retain:set"))
+    }
 }

@@ -11,6 +11,8 @@ extension API {
         public var outTotal: UInt64 = 0
         public var redeliveredTotal: UInt64 = 0
         public var memoryBytes: UInt64 = 0
+        public var deliveryPaused = false
+        public var sendingPaused = false
         /// The folder of its files in the data directory; nil for a queue that is not stored.
         public var storageID: UInt32?
 
@@ -29,6 +31,8 @@ extension API {
             "out_total": "messages delivered, redeliveries included",
             "redelivered_total": "messages delivered again",
             "memory_bytes": "held in memory for it",
+            "delivery_paused": "whether an operator has stopped delivering",
+            "sending_paused": "whether an operator has stopped taking messages",
             "storage_id": "name of its folder in the data directory; absent when it is not stored",
         ]
     }

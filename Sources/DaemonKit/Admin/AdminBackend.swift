@@ -12,8 +12,9 @@ public protocol AdminBackend: Sendable {
     /// Errors: `notFound`.
     func queue(named name: String) async throws(AdminError) -> API.Queue
     /// Returns when the queue is durable. A queue of that name that exists already is no error:
-    /// then `created` is false. Errors: `invalid` for a name that no queue may have, `limitReached`.
-    func createQueue(named name: String) async throws(AdminError) -> API.QueueCreation
+    /// then `created` is false, and its settings stay as they are. Errors: `invalid` for a name that no queue may
+    /// have and for a setting that is not allowed, `limitReached`.
+    func createQueue(named name: String, settings: [String: String]) async throws(AdminError) -> API.QueueCreation
     /// Deletes a queue and all in it. Errors: `notFound`; `inUse` while it has consumers and
     /// `notEmpty` while it has messages, both only without `force`.
     func deleteQueue(named name: String, force: Bool) async throws(AdminError) -> API.MessageCount
@@ -25,6 +26,23 @@ public protocol AdminBackend: Sendable {
     /// one call than the broker finds good; `API.Move.remaining` says whether to call again.
     /// The target is made if it does not exist. Errors: `notFound`, `invalid`.
     func moveMessages(from source: String, to target: String, limit: UInt64) async throws(AdminError) -> API.Move
+
+    /// Stops (true) or resumes (false) delivering and taking messages; nil leaves it. Errors: `notFound`.
+    func pauseQueue(named name: String, delivery: Bool?, sending: Bool?) async throws(AdminError) -> API.Queue
+    /// Changes the settings that are the queue's own. Errors: `notFound`, `invalid`; then nothing has changed.
+    func changeSettings(
+        ofQueue name: String, set: [String: String], unset: [String]
+    ) async throws(AdminError) -> API.Explanation
+
+    func policies() async -> API.PolicyList
+    /// Sets an operator's policy. Errors: `invalid`, saying what would be right.
+    func setPolicy(
+        named name: String, pattern: String, priority: Int, settings: [String: String]
+    ) async throws(AdminError) -> API.PolicyChange
+    /// Deletes an operator's policy. Errors: `notFound`.
+    func deletePolicy(named name: String) async throws(AdminError) -> API.PolicyRemoval
+    /// `destination` with its prefix; without one it is a queue. Errors: `invalid` for what no policy is about.
+    func explain(destination: String) async throws(AdminError) -> API.Explanation
 
     func topics(_ query: ListQuery) async -> API.TopicList
 

@@ -23,7 +23,7 @@ enum AdminGuide {
         let parameters = route.parameters.filter { $0.place == .query }.map { parameter in
             "`\(parameter.name)`: \(parameter.summary)" + (parameter.standard.map { " (\($0))" } ?? "")
         }
-        let body = route.body.map { ["body: \($0.schemaName)"] } ?? []
+        let body = route.body.map { ["body: \($0.schemaName)\(route.bodyIsOptional ? ", may be absent" : "")"] } ?? []
         let statuses = route.statuses.map(String.init).joined(separator: ", ")
         let errors = route.errors.map { "\($0.status) `\($0.rawValue)`" }
         let answer = route.response.map { "\(statuses) \($0.schemaName)" } ?? "\(statuses) JSON"

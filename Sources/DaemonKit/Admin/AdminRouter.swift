@@ -46,7 +46,7 @@ public struct AdminRouter: Sendable {
 
     private static func checkBody(_ request: HTTPRequest, _ route: Route) throws(AdminError) {
         if let body = route.body {
-            guard !request.body.isEmpty else {
+            guard !request.body.isEmpty || route.bodyIsOptional else {
                 throw AdminError(.invalid, "Send \(body.schemaName) as a JSON object in the body")
             }
         } else if !request.body.isEmpty, request.body != Array("{}".utf8) {

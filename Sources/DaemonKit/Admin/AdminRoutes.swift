@@ -1,6 +1,6 @@
 /// What each line of the route table does: parameters to a call of the backend, its value to JSON.
 enum AdminRoutes {
-    private static func json(_ value: some APISchema, status: Int = 200) throws(AdminError) -> HTTPResponse {
+    static func json(_ value: some APISchema, status: Int = 200) throws(AdminError) -> HTTPResponse {
         HTTPResponse(
             status, headers: [HTTPHeader("Content-Type", "application/json")], body: try APICoding.encode(value))
     }
@@ -47,7 +47,11 @@ enum AdminRoutes {
     }
 
     @Sendable static func createQueue(_ call: RouteCall) async throws(AdminError) -> HTTPResponse {
-        let creation = try await call.backend.createQueue(named: call.queue())
+        let request =
+            call.body.isEmpty
+            ? API.QueueRequest() : try APICoding.decodeStrictly(API.QueueRequest.self, from: call.body)
+        let settings = try byName(request.settings ?? [])
+        let creation = try await call.backend.createQueue(named: call.queue(), settings: settings)
         return try json(creation, status: creation.created ? 201 : 200)
     }
 

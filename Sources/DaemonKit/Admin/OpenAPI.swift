@@ -44,7 +44,7 @@ public enum OpenAPI {
             operation["parameters"] = .list(route.parameters.map { .object(parameter($0)) })
         }
         if let body = route.body {
-            operation["requestBody"] = ["required": .flag(true), "content": .object(content(body))]
+            operation["requestBody"] = ["required": .flag(!route.bodyIsOptional), "content": .object(content(body))]
         }
         return operation
     }

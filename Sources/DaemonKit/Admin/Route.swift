@@ -8,6 +8,7 @@ public struct Route: Sendable {
     public var summary: String
     public var parameters: [RouteParameter]
     public var body: (any APISchema.Type)?
+    public var bodyIsOptional: Bool
     /// Nil for an answer that is not one of ours (the OpenAPI document).
     public var response: (any APISchema.Type)?
     public var statuses: [Int]
@@ -16,7 +17,8 @@ public struct Route: Sendable {
 
     init(
         _ method: String, _ pattern: String, _ summary: String, _ parameters: [RouteParameter] = [],
-        body: (any APISchema.Type)? = nil, response: (any APISchema.Type)?, statuses: [Int] = [200],
+        body: (any APISchema.Type)? = nil, bodyIsOptional: Bool = false, response: (any APISchema.Type)?,
+        statuses: [Int] = [200],
         errors: [AdminError.Code] = [], _ answer: @escaping Answer
     ) {
         self.method = method
@@ -24,6 +26,7 @@ public struct Route: Sendable {
         self.summary = summary
         self.parameters = parameters
         self.body = body
+        self.bodyIsOptional = bodyIsOptional
         self.response = response
         self.statuses = statuses
         self.errors = errors

@@ -1,5 +1,5 @@
 extension Route {
-    private static let queueName = RouteParameter("name", in: .path, .text, "name of the queue, percent-encoded")
+    static let queueName = RouteParameter("name", in: .path, .text, "name of the queue, percent-encoded")
     private static let connectionID = RouteParameter("id", in: .path, .integer(0...UInt64.max), "id of the connection")
     private static let paging = [
         RouteParameter("after", .text, "`next` of the page before; the first page without it"),
@@ -13,7 +13,7 @@ extension Route {
     }
 
     /// Everything that can be asked.
-    public static let all: [Route] = broker + queues + clients
+    public static let all: [Route] = broker + queues + policies + clients
 
     private static let broker = [
         Route(
@@ -47,8 +47,10 @@ extension Route {
             "GET", "/v1/queues/{name}", "One queue.", [queueName],
             response: API.Queue.self, errors: [.notFound], AdminRoutes.queue),
         Route(
-            "PUT", "/v1/queues/{name}", "Makes a queue; 200 when it exists already.", [queueName],
-            response: API.QueueCreation.self, statuses: [201, 200], errors: [.invalid, .limitReached],
+            "PUT", "/v1/queues/{name}", "Makes a queue; 200 when it exists already, then its settings stay.",
+            [queueName],
+            body: API.QueueRequest.self, bodyIsOptional: true, response: API.QueueCreation.self, statuses: [201, 200],
+            errors: [.invalid, .limitReached],
             AdminRoutes.createQueue),
         Route(
             "DELETE", "/v1/queues/{name}", "Deletes a queue and all messages in it.",

@@ -153,6 +153,13 @@ final class Broker: Sendable {
             log.error(
                 "dead messages cannot be moved and stay",
                 ["queue": .text(String(decoding: name, as: UTF8.self)), "reason": .text(reason)])
+        case .subscriptionExpired(let name, let unusedSeconds, let messages):
+            log.warning(
+                "durable subscription expired: nobody used it for longer than subscription_expiry_seconds",
+                [
+                    "subscription": .text(String(decoding: name, as: UTF8.self)),
+                    "unused_seconds": .number(unusedSeconds), "messages": .number(messages),
+                ])
         case .repliesDropped(let name):
             // Once for each power of two, so that a flood of them is not a flood of lines.
             let count = droppedReplies.add(1, ordering: .relaxed).newValue

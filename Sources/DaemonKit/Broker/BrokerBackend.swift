@@ -9,7 +9,7 @@ import Synchronization
 /// The running broker as its operators see it.
 struct BrokerBackend: AdminBackend {
     let service: Service
-    private var broker: Broker { service.broker }
+    var broker: Broker { service.broker }
 
     init(_ service: Service) { self.service = service }
 
@@ -157,6 +157,8 @@ struct BrokerBackend: AdminBackend {
         row.outTotal = view.outTotal
         row.redeliveredTotal = view.redeliveredTotal
         row.memoryBytes = UInt64(view.memoryBytes)
+        row.deliveryPaused = view.isDeliveryPaused
+        row.sendingPaused = view.isSendingPaused
         row.storageID = view.isStored ? view.id.rawValue : nil
         return row
     }
@@ -166,9 +168,9 @@ struct BrokerBackend: AdminBackend {
         return text.hasPrefix(prefix) ? String(text.dropFirst(prefix.count)) : text
     }
 
-    private static func full(_ name: String) -> [UInt8] { Array("/queue/\(name)".utf8) }
+    static func full(_ name: String) -> [UInt8] { Array("/queue/\(name)".utf8) }
 
-    private func missing(_ name: String) -> AdminError {
+    func missing(_ name: String) -> AdminError {
         AdminError(.notFound, "there is no queue \(name); brokerctl queue list shows those that exist")
     }
 
@@ -177,10 +179,18 @@ struct BrokerBackend: AdminBackend {
         return Self.row(view)
     }
 
-    func createQueue(named name: String) async throws(AdminError) -> API.QueueCreation {
+    func createQueue(
+        named name: String, settings: [String: String]
+    ) async throws(AdminError) -> API.QueueCreation {
+        let own: [String: String]
+        do throws(PolicyError) {
+            own = try Policy.checked(settings, for: .queues)
+        } catch {
+            throw AdminError(.invalid, error.description)
+        }
         let result = await durably { core, effects -> Result<Bool, Refusal> in
             do throws(Refusal) {
-                return .success(try core.createQueue(named: Self.full(name), into: &effects))
+                return .success(try core.createQueue(named: Self.full(name), settings: own, into: &effects))
             } catch {
                 return .failure(error)
             }
@@ -220,7 +230,7 @@ struct BrokerBackend: AdminBackend {
     }
 
     /// Enters the core and returns when what it did is on disk.
-    private func durably<R: Sendable>(_ body: @Sendable (inout Core, inout Effects) -> R) async -> R {
+    func durably<R: Sendable>(_ body: @Sendable (inout Core, inout Effects) -> R) async -> R {
         let (result, batch) = broker.enterFromOutside { core, effects in
             let result = body(&core, &effects)
             return (result, effects.batches.last?.number ?? 0)

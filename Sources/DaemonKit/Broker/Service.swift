@@ -69,6 +69,7 @@ final class Service: Sendable {
             storeTag: String(UInt32(truncatingIfNeeded: recovery.storeID ^ recovery.storeID >> 32), radix: 16),
             bootTag: String(UInt32.random(in: .min ... .max), radix: 16))
         core.storeTag = ids.storeTag
+        core.restore(policies: configuration.policies, note: recovery.note)
         core.dedupKey = Core.dedupKey(storeID: recovery.storeID)
         for queue in recovery.queues {
             core.restore(
@@ -97,6 +98,8 @@ final class Service: Sendable {
     /// Opens the ports: from here on the broker is ready.
     func open() throws(StartFailure) {
         let configuration = configuration
+        // What topics retain is read back from here on, before anybody asks for it.
+        broker.enterFromOutside { [broker] core, effects in core.tick(now: broker.clock.now, into: &effects) }
         var limits = ListenerLimits()
         // A crowd of clients must not take the files that storage needs for those who are in already.
         limits.maxConnections = ProcessRules.connectionsMax(
@@ -249,7 +252,10 @@ final class Service: Sendable {
         let settings = SessionSettings(configuration, ids: broker.ids)
         for loop in loops { loop.submit { ($0.context as? ClientLoop)?.take(settings) } }
         let limits = CoreLimits(configuration)
-        broker.enterFromOutside { core, _ in core.limits = limits }
+        broker.enterFromOutside { core, effects in
+            core.limits = limits
+            core.setConfiguredPolicies(configuration.policies, into: &effects)
+        }
     }
 
     // MARK: Stopping

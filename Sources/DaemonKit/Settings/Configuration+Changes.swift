@@ -18,12 +18,14 @@ extension Configuration {
                 changes.live.append(setting.name)
             }
         }
+        if old.policies != new.policies { changes.live.append("policies") }
         return changes
     }
 
     /// `self` with the live settings of `new`: what a running broker works with after a reload.
     public func takingLive(from new: Configuration) -> Configuration {
         var result = self
+        result.policies = new.policies
         for setting in Settings.all where setting.effect != .restart {
             // A value that was read out of a configuration was accepted before.
             do { try setting.write(setting.value(in: new), &result) } catch {

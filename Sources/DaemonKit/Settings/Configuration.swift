@@ -1,3 +1,4 @@
+import BrokerCore
 import Net
 
 /// Everything that can be set, with the values it has when nobody sets it.
@@ -23,6 +24,8 @@ public struct Configuration: Equatable, Sendable {
     public var shutdown = Shutdown()
     public var log = Logging()
     public var stomp = Stomp()
+    /// By name. Not in the table: the section `policies` holds what people name themselves.
+    public var policies: [Policy] = []
 
     public init() {}
 

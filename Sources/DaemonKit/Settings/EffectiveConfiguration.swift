@@ -43,16 +43,21 @@ public struct EffectiveConfiguration: Equatable, Sendable {
     ) throws(ConfigurationError) -> EffectiveConfiguration {
         var result = EffectiveConfiguration()
         var problems: [ConfigurationError.Problem] = []
+        var policies = PolicySection()
         if let text {
             for entry in try entries(of: text, file: file) {
+                if policies.take(entry.value, as: entry.name, from: .file(file, line: entry.line)) { continue }
                 result.take(entry.value, as: entry.name, from: .file(file, line: entry.line), noting: &problems)
             }
         }
         for override in overrides {
             // The last one who speaks is heard: an option after the file, an option after an option.
+            if policies.take(override.value, as: override.name, from: .option(override.option)) { continue }
             result.origins[override.name] = nil
             result.take(override.value, as: override.name, from: .option(override.option), noting: &problems)
         }
+        result.configuration.policies = policies.policies()
+        problems += policies.problems
         if problems.isEmpty {
             problems += result.configuration.contradictions().map { .init(place: file, text: $0) }
         }

@@ -49,7 +49,7 @@ enum SettingsText {
 
             """
         return opening
-            + object(Settings.all) { setting in
+            + object(Settings.all, more: PolicyText.section(effective.configuration.policies)) { setting in
                 let value = json5(setting.value(in: effective.configuration), setting.kind)
                 let origin = effective.origin(of: setting.name)
                 let suffix = origin == .standard ? "" : "  // \(Escaping.safe(origin.description))"
@@ -69,13 +69,14 @@ enum SettingsText {
 
             """
         return opening
-            + object(Settings.all) { setting in
+            + object(Settings.all, more: PolicyText.example) { setting in
                 "// \(lastPart(setting.name)): \(json5(setting.standard, setting.kind)),"
             }
     }
 
     /// Nested braces for dotted names; the settings of one section stand together in the table.
-    private static func object(_ settings: [Setting], line: (Setting) -> String) -> String {
+    /// `more` stands behind them.
+    private static func object(_ settings: [Setting], more: String, line: (Setting) -> String) -> String {
         var text = "{\n"
         var open: [Substring] = []
         for setting in settings {
@@ -94,7 +95,7 @@ enum SettingsText {
             text += indent(open.count) + line(setting) + "\n"
         }
         close(&open, to: 0, in: &text)
-        return text + "}\n"
+        return text + more + "}\n"
     }
 
     private static func close(_ open: inout [Substring], to depth: Int, in text: inout String) {
@@ -140,7 +141,7 @@ enum SettingsText {
     }
 
     /// `text` in lines of at most `width` characters, broken at blanks.
-    private static func wrapped(_ text: String, width: Int) -> [String] {
+    static func wrapped(_ text: String, width: Int) -> [String] {
         var lines: [String] = []
         var line = ""
         for word in text.split(separator: " ") {
