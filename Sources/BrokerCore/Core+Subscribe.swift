@@ -46,6 +46,7 @@ extension Core {
             subscriptions[Int(index)].isExclusive = true
             queues[queue].exclusives.append(index)
         }
+        if destination.kind != .topic, let selector { look(with: index, for: selector, in: queue) }
         takeTurn(Int(index))
         subscriptions[Int(index)].isNoLocal = extras?.noLocal ?? false && destination.kind == .topic
         if let topic { try listen(to: topic, with: index) }
@@ -99,7 +100,7 @@ extension Core {
         queues[queue].consumers.removeAll { $0 == index }
         if subscription.isExclusive { queues[queue].exclusives.removeAll { $0 == index } }
         releaseLanes(of: at, in: queue)
-        loseTurn(at)
+        if subscription.isSelective { stopLooking(index, in: queue) } else { loseTurn(at) }
         if let topic = subscription.topic { stopListening(topic, index) }
         for position in 0..<subscription.deliveries.count
         where subscriptions[at].deliveries[position].state == .unacknowledged {

@@ -75,6 +75,8 @@ public struct Core: Sendable {
 
     /// Messages that are not stored: reply channels and topics.
     var transient = Arena()
+    /// What selectors found in pages.
+    var matches = Arena()
     var transientSequence: UInt64 = 0
     var lastEviction = Instant(nanoseconds: 0)
 
