@@ -87,7 +87,11 @@ extension Core {
             failure: queue.failure, isDeliveryPaused: queue.note.isDeliveryPaused,
             isSendingPaused: queue.note.isSendingPaused)
         for lane in lanes {
-            if queues[lane].isDelayed { view.delayed += queues[lane].messages } else { view.waiting += queues[lane].unready }
+            if queues[lane].isDelayed {
+                view.delayed += queues[lane].messages
+            } else {
+                view.waiting += queues[lane].unready
+            }
         }
         view.counts = queue.counts
         view.lanes = lanes.count - 1
