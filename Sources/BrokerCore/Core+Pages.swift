@@ -16,7 +16,7 @@ extension Core {
         if wanted.purpose == .bury {
             guard queues[index].generation == wanted.epoch else { return }
             if let failure { fail(index, failure, into: &effects) }
-            buried(index, messages, resumeAt: resumeAt, into: &effects)
+            buried(index, messages, from: wanted.from, resumeAt: resumeAt, into: &effects)
             return seal(into: &effects)
         }
         if wanted.purpose == .peek {
@@ -39,6 +39,7 @@ extension Core {
         {
             missing(queues[index].returned.lowestSequence, in: index, into: &effects)
         }
+        trim(Int(queues[index].parent), into: &effects)
         proceed(index, into: &effects)
         seal(into: &effects)
     }

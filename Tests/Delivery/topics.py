@@ -1,0 +1,83 @@
+"""Topics: what else their subscribers can ask for, and what becomes of slow ones."""
+from suite import each, test
+
+BIG = b"x" * (16 << 10)  # the buffers of the kernel take some MiB of them
+MANY = 1600
+SMALL = ("limits.body_bytes=64 KiB", "topic.subscriber_backlog_bytes=256 KiB")
+
+
+@each(["no-local", "activemq.noLocal"])
+def no_local(lab, header):
+    topic = lab.topic()
+    reader = lab.consume(topic, {header: "true"})
+    plain = lab.consume(topic)
+    lab.send(topic, b"own", on=reader)
+    lab.send(topic, b"other")
+    assert reader.message().body == b"other"
+    assert [plain.message().body, plain.message().body] == [b"own", b"other"]
+
+
+@test()
+def no_local_on_a_queue_is_refused(lab):
+    lab.refuse("unsupported header", "no-local", "SUBSCRIBE",
+               {"destination": lab.queue(), "id": "s", "no-local": "true"})
+
+
+def flood(lab, topic, count=MANY):
+    """A subscriber that reads nothing meanwhile, beside one that reads all; how many the slow one gets then."""
+    slow, quick = lab.consume(topic, ack="auto"), lab.consume(topic, ack="auto")
+    took = 0
+    for start in range(0, count, 100):
+        lab.fill(topic, [b"%06d" % n + BIG for n in range(start, start + 100)])
+        for _ in range(100):
+            assert int(quick.message().body[:6]) == took
+            took += 1
+    return slow
+
+
+def numbers_until_quiet(reader):
+    got = []
+    while True:
+        try:
+            frame = reader.read(0.5)
+        except Exception as problem:
+            return got, type(problem).__name__
+        if frame.command == "ERROR":
+            return got, frame.headers["message"]
+        got.append(int(frame.body[:6]))
+
+
+@test(own=SMALL)
+def slow_ones_are_disconnected(lab):
+    got, end = numbers_until_quiet(flood(lab, lab.topic()))
+    assert end == "slow consumer" and got == list(range(len(got))) and len(got) < MANY, (end, len(got))
+
+
+@test(own=SMALL, topic={"slow_subscriber": "drop-oldest"})
+def slow_ones_lose_the_oldest(lab):
+    topic = lab.topic()
+    slow = flood(lab, topic)
+    got, end = numbers_until_quiet(slow)
+    assert end == "Timeout", end
+    assert got[-1] == MANY - 1 and len(got) < MANY and got == sorted(got), (len(got), got[-1])
+    lab.send(topic, b"%06d" % MANY)
+    assert int(slow.message().body) == MANY, "it goes on"
+    dropped(lab, topic, MANY - len(got))
+
+
+@test(own=SMALL, topic={"slow_subscriber": "drop-newest"})
+def slow_ones_lose_the_newest(lab):
+    topic = lab.topic()
+    slow = flood(lab, topic)
+    got, end = numbers_until_quiet(slow)
+    assert end == "Timeout", end
+    assert got[-1] < MANY - 1 and got == list(range(len(got))), (len(got), got[-1])
+    lab.send(topic, b"%06d" % MANY)
+    assert int(slow.message().body) == MANY, "it goes on"
+    dropped(lab, topic, MANY - len(got))
+
+
+def dropped(lab, topic, count):
+    listed = lab.ctl("topic", "list")
+    view = next(one for one in listed["topics"] if "/topic/" + one["name"] == topic)
+    assert view["dropped_total"] == count, (view, count)
