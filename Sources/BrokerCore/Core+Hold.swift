@@ -43,8 +43,10 @@ extension Core {
         takenWhileShort += bytes
     }
 
-    /// Has a sender wait. False if it did already, for long enough.
+    /// Has a sender wait. False if it did already, for long enough; or if nobody sends, as when a message that waited
+    /// for its time is published.
     mutating func hold(_ session: Int32, at place: Int32, seconds: UInt64, into effects: inout Effects) -> Bool {
+        if session < 0 { return false }
         let at = Int(session)
         let generation = place < 0 ? 0 : queues[Int(place)].generation
         // Who waited for the queue that was here before need not any more.

@@ -12,7 +12,7 @@ extension Core {
         case .topic(let index, _):
             if isLater(extras) {
                 let room = try waitingRoom(of: topics[Int(index)].name, for: extras, into: &effects)
-                return try enqueue(send, extras, in: room, into: &effects)
+                return try enqueue(send, extras, of: session, in: room, into: &effects)
             }
             let message = Publication(
                 content: send.content, headerBytes: send.headerBytes, flags: send.flags, extras: extras,

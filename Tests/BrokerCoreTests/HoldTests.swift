@@ -132,6 +132,27 @@ struct HoldTests {
         #expect(rig.takeHolds().map(\.address.connection) == [1])
     }
 
+    /// Goal: a message without a sender, as one to a topic whose time has come, has nobody to hold: it waits itself.
+    @Test func aDelayedMessageToATopicWaitsForRoom() {
+        var rig = Self.blocking()
+        let (sender, consumer) = (rig.open(), rig.open())
+        #expect(rig.subscribe(1, "/topic/t", .individual, of: consumer) { $0.durableName = bytes("d") } == nil)
+        rig.apply(send(2, "/topic/t"), of: sender)
+        rig.settleDown()
+        rig.extras.sends = [SendExtras()]
+        rig.extras.sends[0].delay = 500
+        rig.apply(.send("/topic/t", "late", extras: 0), of: sender)
+        rig.settleDown()
+        let before = rig.take()
+        #expect(before.bodies == ["0", "1"])
+        rig.pass(600)
+        rig.tick()
+        #expect(rig.take().bodies == [] && rig.takeHolds() == [])
+        rig.apply(before.map { .accept(1, $0.tag) }, of: consumer)
+        rig.tick()
+        #expect(rig.take().bodies == ["late"])
+    }
+
     @Test func aTransactionIsRefusedAtOnce() {
         var rig = Self.blocking()
         let sender = rig.open()
