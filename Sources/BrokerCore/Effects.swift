@@ -66,6 +66,8 @@ public struct Effects: Sendable {
     public var batches: [Batch] = []
     public var pages: [PageWanted] = []
     public var kicks: [Kick] = []
+    /// In the order in which they count.
+    public var holds: [Hold] = []
     public var reports: [Report] = []
     /// Deliveries were added since the last `clear`.
     public var hasDeliveries = false
@@ -82,6 +84,7 @@ public struct Effects: Sendable {
         if !batches.isEmpty { batches.removeAll(keepingCapacity: true) }
         if !pages.isEmpty { pages.removeAll(keepingCapacity: true) }
         if !kicks.isEmpty { kicks.removeAll() }
+        if !holds.isEmpty { holds.removeAll() }
         if !reports.isEmpty { reports.removeAll() }
     }
 }
