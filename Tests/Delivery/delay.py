@@ -3,7 +3,8 @@ import time
 
 from suite import acknowledged, each, now_ms, number, test
 
-RELATIVE, ABSOLUTE = ["delay", "AMQ_SCHEDULED_DELAY", "x-delay"], ["deliver-at", "AMQ_SCHEDULED_TIME", "_AMQ_SCHED_DELIVERY"]
+RELATIVE = ["delay", "AMQ_SCHEDULED_DELAY", "x-delay"]
+ABSOLUTE = ["deliver-at", "AMQ_SCHEDULED_TIME", "_AMQ_SCHED_DELIVERY"]
 SHORT = 900  # milliseconds
 
 
