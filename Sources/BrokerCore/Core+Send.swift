@@ -140,7 +140,8 @@ extension Core {
     /// A reply channel is in memory and ends with its connection.
     func checkReply(_ extras: SendExtras?) throws(Refusal) {
         guard let extras, extras.delay > 0 || extras.deliverAt > now.wall else { return }
-        throw Refusal(.unsupportedDestination, "a reply cannot be delayed: its channel ends with the connection that asked")
+        throw Refusal(
+            .unsupportedDestination, "a reply cannot be delayed: its channel ends with the connection that asked")
     }
 
     /// The name of a lane takes no more than this.
