@@ -6,7 +6,10 @@ extension Core {
     /// their credit goes.
     mutating func dispatch(_ at: Int, into effects: inout Effects) {
         let index = Int(queues[at].parent)
-        if queues[index].consumers.isEmpty { return }
+        if queues[index].consumers.isEmpty {
+            if !delayedTopics.isEmpty, delayedTopics.contains(Int32(index)) { publishDue(index, into: &effects) }
+            return
+        }
         if queues[index].lanes.isEmpty {
             _ = serve(index, of: index, into: &effects)
         } else {

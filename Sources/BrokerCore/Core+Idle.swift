@@ -54,7 +54,7 @@ extension Core {
     }
 
     /// Queues that an open transaction will send to.
-    private func targetsOfTransactions() -> Set<Int32> {
+    func targetsOfTransactions() -> Set<Int32> {
         var targets: Set<Int32> = []
         for session in sessions where session.generation != 0 {
             for transaction in session.transactions.values {

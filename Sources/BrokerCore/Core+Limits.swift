@@ -61,15 +61,6 @@ extension Core {
         }
     }
 
-    /// Drops what came in a transaction, or could not be dropped before it was read.
-    @inline(__always)
-    mutating func trim(_ index: Int, into effects: inout Effects) {
-        guard queues[index].settings.overflow == .dropHead, isOver(adding: 0, 0, in: index) else { return }
-        for lane in queues[index].isPlain ? [index] : queues[index].lanes.reversed().map({ Int($0) }) {
-            while isOver(adding: 0, 0, in: index), dropFirst(of: lane, into: &effects) { continue }
-        }
-    }
-
     private mutating func dropFirst(of lane: Int, into effects: inout Effects) -> Bool {
         let (sequence, count): (UInt64, UInt32)
         if let back = queues[lane].returned.popLowest() {
@@ -86,5 +77,18 @@ extension Core {
         queues[Int(queues[lane].parent)].counts.dropped += 1
         settle(queues[lane].id, sequence, bytes: count)
         return true
+    }
+
+    /// What came in a transaction, or had to be read first, as after a restart: the oldest beyond the limit go now. A lane that is
+    /// read on is waited for, so that no higher rank pays for it.
+    mutating func trim(_ index: Int, into effects: inout Effects) {
+        guard queues[index].settings.overflow == .dropHead else { return }
+        for lane in queues[index].isPlain ? [index] : queues[index].lanes.reversed().map({ Int($0) }) {
+            while isOver(adding: 0, 0, in: index) {
+                if dropFirst(of: lane, into: &effects) { continue }
+                if queues[lane].coldCount > 0 { return }
+                break
+            }
+        }
     }
 }

@@ -65,7 +65,7 @@ extension Core {
 
     /// Queues and reply channels, not the private queues of topic subscriptions; in no order.
     public func queueViews() -> [QueueView] {
-        queueByName.values.map { view(of: Int($0)) }
+        queueByName.values.filter { !delayedTopics.contains($0) }.map { view(of: Int($0)) }
     }
 
     public func queueView(named name: [UInt8]) -> QueueView? {

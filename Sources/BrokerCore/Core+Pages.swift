@@ -16,7 +16,7 @@ extension Core {
         if wanted.purpose == .bury {
             guard queues[index].generation == wanted.epoch else { return }
             if let failure { fail(index, failure, into: &effects) }
-            buried(index, messages, resumeAt: resumeAt, into: &effects)
+            buried(index, messages, from: wanted.from, resumeAt: resumeAt, into: &effects)
             return seal(into: &effects)
         }
         if wanted.purpose == .peek {

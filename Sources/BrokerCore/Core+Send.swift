@@ -10,6 +10,10 @@ extension Core {
             try checkSending(to: Int(index))
             try enqueue(send, extras, in: Int(index), into: &effects)
         case .topic(let index, _):
+            if isLater(extras) {
+                let room = try waitingRoom(of: topics[Int(index)].name, for: extras, into: &effects)
+                return try enqueue(send, extras, in: room, into: &effects)
+            }
             let message = Publication(
                 content: send.content, headerBytes: send.headerBytes, flags: send.flags, extras: extras,
                 session: session)
@@ -102,6 +106,7 @@ extension Core {
         if queue.kind != .subscription, queue.lane == .main { queueByName[queue.name] = nil }
         if queue.kind == .stored { queueByID[queue.id] = nil }
         idle[Int32(index)] = nil
+        delayedTopics.remove(Int32(index))
         duplicates.drop(Int32(index))
         countGeneration()
         queues[index] = QueueState(
@@ -139,7 +144,7 @@ extension Core {
 
     /// A reply channel is in memory and ends with its connection.
     func checkReply(_ extras: SendExtras?) throws(Refusal) {
-        guard let extras, extras.delay > 0 || extras.deliverAt > now.wall else { return }
+        guard isLater(extras) else { return }
         throw Refusal(
             .unsupportedDestination, "a reply cannot be delayed: its channel ends with the connection that asked")
     }

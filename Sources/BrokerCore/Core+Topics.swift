@@ -6,7 +6,7 @@ struct Publication {
     let headerBytes: UInt32
     let flags: UInt8
     let extras: SendExtras?
-    /// The session that sends it.
+    /// The session that sends it; -1 if it has waited in the broker.
     let session: Int32
 
     var retain: SendExtras.Retain { extras?.retain ?? .no }
@@ -14,18 +14,22 @@ struct Publication {
 
 /// Messages to topics: copies for those who are there now, in memory, and for durable subscriptions, on disk.
 extension Core {
-    mutating func publish(_ message: Publication, to index: Int, into effects: inout Effects) throws(Refusal) {
+    /// `due`: it has waited for its time, and leaves that place in the same batch.
+    mutating func publish(
+        _ message: Publication, to index: Int, _ due: DueMessage? = nil, into effects: inout Effects
+    ) throws(Refusal) {
         refresh(index)
         let recipients = withoutDuplicates(recipients(of: message, in: index), message)
-        if !recipients.isEmpty || message.retain != .no {
+        if !recipients.isEmpty || message.retain != .no || due != nil {
             var room = BatchRoom()
             try check(message, to: index, recipients, &room)
             for recipient in recipients {
                 try makeSpace(for: message.content.count, in: recipient.queue, into: &effects)
             }
-            makeRoom(for: room.bytes, records: room.records, into: &effects)
+            makeRoom(for: room.bytes, records: room.records + 1, into: &effects)
         }
         try distribute(message, to: index, recipients, into: &effects)
+        if let due { leave(due) }
         if message.flags & MessageFlags.durable == 0 {
             for recipient in recipients { dispatch(recipient.queue, into: &effects) }
         }
@@ -37,7 +41,8 @@ extension Core {
         _ message: Publication, to index: Int, _ recipients: [Recipient], into effects: inout Effects
     ) throws(Refusal) {
         topics[index].inTotal &+= 1
-        totals.messagesIn &+= 1
+        // One that has waited for its time was counted when it came.
+        if message.session >= 0 { totals.messagesIn &+= 1 }
         try store(message, for: recipients, into: &effects)
         topics[index].outTotal &+= UInt64(recipients.count)
         switch message.retain {

@@ -43,6 +43,8 @@ public struct Core: Sendable {
     /// Queues of durable subscriptions; they get it whether anybody is there or not.
     var durableSubscriptions = TopicIndex()
     var boundQueues: [Int32: BoundQueue] = [:]
+    /// Queues in which messages to topics wait for their time.
+    var delayedTopics: Set<Int32> = []
     var retained = RetainedMessages()
     var lastSweep: UInt64 = 0
     /// Subscriptions made so far.
@@ -123,6 +125,7 @@ public struct Core: Sendable {
             queues[index].note = QueueNote(decoding: note)
             resolveSettings(of: index)
             bind(index)
+            if name.starts(with: Destination.topicPrefix) { delayedTopics.insert(Int32(index)) }
         }
         queues[index].mayExpire = messages > 0
         queues[index].next = next

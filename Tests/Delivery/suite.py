@@ -96,8 +96,8 @@ class Lab:
             self.crash()
 
     def crash(self):
+        self.broker.kill()  # first: what a closed connection gives back would be counted
         self.close()
-        self.broker.kill()
         self.broker.start()
 
     def close(self):
@@ -206,6 +206,16 @@ def ack(connection, message):
 def nack(connection, message, headers=None):
     """NACK, confirmed."""
     connection.unread += connection.ask("NACK", {"id": message.headers["ack"], **(headers or {})})
+
+
+def acknowledged(connection, count):
+    """Takes so many messages and acknowledges them; it is on disk that they are gone."""
+    got = []
+    for _ in range(count):
+        got.append(connection.message())
+        ack(connection, got[-1])
+    connection.unread += connection.ask("SEND", {"destination": "/queue/suite.receipt", "expires": 1})
+    return got
 
 
 def number(frames):

@@ -319,6 +319,7 @@ struct BrokerBackend: AdminBackend {
             row.subscribers = view.subscribers
             row.inTotal = view.inTotal
             row.outTotal = view.outTotal
+            row.droppedTotal = view.droppedTotal
             return row
         }
         return API.TopicList(of: rows, query)
