@@ -55,7 +55,8 @@ import Testing
         }
         let (hasMore, isConnected, login) = (session.hasMore, session.isConnected, session.login)
         #expect(used < total && hasMore && isConnected && login == "ada")
-        #expect(batch.isEmpty)
+        let nothing = batch.isEmpty
+        #expect(nothing)
         session.refuse(SessionError(.tooManyConnections, "one is enough"))
         let willEnd = session.willEnd
         #expect(willEnd)
