@@ -180,7 +180,9 @@ struct DelayTests {
         var rig = Rig()
         let session = rig.open()
         rig.apply([.temporary("/reply-queue/x"), .subscribe(1, "/reply-queue/x", .individual, count: 1)], of: session)
-        for body in ["a", "b", "c"] { rig.send("/reply-queue/x", body, of: session) { $0.timeToLive = body == "b" ? 500 : 0 } }
+        for body in ["a", "b", "c"] {
+            rig.send("/reply-queue/x", body, of: session) { $0.timeToLive = body == "b" ? 500 : 0 }
+        }
         #expect(rig.take().bodies == ["a"])
         rig.pass(600)
         rig.apply(.accept(1, 1), of: session)
