@@ -72,8 +72,7 @@ extension Core {
         let (sequence, count): (UInt64, UInt32)
         if let back = queues[lane].returned.popLowest() {
             (sequence, count) = (back.sequence, back.bytes)
-        } else if let entry = queues[lane].window.popFirst() {
-            queues[lane].windowBytes &-= Int(entry.content.count)
+        } else if let entry = queues[lane].popWindow() {
             (sequence, count) = (entry.sequence, entry.content.count)
         } else {
             if queues[lane].coldCount > 0 { want(from: queues[lane].coldFrom, of: lane, into: &effects) }

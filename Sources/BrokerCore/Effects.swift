@@ -33,6 +33,10 @@ public struct PageWanted: Equatable, Sendable {
         case bury
         /// Whether the front of an idle lane is over.
         case peek
+        /// A selector looks for what it takes.
+        case view
+        /// A subscription shows what is there.
+        case browse(Int32)
         /// The message that a topic retains.
         case retained
     }
