@@ -219,7 +219,9 @@ struct ViewRun {
             }
             if let holder = message.holder { wrong.append("\(id) was delivered to \(number) while \(holder) has it") }
             if !consumer.takes(message.key) { wrong.append("\(id) was delivered to \(number), which does not want it") }
-            if consumer.held.count >= consumer.credit { wrong.append("\(id) was delivered to \(number) without credit") }
+            if consumer.held.count >= consumer.credit {
+                wrong.append("\(id) was delivered to \(number) without credit")
+            }
             if delivery.count != message.count + 1 {
                 wrong.append("\(id) has count \(delivery.count) after \(message.count)")
             }

@@ -55,8 +55,8 @@ import Testing
         }
         let (hasMore, isConnected, login) = (session.hasMore, session.isConnected, session.login)
         #expect(used < total && hasMore && isConnected && login == "ada")
-        let hasCommands = !batch.isEmpty
-        #expect(!hasCommands)
+        let nothing = batch.isEmpty
+        #expect(nothing)
         session.refuse(SessionError(.tooManyConnections, "one is enough"))
         let willEnd = session.willEnd
         #expect(willEnd)
