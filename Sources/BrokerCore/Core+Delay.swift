@@ -125,7 +125,7 @@ extension Core {
     }
 
     /// The lane of a message that is due, by its headers.
-    private static func laneKind(of content: Bytes, _ headerBytes: UInt32) -> Lane {
+    static func laneKind(of content: Bytes, _ headerBytes: UInt32) -> Lane {
         let head = Bytes(rebasing: content[..<min(Int(headerBytes), content.count)])
         if let group = StoredHead.value(of: groupHeaders, in: head), !group.isEmpty { return Lane.ofGroup(group) }
         guard let text = StoredHead.value(of: ["priority", "JMSPriority"], in: head), text.count == 1,

@@ -8,6 +8,7 @@ extension Core {
     ) {
         guard let found = queueByID[wanted.queue] else { return }
         let index = Int(found)
+        let messages = queues[index].takenOut.isEmpty ? messages : withoutTakenOut(messages, of: index)
         if wanted.purpose == .retained {
             guard queues[index].generation == wanted.epoch else { return }
             retainedRead(index, messages, failure: failure, into: &effects)
@@ -26,6 +27,9 @@ extension Core {
         }
         guard queues[index].pageOutstanding, queues[index].pageEpoch == wanted.epoch else { return }
         queues[index].pageOutstanding = false
+        if queues[index].pageAskedAt >= queues[index].takenOutBatch, !queues[index].isPeeking {
+            queues[index].takenOut = []
+        }
         if let failure { fail(index, failure, into: &effects) } else { queues[index].failure = nil }
         // What could be read before the failure is as good as any.
         queues[index].returned.attach(messages, below: resumeAt)
@@ -42,6 +46,10 @@ extension Core {
         trim(Int(queues[index].parent), into: &effects)
         proceed(index, into: &effects)
         seal(into: &effects)
+    }
+
+    private func withoutTakenOut(_ messages: [PageMessage], of index: Int) -> [PageMessage] {
+        messages.filter { !queues[index].takenOut.contains($0.sequence) }
     }
 
     private mutating func extendWindow(

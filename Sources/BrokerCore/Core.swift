@@ -63,7 +63,7 @@ public struct Core: Sendable {
     var pieceStart = 0
     var usualRecords = 0
     /// All batches up to here are on disk.
-    var durableThrough: UInt64 = 0
+    public internal(set) var durableThrough: UInt64 = 0
     /// Queues with messages that wait for a batch, in order of batches.
     var awaiting = Deque<Awaiting>()
 
@@ -96,6 +96,7 @@ public struct Core: Sendable {
         /// Messages that had been sent before.
         public var duplicates: UInt64 = 0
         public var expired: UInt64 = 0
+        public var deadLettered: UInt64 = 0
         public init() {}
     }
 

@@ -90,6 +90,10 @@ struct QueueState: Sendable {
     var pageEpoch: UInt32 = 0
     /// What was durable when the page was asked for.
     var pageAskedAt: UInt64 = 0
+    /// Untouched messages that an operator took out of the midst: pages may show them until the last batch of
+    /// that is durable.
+    var takenOut: Set<UInt64> = []
+    var takenOutBatch: UInt64 = 0
     /// A page was empty: ask again when the awaited batch is durable.
     var waitsForDurable = false
     /// The last batch that this queue waits for.
