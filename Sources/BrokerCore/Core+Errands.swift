@@ -3,7 +3,7 @@ import Base
 /// What operators do with single messages of a queue, wherever in it they are. The caller reads pages from
 /// storage, lane by lane, and hands each over with what is to be done:
 ///
-///     laneViews(of: "q") --> for each lane: read a page --> run(errand, on: page) --> (durable) --> next page
+///     laneSummaries(of: "q") --> for each lane: read a page --> run(errand, on: page) --> (durable) --> next page
 ///
 /// Messages that a consumer holds are left alone. What leaves one queue enters the other in the same batch.
 extension Core {
@@ -17,7 +17,7 @@ extension Core {
     }
 
     /// A lane of a queue, and what must be known to read it.
-    public struct LaneView: Sendable, Equatable {
+    public struct LaneSummary: Sendable, Equatable {
         public enum Kind: Sendable, Equatable {
             case usual
             case priority(UInt8)
@@ -33,8 +33,6 @@ extension Core {
         public var from: UInt64
         /// The sequence that its next message gets.
         public var next: UInt64
-        /// What was durable when this was asked.
-        public var durable: UInt64
     }
 
     /// A page as storage has read it, with nothing left out, from `from` to before `resumeAt`.
@@ -43,12 +41,9 @@ extension Core {
         public var messages: [PageMessage]
         public var from: UInt64
         public var resumeAt: UInt64
-        /// `LaneView.durable` of before it was read.
-        public var asked: UInt64
 
-        public init(lane: QueueID, messages: [PageMessage], from: UInt64, resumeAt: UInt64, asked: UInt64) {
+        public init(lane: QueueID, messages: [PageMessage], from: UInt64, resumeAt: UInt64) {
             (self.lane, self.messages, self.from, self.resumeAt) = (lane, messages, from, resumeAt)
-            self.asked = asked
         }
     }
 
@@ -56,20 +51,20 @@ extension Core {
         public var done: UInt64 = 0
         /// Wanted, and cannot go where it should: without an `original-destination`, or too large with new headers.
         public var skipped: UInt64 = 0
-        /// Where to read on; `from` of the page if the page is out of date and must be read again.
+        /// Where to read on.
         public var resumeAt: UInt64
     }
 
     /// The lanes of a stored queue in the order in which they were made, the queue itself first; nil if there is
     /// no such queue.
-    public func laneViews(of name: [UInt8]) -> [LaneView]? {
+    public func laneSummaries(of name: [UInt8]) -> [LaneSummary]? {
         guard let canonical = canonicalQueue(name), let found = queueByName[canonical], queues[Int(found)].isStored
         else { return nil }
-        return allLanes(of: Int(found)).compactMap { laneView($0) }.sorted { $0.id < $1.id }
+        return allLanes(of: Int(found)).compactMap { laneSummary($0) }.sorted { $0.id < $1.id }
     }
 
-    private func laneView(_ lane: Int) -> LaneView? {
-        let kind: LaneView.Kind
+    private func laneSummary(_ lane: Int) -> LaneSummary? {
+        let kind: LaneSummary.Kind
         switch queues[lane].lane {
         case .main: kind = .usual
         case .priority(let priority): kind = .priority(priority)
@@ -77,11 +72,10 @@ extension Core {
         case .delayed: kind = .delayed
         case .retained: return nil
         }
-        var from = queues[lane].window.first?.sequence ?? queues[lane].coldFrom
+        var from = queues[lane].front
         if !queues[lane].returned.isEmpty { from = min(from, queues[lane].returned.lowestSequence) }
         for waiting in queues[lane].waiting.messages { from = min(from, waiting.message.sequence) }
-        return LaneView(
-            id: queues[lane].id, kind: kind, from: from, next: queues[lane].next, durable: durableThrough)
+        return LaneSummary(id: queues[lane].id, kind: kind, from: from, next: queues[lane].next)
     }
 
     /// Carries out an errand on those messages of a page that `selector` selects, at most on `most`.
@@ -93,15 +87,8 @@ extension Core {
         try check(errand)
         guard let found = queueByID[page.lane] else { return result }
         let lane = Int(found)
-        // Something was taken out of the midst of the lane, and the page may show it still.
-        guard page.asked >= queues[lane].takenOutBatch else {
-            result.resumeAt = page.from
-            return result
-        }
         if let selector, !page.messages.contains(where: { Self.selects(selector, $0) }) { return result }
         guard let place = try place(for: errand, from: Int(queues[lane].parent), into: &effects) else { return result }
-        queues[lane].evict()
-        if !queues[lane].isPeeking { queues[lane].takenOut = [] }
         let there = Whereabouts(queues[lane], page)
         // As long as nothing is left behind, the lane just begins later.
         var isFront = page.from <= queues[lane].coldFrom
@@ -112,12 +99,13 @@ extension Core {
                 isFront = false
                 break
             }
-            let isCold = message.sequence >= queues[lane].coldFrom
-            if Self.selects(selector, message), there.isFree(message.sequence, isCold: isCold) {
+            let isApart = there.isApart(message.sequence)
+            let isCold = !isApart && message.sequence >= queues[lane].coldFrom
+            if Self.selects(selector, message), isApart || isUntouched(message.sequence, in: lane, there) {
                 do throws(Refusal) {
                     if try put(message, place, from: lane, into: &effects) {
-                        takeOut(message, of: lane, isCold: isCold && !there.isApart(message.sequence), isFront: isFront)
-                        taken.insert(message.sequence)
+                        if isApart { taken.insert(message.sequence) }
+                        takeOut(message, of: lane, isApart: isApart, isFront: isFront)
                         result.done += 1
                         continue
                     }
@@ -134,6 +122,7 @@ extension Core {
         queues[lane].waiting.remove(taken)
         queues[lane].returned.remove(taken)
         if isFront, page.resumeAt > queues[lane].coldFrom { queues[lane].coldFrom = page.resumeAt }
+        queues[lane].dropGaps()
         queues[lane].pageOutstanding = false
         queues[lane].pageEpoch &+= 1
         proceed(lane, into: &effects)
@@ -145,10 +134,11 @@ extension Core {
         selects(selector, message.content.bytes, headerBytes: message.headerBytes)
     }
 
-    /// Where the messages of a page are that are not just in their lane's order.
+    /// The messages of a page that are not just in their lane's order.
     private struct Whereabouts {
         private var apart: Set<UInt64> = []
-        private var bound: Set<UInt64>
+        /// They are on their way already.
+        let dead: Set<UInt64>
 
         init(_ lane: QueueState, _ page: ErrandPage) {
             let range = page.from..<max(page.from, page.resumeAt)
@@ -156,30 +146,25 @@ extension Core {
             for waiting in lane.waiting.messages where range.contains(waiting.message.sequence) {
                 apart.insert(waiting.message.sequence)
             }
-            bound = lane.takenOut
-            // The dead are on their way already.
-            for dead in lane.dead { bound.insert(dead.sequence) }
+            dead = Set(lane.dead.map(\.sequence))
         }
 
-        /// Came back, or waits: counted where it is, not among the untouched.
+        /// Came back, or waits.
         func isApart(_ sequence: UInt64) -> Bool { apart.contains(sequence) }
-
-        /// Whether it is in the lane and nobody holds it.
-        func isFree(_ sequence: UInt64, isCold: Bool) -> Bool {
-            !bound.contains(sequence) && (isCold || apart.contains(sequence))
-        }
     }
 
-    private mutating func takeOut(_ message: PageMessage, of lane: Int, isCold: Bool, isFront: Bool) {
+    private func isUntouched(_ sequence: UInt64, in lane: Int, _ there: Whereabouts) -> Bool {
+        sequence >= queues[lane].front && sequence < queues[lane].next && !queues[lane].taken.contains(sequence)
+            && !there.dead.contains(sequence)
+    }
+
+    private mutating func takeOut(_ message: PageMessage, of lane: Int, isApart: Bool, isFront: Bool) {
         let sequence = message.sequence
-        if isCold {
+        if !isApart, isFront, sequence >= queues[lane].coldFrom {
             queues[lane].coldCount -= min(1, queues[lane].coldCount)
-            if isFront {
-                queues[lane].coldFrom = sequence + 1
-            } else {
-                queues[lane].takenOut.insert(sequence)
-                queues[lane].takenOutBatch = batchNumber
-            }
+            queues[lane].coldFrom = sequence + 1
+        } else if !isApart {
+            _ = queues[lane].takeOut(sequence)
         }
         queues[lane].attempts[sequence] = nil
         queues[lane].bytes &-= UInt64(message.content.count)

@@ -114,15 +114,18 @@ extension Core {
     }
 
     /// What was asked for by `bury`. Messages that cannot be moved now stay, and are tried again by the clock.
-    mutating func buried(_ lane: Int, _ messages: [PageMessage], resumeAt: UInt64, into effects: inout Effects) {
+    mutating func buried(
+        _ lane: Int, _ messages: [PageMessage], from: UInt64, resumeAt: UInt64, into effects: inout Effects
+    ) {
         queues[lane].isBurying = false
-        let dead = queues[lane].dead
+        let dead = queues[lane].dead.sorted { $0.sequence < $1.sequence }
         var left: [DeadMessage] = []
         var at = 0
-        var isStuck = resumeAt <= (dead.first?.sequence ?? 0)
-        for body in dead.sorted(by: { $0.sequence < $1.sequence }) {
+        var isStuck = resumeAt <= from
+        for body in dead {
             while at < messages.count, messages[at].sequence < body.sequence { at += 1 }
-            guard !isStuck, body.sequence < resumeAt else {
+            // One that died after the page was asked for may lie before it.
+            guard !isStuck, (from..<resumeAt).contains(body.sequence) else {
                 left.append(body)
                 continue
             }

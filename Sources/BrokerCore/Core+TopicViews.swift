@@ -81,6 +81,7 @@ extension Core {
         lastSweep = now.wall / Self.sweepMilliseconds
         sweepRetained(isThorough: isThorough, into: &effects)
         if isThorough { expireSubscriptions(into: &effects) }
+        sweepDelayed(into: &effects)
         seal(into: &effects)
     }
 

@@ -6,7 +6,7 @@ struct Publication {
     let headerBytes: UInt32
     let flags: UInt8
     let extras: SendExtras?
-    /// The session that sends it.
+    /// The session that sends it; -1 if it has waited in the broker.
     let session: Int32
 
     var retain: SendExtras.Retain { extras?.retain ?? .no }
@@ -14,18 +14,25 @@ struct Publication {
 
 /// Messages to topics: copies for those who are there now, in memory, and for durable subscriptions, on disk.
 extension Core {
-    mutating func publish(_ message: Publication, to index: Int, into effects: inout Effects) throws(Refusal) {
+    /// `due`: it has waited for its time, and leaves that place in the same batch.
+    mutating func publish(
+        _ message: Publication, to index: Int, _ due: DueMessage? = nil, into effects: inout Effects
+    ) throws(Refusal) {
         refresh(index)
         let recipients = withoutDuplicates(recipients(of: message, in: index), message)
-        if !recipients.isEmpty || message.retain != .no {
+        if !recipients.isEmpty || message.retain != .no || due != nil {
             var room = BatchRoom()
+            if needsDisk(message, recipients) {
+                try checkDisk(for: message.content.count, of: message.session, into: &effects)
+            }
             try check(message, to: index, recipients, &room)
             for recipient in recipients {
-                try makeSpace(for: message.content.count, in: recipient.queue, into: &effects)
+                try makeSpace(for: message.content.count, in: recipient.queue, of: message.session, into: &effects)
             }
-            makeRoom(for: room.bytes, records: room.records, into: &effects)
+            makeRoom(for: room.bytes, records: room.records + 1, into: &effects)
         }
         try distribute(message, to: index, recipients, into: &effects)
+        if let due { leave(due) }
         if message.flags & MessageFlags.durable == 0 {
             for recipient in recipients { dispatch(recipient.queue, into: &effects) }
         }
@@ -37,7 +44,8 @@ extension Core {
         _ message: Publication, to index: Int, _ recipients: [Recipient], into effects: inout Effects
     ) throws(Refusal) {
         topics[index].inTotal &+= 1
-        totals.messagesIn &+= 1
+        // One that has waited for its time was counted when it came.
+        if message.session >= 0 { totals.messagesIn &+= 1 }
         try store(message, for: recipients, into: &effects)
         topics[index].outTotal &+= UInt64(recipients.count)
         switch message.retain {
@@ -89,13 +97,14 @@ extension Core {
         var retained: [[UInt8]: Int?] = [:]
     }
 
+    func needsDisk(_ message: Publication, _ recipients: [Recipient]) -> Bool {
+        !recipients.isEmpty || message.retain == .set
+    }
+
     /// Adds what a message takes of its batch.
     func check(
         _ message: Publication, to index: Int, _ recipients: [Recipient], _ room: inout BatchRoom
     ) throws(Refusal) {
-        if let diskShort, !recipients.isEmpty || message.retain == .set {
-            throw Refusal(.diskShort, diskShort)
-        }
         var lines: [UInt8]?
         for recipient in recipients {
             try checkSending(to: recipient.queue)
@@ -166,11 +175,16 @@ extension Core {
     }
 
     /// A message for a reply channel. It lives in memory only, within a bound.
-    mutating func enqueueTransient(_ content: Slice, headerBytes: UInt32, in index: Int, into effects: inout Effects) {
+    mutating func enqueueReply(
+        _ content: Bytes, headerBytes: UInt32, _ extras: SendExtras?, in index: Int, into effects: inout Effects
+    ) {
         transientSequence &+= 1
         totals.messagesIn &+= 1
+        let stamp = stamp(extras, for: index)
         let entry = QueueState.Entry(
-            sequence: transientSequence, batch: 0, content: content, headerBytes: headerBytes, count: 0, flags: 0)
+            sequence: transientSequence, batch: 0,
+            content: stamp.lines.isEmpty ? keepTransient(content) : transient.append(stamp.lines, content),
+            headerBytes: headerBytes + UInt32(stamp.lines.count), count: 0, flags: stamp.flags)
         enqueueTransient(entry, in: index, topic: nil, into: &effects)
     }
 

@@ -12,7 +12,12 @@ extension Core {
         case .queue(let index, let generation) where queues[Int(index)].isStored:
             try checkSending(to: Int(index))
             target = .stored(index, generation: generation)
-        case .queue(let index, let generation): target = .reply(index, generation: generation)
+        case .queue(let index, let generation):
+            try checkReply(extras)
+            target = .reply(index, generation: generation)
+        case .topic(let index, _) where isLater(extras):
+            let room = try waitingRoom(of: topics[Int(index)].name, for: extras, into: &effects)
+            target = .stored(Int32(room), generation: queues[room].generation)
         case .topic(let index, _): target = .topic(topics[Int(index)].name)
         case .unknown: target = .gone
         }
@@ -52,6 +57,7 @@ extension Core {
             records: transaction.operations + extras * (1 + Self.dedupRecords) + topics.records, into: &effects)
         sessions[Int(session)].transactions[number] = nil
         var touched: Set<Int> = []
+        var fed: Set<Int> = []
         for consumer in transaction.subscriptions.sorted() {
             end(number, of: Int(consumer), commit: true, touched: &touched, into: &effects)
         }
@@ -61,20 +67,23 @@ extension Core {
                 try store(held, in: Int(index), into: &effects)
                 if held.flags & MessageFlags.durable == 0 { touched.insert(Int(index)) }
             case .reply(let index, let generation) where queues[Int(index)].generation == generation:
-                enqueueTransient(held.content, headerBytes: held.headerBytes, in: Int(index), into: &effects)
+                enqueueReply(
+                    held.content.bytes, headerBytes: held.headerBytes, held.extras, in: Int(index), into: &effects)
             case .topic(let name):
                 let topic = topicIndex(of: name)
                 refresh(topic)
                 let message = held.publication(of: session)
                 let recipients = withoutDuplicates(recipients(of: message, in: topic), message)
                 try distribute(message, to: topic, recipients, into: &effects)
+                fed.formUnion(recipients.map(\.queue))
                 if held.flags & MessageFlags.durable == 0 { touched.formUnion(recipients.map(\.queue)) }
             case .reply, .gone:
                 totals.repliesDropped += 1
             }
         }
         totals.transactionsCommitted += 1
-        for case .stored(let index, _) in transaction.sends.lazy.map(\.target) { trim(Int(index), into: &effects) }
+        for case .stored(let index, _) in transaction.sends.lazy.map(\.target) { fed.insert(Int(index)) }
+        for queue in fed.sorted() { trim(queue, into: &effects) }
         for queue in touched.sorted() { dispatch(queue, into: &effects) }
     }
 
@@ -103,6 +112,7 @@ extension Core {
             refresh(topic)
             let message = held.publication(of: session)
             let recipients = recipients(of: message, in: topic)
+            if let diskShort, needsDisk(message, recipients) { throw Refusal(.diskShort, diskShort) }
             try check(message, to: topic, recipients, &room)
             for recipient in recipients { try checkSpace(in: recipient.queue) }
         }

@@ -17,7 +17,7 @@ struct Destination {
 
     static let longestName = 255
     static let queuePrefix = Array("/queue/".utf8)
-    private static let topicPrefix = Array("/topic/".utf8)
+    static let topicPrefix = Array("/topic/".utf8)
     static let durablePrefix = Array("/dsub/".utf8)
     private static let replyPrefix = Array("/reply-queue/".utf8)
 

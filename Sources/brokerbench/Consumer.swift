@@ -8,8 +8,20 @@ struct Consumer: ~Copyable {
         var total: UInt64 = 0
         /// Received within the measured time, and how long they were on the way.
         var measured = Histogram()
+        var firstMessage: UInt64 = 0
         var lastMessage: UInt64 = 0
+        /// What was refused, for each producer.
+        var refused: [SequenceSet]
+
+        init(_ run: Run) {
+            let options = run.options
+            seen = Seen(producers: options.producers, kinds: run.sendHeaders.count, isOrdered: !options.isAnyOrder)
+            refused = Array(repeating: SequenceSet(), count: options.producers)
+        }
     }
+
+    /// The broker's times are milliseconds, and its clock may run a little beside ours.
+    private static let earlyNanoseconds: UInt64 = 2_000_000
 
     private let run: Run
     private let index: Int
@@ -19,7 +31,7 @@ struct Consumer: ~Copyable {
     private init(_ run: Run, index: Int) {
         self.run = run
         self.index = index
-        outcome = Outcome(seen: Seen(producers: run.options.producers))
+        outcome = Outcome(run)
     }
 
     /// Starts the thread; it arrives when subscribed and takes messages until the run is over.
@@ -28,7 +40,7 @@ struct Consumer: ~Copyable {
         return try Worker {
             var consumer = Consumer(run, index: index)
             do {
-                let link = try openLink(run)
+                let link = try openLink(run, index)
                 let schedule = run.awaitBegin()
                 try consumer.work(link, schedule)
             } catch {
@@ -38,12 +50,12 @@ struct Consumer: ~Copyable {
         }
     }
 
-    private static func openLink(_ run: Run) throws -> Link {
+    private static func openLink(_ run: Run, _ index: Int) throws -> Link {
         defer { run.arrive() }
         do {
             let link = try Link(run.options)
             try link.subscribe(
-                to: run.destination, ack: "client-individual", headers: run.options.subscribeHeaders)
+                to: run.destination, ack: "client-individual", headers: run.subscribeHeaders.lines(at: index))
             return link
         } catch {
             run.fail("consumer", error)  // before the arrival, so that the run sees it
@@ -71,13 +83,23 @@ struct Consumer: ~Copyable {
             let reading = run.body.read(frame.body)
             outcome.seen.note(reading)
             outcome.total += 1
+            if outcome.firstMessage == 0 { outcome.firstMessage = now }
             outcome.lastMessage = now
-            if isMeasured, case .ours(let stamp) = reading {
-                outcome.measured.record(now > stamp.nanoseconds ? now - stamp.nanoseconds : 0)
-            }
-            acks.append("ACK\nid:")
-            acks.append(frame.ack)
-            acks.append("\n\n\0")
+            guard case .ours(let stamp) = reading else { return answer(frame, refuses: false) }
+            let due = run.due(stamp) ?? 0
+            if now + Self.earlyNanoseconds < due { outcome.seen.early += 1 }
+            let from = max(due, stamp.nanoseconds)
+            if isMeasured { outcome.measured.record(now > from ? now - from : 0) }
+            let every = run.options.refusesEvery
+            let refuses = every > 0 && outcome.total % every == 0 && stamp.producer < outcome.refused.count
+            if refuses { _ = outcome.refused[Int(stamp.producer)].insert(stamp.sequence) }
+            answer(frame, refuses: refuses)
         }
+    }
+
+    private mutating func answer(_ frame: ServerFrame, refuses: Bool) {
+        acks.append(refuses ? "NACK\nrequeue:false\nid:" : "ACK\nid:")
+        acks.append(frame.ack)
+        acks.append("\n\n\0")
     }
 }

@@ -47,16 +47,26 @@ struct SequenceSet: Sendable {
 struct Seen: Sendable {
     private struct OfProducer: Sendable {
         var sequences = SequenceSet()
-        var highest: UInt64?
+        /// For each kind of message the number behind the highest that came.
+        var ends: [UInt64]
     }
 
     private var perProducer: [OfProducer]
+    private let kinds: UInt64
+    private let isOrdered: Bool
     private(set) var duplicates: UInt64 = 0
     private(set) var outOfOrder: UInt64 = 0
     private(set) var foreign: UInt64 = 0
     private(set) var damaged: UInt64 = 0
+    /// Came before the time that they were to be held until.
+    var early: UInt64 = 0
 
-    init(producers: Int) { perProducer = Array(repeating: OfProducer(), count: producers) }
+    /// Message n is of kind n modulo `kinds`; order counts among those of one kind, if at all.
+    init(producers: Int, kinds: Int = 1, isOrdered: Bool = true) {
+        perProducer = Array(repeating: OfProducer(ends: Array(repeating: 0, count: kinds)), count: producers)
+        self.kinds = UInt64(kinds)
+        self.isOrdered = isOrdered
+    }
 
     mutating func note(_ reading: Stamp.Reading) {
         switch reading {
@@ -72,13 +82,14 @@ struct Seen: Sendable {
             return
         }
         let index = Int(stamp.producer)
-        let highest = perProducer[index].highest
+        let kind = kinds == 1 ? 0 : Int(stamp.sequence % kinds)
+        let end = perProducer[index].ends[kind]
         if !perProducer[index].sequences.insert(stamp.sequence) {
             duplicates += 1
-        } else if let highest, stamp.sequence < highest {
+        } else if stamp.sequence < end, isOrdered {
             outOfOrder += 1
         }
-        perProducer[index].highest = max(highest ?? 0, stamp.sequence)
+        perProducer[index].ends[kind] = max(end, stamp.sequence + 1)
     }
 
     func sequences(ofProducer index: Int) -> SequenceSet { perProducer[index].sequences }
@@ -93,6 +104,7 @@ struct Verdict: Sendable, Equatable {
     var outOfOrder: UInt64 = 0
     var foreign: UInt64 = 0
     var damaged: UInt64 = 0
+    var early: UInt64 = 0
 
     init() {}
 
@@ -110,6 +122,7 @@ struct Verdict: Sendable, Equatable {
             outOfOrder += seen.outOfOrder
             foreign += seen.foreign
             damaged += seen.damaged
+            early += seen.early
         }
     }
 
@@ -117,7 +130,7 @@ struct Verdict: Sendable, Equatable {
     var complaint: String? {
         let faults: [(UInt64, String)] = [
             (lost, "lost"), (duplicates, "doubled"), (outOfOrder, "out of order"), (damaged, "changed"),
-            (foreign, "not of this run"),
+            (early, "early"), (foreign, "not of this run"),
         ]
         let found = faults.filter { $0.0 > 0 }.map { "\($0.0) \($0.1)" }
         return found.isEmpty ? nil : "messages: " + found.joined(separator: ", ")

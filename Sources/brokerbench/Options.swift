@@ -38,6 +38,16 @@ struct Options: Sendable {
     var persistent: Bool?
     var sendHeaders: [HeaderLine] = []
     var subscribeHeaders: [HeaderLine] = []
+    /// Messages that are stored before the consumers come, over every producer.
+    var backlog: UInt64 = 0
+    /// Only the backlog is consumed, nothing is sent behind it.
+    var drains = false
+    /// Order is not looked at.
+    var isAnyOrder = false
+    /// Each consumer refuses every message of this number; 0: none.
+    var refusesEvery: UInt64 = 0
+    /// Where refused messages go; nil: the destination with `.dlq` behind it.
+    var deadDestination: String?
     /// The broker's process, for its CPU time and memory; 0: unknown.
     var serverPID = 0
     var json = false
@@ -65,9 +75,17 @@ struct Options: Sendable {
 
     /// How many of `messages` producer number `index` sends.
     func quota(ofProducer index: Int) -> UInt64 {
-        guard messages > 0 else { return .max }
-        let share = UInt64(producers)
-        return messages / share + (UInt64(index) < messages % share ? 1 : 0)
+        messages > 0 ? share(of: messages, index) : drains ? 0 : .max
+    }
+
+    /// How many of `backlog` are of producer number `index`.
+    func backlog(ofProducer index: Int) -> UInt64 { share(of: backlog, index) }
+
+    /// True: from the first to the last message. False: for a time.
+    var goesByCount: Bool { messages > 0 || drains }
+
+    private func share(of count: UInt64, _ index: Int) -> UInt64 {
+        count / UInt64(producers) + (UInt64(index) < count % UInt64(producers) ? 1 : 0)
     }
 
     private mutating func take(_ name: String, from words: inout Words) throws {
@@ -92,6 +110,11 @@ struct Options: Sendable {
         case "--no-persistent": persistent = false
         case "--header": sendHeaders.append(try words.header(of: name))
         case "--sub-header": subscribeHeaders.append(try words.header(of: name))
+        case "--backlog": backlog = try words.number(of: name, in: 1...1_000_000_000_000)
+        case "--drain": drains = true
+        case "--any-order": isAnyOrder = true
+        case "--nack": refusesEvery = try words.every(of: name)
+        case "--dead": deadDestination = try words.value(of: name)
         case "--pid": serverPID = try words.number(of: name, in: 1...4_194_304)
         case "--json": json = true
         default: throw Misuse(line: "unknown option '\(name)'; see --help")
@@ -99,8 +122,14 @@ struct Options: Sendable {
     }
 
     private func check() throws {
-        if messages == 0, seconds <= 0 { throw Misuse(line: "--seconds must be above 0") }
+        if !goesByCount, seconds <= 0 { throw Misuse(line: "--seconds must be above 0") }
         if workload == .rtt, messages > 0 { throw Misuse(line: "rtt goes by --seconds, not by --messages") }
+        if workload != .e2e, backlog > 0 || refusesEvery > 0 {
+            throw Misuse(line: "--backlog and --nack are for e2e")
+        }
+        if drains, backlog == 0 || messages > 0 { throw Misuse(line: "--drain wants --backlog and no --messages") }
+        _ = try HeaderCycle(sendHeaders, now: 0)
+        _ = try HeaderCycle(subscribeHeaders, now: 0)
     }
 }
 
@@ -133,6 +162,14 @@ private struct Words {
             throw Options.Misuse(line: "\(name): want a number from 0 to 1000000000, got '\(text)'")
         }
         return number
+    }
+
+    mutating func every(of name: String) throws -> UInt64 {
+        let text = try value(of: name)
+        guard text.hasPrefix("every:"), let count = UInt64(text.dropFirst(6)), count > 0 else {
+            throw Options.Misuse(line: "\(name): want every:N, got '\(text)'")
+        }
+        return count
     }
 
     mutating func header(of name: String) throws -> Options.HeaderLine {
@@ -174,22 +211,38 @@ extension Options {
           --rate R                   messages a second in all, at fixed times; latency then counts from the
                                      time a message was due
           --grace S                  wait this long for what is owed at the end (30)
+          --backlog N                for e2e: so many are stored before the consumers come, and about so many
+                                     stay, as producers go at the speed of the consumers (or of --rate)
+          --drain                    with --backlog: nothing is sent behind it; measured from the first to
+                                     the last, or from the time that all have with deliver-at:{now+MS}
 
         How
           --persistent               stored and confirmed (the habit of publish and e2e)
           --no-persistent            with persistent:false (the habit of rtt, which then asks for no RECEIPT)
-          --header name:value        also on each SEND; may be repeated
-          --sub-header name:value    also on each SUBSCRIBE; may be repeated
+          --header name:value        also on each SEND; may be repeated. The value may change: {1..9} counts
+                                     and begins again, {a,b,} goes through the words (an empty one leaves the
+                                     header out). {now+MS} is a time, the same for all of the run. Order is
+                                     then looked at among messages with the same values. With delay or
+                                     deliver-at no message may come early, and latency counts from its time
+          --sub-header name:value    also on each SUBSCRIBE; may be repeated. {...} changes from consumer to
+                                     consumer
+          --any-order                order is not looked at
+          --nack every:N             for e2e: each consumer refuses every Nth (NACK with requeue:false). When
+                                     all is over these must be in the dead-letter queue, and no others
+          --dead D                   that queue (the destination with .dlq behind it)
           --pid PID                  report the CPU time and memory of this process too
           --json                     one line of JSON
 
         Exit status: 0 all is well; 1 with one line on standard error when the broker answers ERROR, closes,
-        cannot be reached, or a message was lost, doubled, changed, out of order or not ours; 2 wrong usage.
+        cannot be reached, or a message was lost, doubled, changed, out of order, early or not ours; 2 wrong usage.
 
         Examples
           brokerbench publish --size 100 --producers 4
           brokerbench e2e --producers 2 --consumers 2 --rate 1000 --pid "$(pidof brokerd)"
           brokerbench e2e --messages 1000000 --sub-header prefetch-count:500 --json
+          brokerbench e2e --backlog 1000000 --header 'priority:{0..9}' --pid "$(pidof brokerd)"
+          brokerbench e2e --backlog 1000000 --drain --header 'deliver-at:{now+30000}' --grace 60
+          brokerbench e2e --header 'half:{0..1}' --consumers 2 --sub-header 'selector:{half = 1,}'
           brokerbench rtt --persistent --seconds 3
         """
 }

@@ -26,7 +26,17 @@ struct ProcessorUse: Sendable {
     private var seconds: Double { max(Double(endedAt - startedAt) / 1e9, 1e-9) }
     var ownCores: Double { (ownAfter - ownBefore) / seconds }
     var serverCores: Double? { server > 0 ? (serverAfter - serverBefore) / seconds : nil }
-    var serverResidentMiB: Double? { server > 0 ? ProcessorUse.residentKiB(of: server) / 1024 : nil }
+    var serverResidentMiB: Double? { server > 0 ? ProcessorUse.mebibytes("VmRSS:", of: server) : nil }
+
+    /// Most memory that the process had since its start or `forgetPeak`.
+    static func peakMiB(of server: Int) -> Double? { server > 0 ? mebibytes("VmHWM:", of: server) : nil }
+
+    /// The peak is what the process has now; nothing happens where we may not say so.
+    static func forgetPeak(of server: Int) {
+        guard server > 0, let file = fopen("/proc/\(server)/clear_refs", "w") else { return }
+        fputs("5", file)
+        fclose(file)
+    }
 
     private static func cpuSeconds(of pid: Int) -> Double {
         // Fields 14 and 15, counted from behind the name, which may hold blanks.
@@ -37,9 +47,10 @@ struct ProcessorUse: Sendable {
         return (user + system) / Double(sysconf(Int32(_SC_CLK_TCK)))
     }
 
-    private static func residentKiB(of pid: Int) -> Double {
-        for line in contents(of: "/proc/\(pid)/status").split(separator: "\n") where line.hasPrefix("VmRSS:") {
-            return line.split(whereSeparator: { $0 == " " || $0 == "\t" }).dropFirst().first.flatMap { Double($0) } ?? 0
+    private static func mebibytes(_ field: String, of pid: Int) -> Double {
+        for line in contents(of: "/proc/\(pid)/status").split(separator: "\n") where line.hasPrefix(field) {
+            let number = line.split(whereSeparator: { $0 == " " || $0 == "\t" }).dropFirst().first
+            return (number.flatMap { Double($0) } ?? 0) / 1024
         }
         return 0
     }

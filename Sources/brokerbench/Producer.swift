@@ -59,20 +59,35 @@ struct Producer: ~Copyable {
     private var outcome = Outcome()
     private var flight: Flight
     private var out = Buffer(capacity: 512 << 10)
+    private let template: SendTemplate
+
+    /// Messages that are sent until something is over.
+    private struct Stint {
+        /// Of this producer, those before it too.
+        var quota: UInt64
+        var endsAt = UInt64.max
+        var measured: Range<UInt64> = 0..<0
+        var pace: Pace?
+        /// Most that are sent and not received; nil: as many as like.
+        var lead: UInt64?
+    }
 
     private init(_ run: Run, index: Int) {
         self.run = run
         self.index = index
         flight = Flight(window: run.options.window)
+        template = SendTemplate(
+            destination: run.destination, options: run.options, headers: run.sendHeaders,
+            body: run.body.first(ofProducer: index), receipts: true)
     }
 
-    /// Starts the thread; it arrives when logged in and sends once the run begins.
+    /// Starts the thread; it arrives when its backlog is stored, and sends more once the run begins.
     static func start(_ run: Run, index: Int) throws -> Worker<Outcome> {
         run.expectOne()
         return try Worker {
             var producer = Producer(run, index: index)
             do {
-                let link = try openLink(run)
+                let link = try producer.prepare()
                 let schedule = run.awaitBegin()
                 if !run.hasFailed.load(ordering: .relaxed) { try producer.work(link, schedule) }
             } catch {
@@ -82,10 +97,18 @@ struct Producer: ~Copyable {
         }
     }
 
-    private static func openLink(_ run: Run) throws -> Link {
+    private mutating func prepare() throws -> Link {
         defer { run.arrive() }
         do {
-            return try Link(run.options)
+            let link = try Link(run.options)
+            let backlog = run.options.backlog(ofProducer: index)
+            if backlog > 0 {
+                try work(link, Stint(quota: backlog))
+                guard flight.open == 0 || run.hasFailed.load(ordering: .relaxed) else {
+                    throw Failure("\(flight.open) messages of the backlog were not confirmed")
+                }
+            }
+            return link
         } catch {
             run.fail("producer", error)  // before the arrival, so that the run sees it
             throw error
@@ -94,38 +117,58 @@ struct Producer: ~Copyable {
 
     private mutating func work(_ link: Link, _ schedule: Schedule) throws {
         let options = run.options
-        let template = SendTemplate(
-            destination: run.destination, options: options, body: run.body.first(ofProducer: index), receipts: true)
-        let quota = options.quota(ofProducer: index)
-        let pace = Pace(options, start: schedule.start)
+        let backlog = options.backlog(ofProducer: index)
+        var stint = Stint(quota: options.quota(ofProducer: index))
+        stint.quota = backlog + min(stint.quota, .max - backlog)
+        stint.endsAt = schedule.measured.upperBound
+        stint.measured = schedule.measured
+        stint.pace = Pace(options, start: schedule.start, first: backlog)
+        if options.backlog > 0 { stint.lead = backlog + UInt64(options.window) }
+        try work(link, stint)
+    }
+
+    private mutating func work(_ link: Link, _ stint: Stint) throws {
+        let options = run.options
         var giveUpAt = UInt64.max
         while true {
             let now = Instant.now.nanoseconds
             let sendingIsOver =
-                now >= schedule.measured.upperBound || outcome.sent >= quota || run.hasFailed.load(ordering: .relaxed)
+                now >= stint.endsAt || outcome.sent >= stint.quota || run.hasFailed.load(ordering: .relaxed)
             if sendingIsOver {
                 if flight.open == 0 || now > giveUpAt { return }
                 if giveUpAt == .max { giveUpAt = now + Schedule.nanoseconds(options.graceSeconds) }
+            } else if isAhead(stint) {
+                if flight.open == 0 {
+                    _ = link.waitReadable(nanoseconds: 200_000)
+                    continue
+                }
             } else {
-                try sendWhatIsFree(link, template, quota, pace, now)
+                try sendWhatIsFree(link, stint, now)
             }
-            if !sendingIsOver, let pace, outcome.sent < quota {
+            if !sendingIsOver, let pace = stint.pace, outcome.sent < stint.quota {
                 let due = pace.due(outcome.sent)
                 let current = Instant.now.nanoseconds
                 if flight.open < options.window, !link.waitReadable(nanoseconds: due > current ? due - current : 0) {
                     continue
                 }
             }
-            if try link.receive() { try takeReceipts(link, schedule) }
+            if try link.receive() { try takeReceipts(link, stint.measured) }
         }
     }
 
-    private mutating func sendWhatIsFree(
-        _ link: Link, _ template: SendTemplate, _ quota: UInt64, _ pace: Pace?, _ now: UInt64
-    ) throws {
-        let left = quota - outcome.sent
+    private func isAhead(_ stint: Stint) -> Bool {
+        guard let lead = stint.lead else { return false }
+        return outcome.sent >= lead + run.receivedCount / UInt64(run.options.producers)
+    }
+
+    private mutating func sendWhatIsFree(_ link: Link, _ stint: Stint, _ now: UInt64) throws {
+        let pace = stint.pace
+        let left = stint.quota - outcome.sent
         var free = min(UInt64(run.options.window - flight.open), left)
-        if let pace { free = min(free, pace.dueCount(at: now) - min(outcome.sent, pace.dueCount(at: now))) }
+        if let pace {
+            let due = pace.dueCount(at: now)
+            free = min(free, due - min(outcome.sent, due))
+        }
         let enough = pace != nil ? 1 : UInt64(run.options.batchSize)
         guard free > 0, free >= enough || flight.open == 0 || free == left else { return }
         var time = now
@@ -140,9 +183,9 @@ struct Producer: ~Copyable {
         try link.send(&out)
     }
 
-    private mutating func takeReceipts(_ link: Link, _ schedule: Schedule) throws {
+    private mutating func takeReceipts(_ link: Link, _ measured: Range<UInt64>) throws {
         let now = Instant.now.nanoseconds
-        let isMeasured = schedule.measured.contains(now)
+        let isMeasured = measured.contains(now)
         try link.takeFrames { frame in
             guard frame.kind == .receipt, let sequence = frame.receiptID.decimal,
                 let sent = flight.confirm(sequence)
@@ -159,17 +202,19 @@ struct Producer: ~Copyable {
 /// late the one before was. So a broker that stalls cannot hide it (coordinated omission).
 struct Pace {
     private let start: UInt64
+    private let first: UInt64
     private let gap: Double
 
-    /// Nil without --rate.
-    init?(_ options: Options, start: UInt64) {
+    /// Message number `first` is due at `start`. Nil without --rate.
+    init?(_ options: Options, start: UInt64, first: UInt64 = 0) {
         guard options.rate > 0 else { return nil }
         self.start = start
+        self.first = first
         gap = 1e9 * Double(options.producers) / options.rate
     }
 
-    func due(_ sequence: UInt64) -> UInt64 { start + UInt64(Double(sequence) * gap) }
+    func due(_ sequence: UInt64) -> UInt64 { start + UInt64(Double(sequence - min(first, sequence)) * gap) }
 
-    /// How many are due by now in all.
-    func dueCount(at now: UInt64) -> UInt64 { now < start ? 0 : UInt64(Double(now - start) / gap) + 1 }
+    /// How many are due by now in all, those before `first` too.
+    func dueCount(at now: UInt64) -> UInt64 { first + (now < start ? 0 : UInt64(Double(now - start) / gap) + 1) }
 }

@@ -40,7 +40,19 @@ struct Report {
         add("duplicates", verdict.duplicates)
         add("out_of_order", verdict.outOfOrder)
         add("damaged", verdict.damaged)
+        add("early", verdict.early)
         add("foreign", verdict.foreign)
+    }
+
+    /// What came out of the dead-letter queue, against what was refused.
+    mutating func add(dead verdict: Verdict) {
+        add("refused", verdict.confirmed)
+        add("dead", verdict.received)
+        add("dead_lost", verdict.lost)
+        add("dead_duplicates", verdict.duplicates)
+        let strange = verdict.received + verdict.lost - verdict.confirmed
+        if let fault = verdict.complaint { complaint = complaint ?? "dead-letter queue: \(fault)" }
+        if strange > 0 { complaint = complaint ?? "dead-letter queue: \(strange) messages that were not refused" }
     }
 
     mutating func add(_ use: ProcessorUse) {

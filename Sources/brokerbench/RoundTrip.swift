@@ -14,7 +14,7 @@ struct RoundTripWorkload {
     }
 
     func run() throws -> Report {
-        let run = Run(options)
+        let run = try Run(options)
         let echo = try start(run) { try Partner(run, sends: "answer", receives: "ask").echo() }
         let asker = try start(run) { try Partner(run, sends: "ask", receives: "answer").ask() }
         try run.awaitArrivals()
@@ -61,7 +61,8 @@ private struct Partner: ~Copyable {
         sender = links.sender
         receiver = links.receiver
         template = SendTemplate(
-            destination: "\(run.destination).\(sends)", options: run.options, body: run.body.first(ofProducer: 0),
+            destination: "\(run.destination).\(sends)", options: run.options, headers: run.sendHeaders,
+            body: run.body.first(ofProducer: 0),
             receipts: run.options.isStored)
     }
 
@@ -71,7 +72,7 @@ private struct Partner: ~Copyable {
             let receiver = try Link(run.options)
             try receiver.subscribe(
                 to: "\(run.destination).\(receives)", ack: run.options.isStored ? "client-individual" : "auto",
-                headers: run.options.subscribeHeaders)
+                headers: run.subscribeHeaders.lines(at: 0))
             return (try Link(run.options), receiver)
         } catch {
             run.fail("rtt", error)  // before the arrival, so that the run sees it

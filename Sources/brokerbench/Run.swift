@@ -13,7 +13,7 @@ struct Schedule: Sendable {
 
     init(_ options: Options) {
         start = Instant.now.nanoseconds
-        if options.messages > 0 {
+        if options.goesByCount {
             measured = start..<UInt64.max
         } else {
             let from = start + Schedule.nanoseconds(options.warmupSeconds)
@@ -29,6 +29,12 @@ final class Run: Sendable {
     let options: Options
     let destination: String
     let body: Body
+    let sendHeaders: HeaderCycle
+    let subscribeHeaders: HeaderCycle
+    /// For each kind of message how long it must not come.
+    private let holds: [HeaderCycle.Hold]
+    /// What the wall clock's milliseconds are on the monotonic clock: to be added to their nanoseconds.
+    private let wallOffset: Int64
     /// Told to consumers when everything has come, and to all when one has failed.
     let isOver = Atomic<Bool>(false)
     let hasFailed = Atomic<Bool>(false)
@@ -43,13 +49,56 @@ final class Run: Sendable {
         let value = Atomic<UInt64>(0)
     }
 
-    init(_ options: Options) {
+    /// Throws `Options.Misuse` for headers that are none.
+    init(_ options: Options) throws {
+        let now = wallClockMilliseconds()
         self.options = options
+        sendHeaders = try HeaderCycle(options.sendHeaders, now: now)
+        subscribeHeaders = try HeaderCycle(options.subscribeHeaders, now: now)
+        holds = (0..<sendHeaders.count).map(sendHeaders.hold)
+        wallOffset = Int64(Instant.now.nanoseconds) - Int64(now) * 1_000_000
         let id = UInt32(truncatingIfNeeded: wallClockMilliseconds() &* 2_654_435_761) ^ UInt32(getpid())
         destination = options.destination ?? "/queue/brokerbench.\(String(id, radix: 16))"
         body = Body(size: options.size, run: id)
         received = (0..<options.consumers).map { _ in Counter() }
         started.enter()
+    }
+
+    /// A run with the same messages on another destination, for one consumer.
+    init(behind run: Run, destination: String) {
+        var options = run.options
+        options.consumers = 1
+        options.refusesEvery = 0
+        options.isAnyOrder = true
+        self.options = options
+        self.destination = destination
+        body = run.body
+        sendHeaders = run.sendHeaders
+        subscribeHeaders = .none
+        holds = run.sendHeaders.noHolds
+        wallOffset = run.wallOffset
+        received = [Counter()]
+        started.enter()
+    }
+
+    /// When a message may come at the earliest, on the monotonic clock; nil: at once.
+    func due(_ stamp: Stamp) -> UInt64? {
+        switch holds[Int(stamp.sequence % UInt64(holds.count))] {
+        case .none: nil
+        case .after(let nanoseconds): stamp.nanoseconds &+ nanoseconds
+        case .at(let milliseconds): monotonic(milliseconds)
+        }
+    }
+
+    /// When the first message may come that has a fixed time; 0: none has.
+    var firstFixedTime: UInt64 {
+        holds.compactMap { hold in
+            if case .at(let milliseconds) = hold { monotonic(milliseconds) } else { nil }
+        }.min() ?? 0
+    }
+
+    private func monotonic(_ milliseconds: UInt64) -> UInt64 {
+        UInt64(max(Int64(milliseconds) * 1_000_000 + wallOffset, 0))
     }
 
     // MARK: The common start

@@ -106,30 +106,39 @@ extension UnsafeRawBufferPointer {
 
 /// SEND frames of one producer: all but receipt id, sequence and time is made once.
 struct SendTemplate {
-    private let head: [UInt8]
+    /// One for each different message of the cycle of headers.
+    private let heads: [[UInt8]]
     private let tail: [UInt8]
     private let bodyOffset: Int
     private let asksReceipt: Bool
 
-    init(destination: String, options: Options, body: [UInt8], receipts: Bool) {
+    init(destination: String, options: Options, headers: HeaderCycle, body: [UInt8], receipts: Bool) {
+        asksReceipt = receipts
+        heads = (0..<headers.count).map { index in
+            let text = Self.head(destination: destination, options: options, headers: headers.lines(at: index))
+            return Array((text + (receipts ? "receipt:" : "")).utf8)
+        }
+        let rest = Array("\(receipts ? "\n" : "")content-length:\(body.count)\n\n".utf8)
+        bodyOffset = rest.count
+        tail = rest + body + [0]
+    }
+
+    private static func head(destination: String, options: Options, headers: [Options.HeaderLine]) -> String {
         var lines = "SEND\ndestination:\(HeaderText.escape(destination))\n"
         if options.isStored {
             lines += "persistent:true\n"
         } else if options.persistent == false {
             lines += "persistent:false\n"
         }
-        for header in options.sendHeaders {
+        for header in headers {
             lines += "\(HeaderText.escape(header.name)):\(HeaderText.escape(header.value))\n"
         }
-        asksReceipt = receipts
-        head = Array((lines + (receipts ? "receipt:" : "")).utf8)
-        let rest = Array("\(receipts ? "\n" : "")content-length:\(body.count)\n\n".utf8)
-        bodyOffset = rest.count
-        tail = rest + body + [0]
+        return lines
     }
 
     /// The receipt id is the sequence number.
     func append(sequence: UInt64, nanoseconds: UInt64, to out: inout Buffer) {
+        let head = heads[Int(sequence % UInt64(heads.count))]
         out.reserve(head.count + 20 + tail.count)
         out.append(head)
         if asksReceipt { out.append(decimal: sequence) }

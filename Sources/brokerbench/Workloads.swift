@@ -7,7 +7,7 @@ struct PublishWorkload {
     init(_ options: Options) { self.options = options }
 
     func run() throws -> Report {
-        let run = Run(options)
+        let run = try Run(options)
         let producers = try (0..<options.producers).map { try Producer.start(run, index: $0) }
         try run.awaitArrivals()
         let schedule = run.begin()
@@ -33,41 +33,98 @@ struct PublishWorkload {
 struct EndToEndWorkload {
     private let options: Options
 
+    /// What happened beside the producers and consumers.
+    private struct Course {
+        var backlogSeconds = 0.0
+        var backlogPeakMiB: Double?
+        /// When the first consumer was about to connect.
+        var consumersFrom: UInt64 = 0
+        var schedule = Schedule()
+        var leftAtStop: UInt64 = 0
+        var dead: Verdict?
+    }
+
     init(_ options: Options) { self.options = options }
 
     func run() throws -> Report {
-        let run = Run(options)
+        let run = try Run(options)
+        var course = Course()
+        // A backlog is stored before the consumers come; without one they are there from the start.
+        var producers: [Worker<Producer.Outcome>] = []
+        if options.backlog > 0 {
+            let from = Instant.now.nanoseconds
+            producers = try startProducers(run)
+            course.backlogSeconds = Double(Instant.now.nanoseconds - from) / 1e9
+            course.backlogPeakMiB = ProcessorUse.peakMiB(of: options.serverPID)
+            ProcessorUse.forgetPeak(of: options.serverPID)
+        }
+        course.consumersFrom = Instant.now.nanoseconds
         let consumers = try (0..<options.consumers).map { try Consumer.start(run, index: $0) }
         try run.awaitArrivals()
-        let producers = try (0..<options.producers).map { try Producer.start(run, index: $0) }
-        try run.awaitArrivals()
-        let schedule = run.begin()
-        let (made, use) = try watchProducers(run, producers, schedule)
+        if options.backlog == 0 { producers = try startProducers(run) }
+        course.schedule = run.begin()
+        var (made, use) = try watchProducers(run, producers, course.schedule)
         let confirmed = made.reduce(0) { $0 + $1.confirms }
         let already = run.receivedCount
+        course.leftAtStop = confirmed > already ? confirmed - already : 0
         run.endConsumers(wanted: confirmed)
+        if options.drains { use.end() }
         let taken = try consumers.map { try $0.join() }
         try run.rethrow()
-        return report(schedule, made, taken, use, backlog: confirmed > already ? confirmed - already : 0)
+        if options.refusesEvery > 0 { course.dead = try consumeDead(run, taken) }
+        return report(run, course, made, taken, use)
+    }
+
+    private func startProducers(_ run: Run) throws -> [Worker<Producer.Outcome>] {
+        let producers = try (0..<options.producers).map { try Producer.start(run, index: $0) }
+        try run.awaitArrivals()
+        return producers
+    }
+
+    /// Empties the dead-letter queue; `confirmed` of the verdict is what was refused.
+    private func consumeDead(_ run: Run, _ taken: [Consumer.Outcome]) throws -> Verdict {
+        let deadRun = Run(behind: run, destination: options.deadDestination ?? run.destination + ".dlq")
+        let consumer = try Consumer.start(deadRun, index: 0)
+        try deadRun.awaitArrivals()
+        _ = deadRun.begin()
+        var refused = Array(repeating: SequenceSet(), count: options.producers)
+        for outcome in taken {
+            for index in refused.indices { _ = refused[index].formUnion(outcome.refused[index]) }
+        }
+        deadRun.endConsumers(wanted: refused.reduce(0) { $0 + $1.count })
+        let seen = try consumer.join().seen
+        try deadRun.rethrow()
+        return Verdict(confirmed: refused, seen: [seen])
     }
 
     private func report(
-        _ schedule: Schedule, _ made: [Producer.Outcome], _ taken: [Consumer.Outcome], _ use: ProcessorUse,
-        backlog: UInt64
+        _ run: Run, _ course: Course, _ made: [Producer.Outcome], _ taken: [Consumer.Outcome], _ use: ProcessorUse
     ) -> Report {
-        let seconds = measuredSeconds(options, schedule, last: taken.map(\.lastMessage).max() ?? 0)
+        let last = taken.map(\.lastMessage).max() ?? 0
+        let first = taken.map(\.firstMessage).filter { $0 > 0 }.min() ?? 0
+        var schedule = course.schedule
+        if options.drains { schedule.start = max(schedule.start, run.firstFixedTime) }
+        let seconds = measuredSeconds(options, schedule, last: last)
         let onTheWay = taken.reduce(into: Histogram()) { $0.merge($1.measured) }
         let confirm = made.reduce(into: Histogram()) { $0.merge($1.measured) }
         let verdict = Verdict(confirmed: made.map(\.confirmed), seen: taken.map(\.seen))
         var report = Report(options)
+        if options.backlog > 0 {
+            report.add("backlog", options.backlog)
+            report.add("backlog_rate", Double(options.backlog) / max(course.backlogSeconds, 1e-9))
+            if let peak = course.backlogPeakMiB { report.add("backlog_peak_mib", peak) }
+        }
         report.addRate(messages: onTheWay.count, seconds: seconds, size: options.size)
         report.add("confirmed_rate", Double(confirm.count) / seconds)
+        report.add("first_message_ms", first > course.consumersFrom ? Double(first - course.consumersFrom) / 1e6 : 0)
         report.add("e2e_us", onTheWay)
         report.add("confirm_us", confirm)
-        report.add("backlog_at_stop", backlog)
+        report.add("backlog_at_stop", course.leftAtStop)
         report.add(verdict)
-        report.add(use)
         report.complaint = verdict.complaint
+        if let dead = course.dead { report.add(dead: dead) }
+        report.add(use)
+        if let peak = ProcessorUse.peakMiB(of: options.serverPID) { report.add("server_peak_mib", peak) }
         return report
     }
 }
@@ -76,7 +133,7 @@ struct EndToEndWorkload {
 private func watchProducers(
     _ run: Run, _ producers: [Worker<Producer.Outcome>], _ schedule: Schedule
 ) throws -> ([Producer.Outcome], ProcessorUse) {
-    if run.options.messages == 0 {
+    if !run.options.goesByCount {
         let use = run.watch(schedule)
         return (try producers.map { try $0.join() }, use)
     }
@@ -86,8 +143,8 @@ private func watchProducers(
     return (made, use)
 }
 
-/// With --messages: from the start to the last one.
+/// With --messages or --drain: from the start to the last one.
 private func measuredSeconds(_ options: Options, _ schedule: Schedule, last: UInt64) -> Double {
-    guard options.messages > 0 else { return options.seconds }
+    guard options.goesByCount else { return options.seconds }
     return last > schedule.start ? Double(last - schedule.start) / 1e9 : 1e-9
 }

@@ -55,7 +55,8 @@ private func text(_ bytes: UnsafeRawBufferPointer) -> String { String(decoding: 
         options.sendHeaders = [Options.HeaderLine(name: "a:b", value: "c\nd")]
         let body = Body(size: 64, run: 9)
         let template = SendTemplate(
-            destination: "/queue/q", options: options, body: body.first(ofProducer: 3), receipts: true)
+            destination: "/queue/q", options: options, headers: try HeaderCycle(options.sendHeaders, now: 0),
+            body: body.first(ofProducer: 3), receipts: true)
         var out = Buffer()
         template.append(sequence: 12, nanoseconds: 34, to: &out)
         let bytes = Array(out.readable)

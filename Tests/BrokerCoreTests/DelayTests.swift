@@ -176,6 +176,20 @@ struct DelayTests {
         #expect(rig.stored("/queue/q").isEmpty)
     }
 
+    @Test func aReplyHasAnEndButNoDelay() {
+        var rig = Rig()
+        let session = rig.open()
+        rig.apply([.temporary("/reply-queue/x"), .subscribe(1, "/reply-queue/x", .individual, count: 1)], of: session)
+        for body in ["a", "b", "c"] {
+            rig.send("/reply-queue/x", body, of: session) { $0.timeToLive = body == "b" ? 500 : 0 }
+        }
+        #expect(rig.take().bodies == ["a"])
+        rig.pass(600)
+        rig.apply(.accept(1, 1), of: session)
+        #expect(rig.take().bodies == ["c"])
+        #expect(rig.send("/reply-queue/x", "d", of: session) { $0.delay = 1 } == .unsupportedDestination)
+    }
+
     @Test func stampsReadBack() {
         for (due, end) in [(0, 0), (5, 0), (0, 7), (1_792_713_472_123, 1_792_713_472_999)] as [(UInt64, UInt64)] {
             let text = StoredHead.stamps(deliverAt: due, expires: end) + bytes("a:b\n\nbody\0")

@@ -204,6 +204,17 @@ struct DurableSubscriptionTests {
         #expect(rig.stored("/dsub/e") == ["": ["1"]])
     }
 
+    @Test func aTransactionMakesTheOldestGoWhereTheSettingsSaySo() {
+        var settings = QueueSettings.calm
+        (settings.lengthMost, settings.overflow) = (2, .dropHead)
+        var rig = Rig(defaults: settings)
+        make(&rig)
+        let sender = rig.open()
+        rig.apply([.begin(1)] + (1...4).map { .send("/topic/a", "\($0)", transaction: 1) } + [.commit(1)], of: sender)
+        rig.settleDown()
+        #expect(rig.stored("/dsub/d") == ["": ["3", "4"]])
+    }
+
     @Test func unsubscribeLeavesItOrDeletesIt() {
         var rig = Rig()
         let session = rig.open()

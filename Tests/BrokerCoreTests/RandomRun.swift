@@ -272,7 +272,7 @@ struct RandomRun {
         var refusal: Refusal?
         do throws(Refusal) {
             let read = Core.ErrandPage(
-                lane: queue, messages: page.messages, from: from, resumeAt: page.resumeAt, asked: 0)
+                lane: queue, messages: page.messages, from: from, resumeAt: page.resumeAt)
             count = Int(
                 try core.run(.move(to: bytes(target)), on: read, where: nil, most: .max, into: &effects).done)
         } catch {
@@ -292,7 +292,7 @@ struct RandomRun {
 
     private mutating func beginMove() {
         guard let (source, queue) = someQueue(), let target = random.pick(["a", "b", "c"]) else { return }
-        guard let lane = core.laneViews(of: bytes(queue.name))?.first else {
+        guard let lane = core.laneSummaries(of: bytes(queue.name))?.first else {
             wrong.append("no move from \(queue.name)")
             return
         }

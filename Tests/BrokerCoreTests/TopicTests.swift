@@ -95,4 +95,68 @@ struct TopicTests {
         rig.apply(.accept(1, 1), of: subscriber)
         #expect(rig.take().bodies == ["1", "3"])
     }
+
+    @Test func aDelayedMessageIsPublishedWhenItIsDue() {
+        var rig = Rig()
+        let (early, sender) = (rig.open(), rig.open())
+        rig.apply(.subscribe(1, "/topic/a", .auto), of: early)
+        rig.subscribe(1, "/topic/a", .auto, of: rig.open()) { $0.durableName = bytes("d") }
+        #expect(rig.send("/topic/a", "x", of: sender) { $0.delay = 5000 } == nil)
+        #expect(rig.batches.count == 1)
+        rig.settleDown()
+        rig.pass(3000)
+        #expect(rig.take().isEmpty)
+        #expect(rig.core.queueViews().map(\.name) == [bytes("/dsub/d")])
+        rig.apply(.subscribe(1, "/topic/*", .auto), of: rig.open())
+        rig.pass(2500)
+        let all = rig.take()
+        #expect(all.bodies == ["x", "x", "x"])
+        #expect(all.allSatisfy { $0.content.bytes.first == 10 })
+        for _ in 0..<30 { rig.tick() }
+        #expect(rig.storage.durable.queues.values.map(\.name) == [bytes("/dsub/d")])
+        #expect(rig.storage.wrong.isEmpty)
+    }
+
+    @Test func aDelayedMessageSurvivesARestartAndReachesADurableSubscriptionOnce() {
+        var rig = Rig()
+        let sender = rig.open()
+        rig.subscribe(1, "/topic/a", .individual, of: sender) { $0.durableName = bytes("d") }
+        rig.send("/topic/a", "low", of: sender) { ($0.delay, $0.timeToLive) = (5000, 60_000) }
+        rig.apply(.begin(1), of: sender)
+        rig.send("/topic/a", "x", of: sender, transaction: 1) { $0.delay = 5000 }
+        rig.apply(.commit(1), of: sender)
+        rig.settleDown()
+        rig.restart()
+        #expect(rig.core.queueViews().map(\.name) == [bytes("/dsub/d")])
+        for _ in 0..<10 { rig.tick() }
+        #expect(rig.stored("/dsub/d") == ["": ["low", "x"]])
+        #expect(rig.stored("/topic/a").isEmpty)
+        rig.restart()
+        for _ in 0..<10 { rig.tick() }
+        #expect(rig.stored("/dsub/d") == ["": ["low", "x"]])
+        #expect(rig.storage.wrong.isEmpty)
+    }
+
+    /// Goal: a message that cannot be published for want of space stays, and is tried again.
+    @Test func aDueMessageWaitsForSpace() {
+        var settings = QueueSettings.calm
+        settings.lengthMost = 1
+        var rig = Rig(defaults: settings)
+        let session = rig.open()
+        rig.subscribe(1, "/topic/a", .individual, of: session, count: 1) { $0.durableName = bytes("d") }
+        rig.apply(.send("/topic/a", "1"), of: session)
+        rig.send("/topic/a", "2", of: session) { $0.delay = 1000 }
+        rig.settleDown()
+        for _ in 0..<5 { rig.tick() }
+        #expect(rig.take().bodies == ["1"])
+        rig.apply(.accept(1, 1), of: session)
+        rig.tick()
+        #expect(rig.take().bodies == ["2"])
+    }
+
+    @Test func whatIsRetainedCannotBeDelayed() {
+        var rig = Rig()
+        let kind = rig.send("/topic/a", "x", of: rig.open()) { ($0.delay, $0.retain) = (1000, .set) }
+        #expect(kind == .contradictoryWishes)
+    }
 }

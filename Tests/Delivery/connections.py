@@ -30,15 +30,45 @@ def per_user(lab):
     lab.wait_until(lambda: not is_refused(lab, login="ann"))
 
 
-@test(own=["limits.messages_per_second=200"])
-def messages_per_second(lab):
-    """A sender that is too quick is not read from for a while; nothing is lost, and others go on."""
-    queue = lab.queue()
-    quick = lab.connect()
+def seconds_for(lab, clients, body=b"x", word="q"):
+    """How long these take for 450 messages each, which are all there afterwards; another one is quicker."""
+    queue = lab.queue(word)
     began = time.monotonic()
     for _ in range(9):
-        quick.send(wire.frame("SEND", {"destination": queue}, b"x") * 100)
-    quick.ask("SEND", {"destination": queue}, b"x")
+        for client in clients:
+            client.send(wire.frame("SEND", {"destination": queue}, body) * 50)
+    for client in clients:
+        client.ask("SEND", {"destination": queue}, body)
     took = time.monotonic() - began
-    assert took >= 2.5, f"900 messages at 200 a second took {took:.1f} s"
-    assert lab.show(queue)["messages"] == 901
+    assert lab.show(queue)["messages"] == 451 * len(clients)
+    return took
+
+
+@test(own=["limits.sends_per_second=100"])
+def sends_per_second(lab):
+    """A sender that is too quick is not read from for a while; nothing is lost, and nobody else waits."""
+    assert seconds_for(lab, [lab.connect()]) >= 2.5
+
+
+@test(own=["limits.send_bytes_per_second=100 KiB"])
+def send_bytes_per_second(lab):
+    assert seconds_for(lab, [lab.connect()], b"x" * 1000) >= 2.5
+
+
+@test(own=["limits.sends_per_second_per_user=200"])
+def sends_per_second_per_user(lab):
+    assert seconds_for(lab, [lab.connect(login="ann"), lab.connect(login="ann")]) >= 2.5
+    assert seconds_for(lab, [lab.connect(login="bob")], word="fresh") < 2.5
+
+
+@test(own=["limits.sends_per_second_per_address=200"])
+def sends_per_second_per_address(lab):
+    assert seconds_for(lab, [lab.connect(), lab.connect()]) >= 2.5
+
+
+@test(own=["limits.connections=3"])
+def over_all(lab):
+    clients = [lab.connect() for _ in range(3)]
+    assert is_refused(lab)
+    clients[0].close()
+    lab.wait_until(lambda: not is_refused(lab))

@@ -59,6 +59,8 @@ def limit_by_disconnect(lab):
         assert reader.message().body == b"poison"
         reader.ask("DISCONNECT")
         if turn == 1:
+            lab.given_back(queue)
+            lab.on_disk()
             lab.middle()
     assert dead(lab, queue)[0].headers["dead-letter-reason"] == "delivery-limit"
     assert lab.bodies(queue, 0) == []

@@ -1,5 +1,5 @@
 """Exclusive consumers: one gets everything, the others stand by for its end."""
-from suite import ack, each, test
+from suite import ack, acknowledged, each, number, test
 
 SPELLINGS = ["exclusive", "activemq.exclusive", "x-single-active-consumer"]
 
@@ -66,3 +66,17 @@ def not_with_a_browser(lab):
 def not_on_a_topic(lab):
     lab.refuse("unsupported header", "topic", "SUBSCRIBE",
                {"destination": lab.topic(), "id": "s", "exclusive": "true"})
+
+
+@test(crash=True)
+def half_delivered(lab):
+    queue, sole = lab.queue(), {"exclusive": "true", "prefetch-count": 7}
+    lab.fill(queue, [b"%d" % n for n in range(60)])
+    first = lab.consume(queue, sole)
+    assert number(acknowledged(first, 30)) == list(range(30))
+    lab.middle()
+    if not lab.test.crashes:
+        first.close()
+    second, plain = lab.consume(queue, sole), lab.consume(queue)
+    assert number(acknowledged(second, 30)) == list(range(30, 60))
+    plain.expect_quiet()

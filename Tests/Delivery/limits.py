@@ -2,7 +2,7 @@
 import threading
 import time
 
-from suite import ack, test
+from suite import ack, acknowledged, test
 
 FULL = {"length_most": 3}
 BODY = b"x" * 1000
@@ -61,32 +61,38 @@ def drops_the_lowest_rank_first(lab):
     assert lab.bodies(queue, 3) == [b"urgent", b"2", b"3"]
 
 
+def overfill(lab, queue):
+    """A sender that is held: what it had sent when the queue was full is taken, what it sends then is not read."""
+    lab.fill(queue, [b"1", b"2", b"3"])
+    held = lab.connect()
+    held.ask("SEND", {"destination": queue}, b"4")
+    held.say("SEND", {"destination": queue, "receipt": "5"}, b"5")
+    return held
+
+
 @test(settings={**FULL, "overflow": "block", "block_seconds": 20})
 def length_block(lab):
     """The sender is held, without an ERROR, until there is room; others are not."""
     queue = lab.queue()
-    lab.fill(queue, [b"1", b"2", b"3"])
-    held = lab.connect()
-    held.say("SEND", {"destination": queue, "receipt": "4"}, b"4")
+    held = overfill(lab, queue)
     held.expect_quiet(0.5)
     lab.send(lab.queue("other"), b"others go on")
-    reader = lab.consume(queue)
-    ack(reader, reader.message())
-    assert held.expect("RECEIPT").headers["receipt-id"] == "4"
+    reader = lab.consume(queue, {"prefetch-count": 2})
+    for _ in range(2):
+        ack(reader, reader.message())
+    assert held.expect("RECEIPT").headers["receipt-id"] == "5"
     reader.close()
-    assert lab.bodies(queue, 3) == [b"2", b"3", b"4"]
+    assert lab.bodies(queue, 3) == [b"3", b"4", b"5"]
 
 
 @test(settings={**FULL, "overflow": "block", "block_seconds": 1})
 def block_ends_in_an_error(lab):
     queue = lab.queue()
-    lab.fill(queue, [b"1", b"2", b"3"])
-    held = lab.connect()
     began = time.monotonic()
-    held.say("SEND", {"destination": queue, "receipt": "4"}, b"4")
-    got = held.expect("ERROR")
-    assert got.headers["message"] == "queue full" and got.headers["receipt-id"] == "4", got
+    got = overfill(lab, queue).expect("ERROR")
+    assert got.headers["message"] == "queue full" and got.headers["receipt-id"] == "5", got
     assert 0.9 <= time.monotonic() - began < 5
+    assert lab.bodies(queue, 4) == [b"1", b"2", b"3", b"4"]
 
 
 @test(settings=FULL)
@@ -134,3 +140,13 @@ def never_more_than_the_limit(lab):
         thread.join()
     assert len(confirmed) == 200, len(confirmed)
     assert lab.show(queue)["messages"] == 200
+
+
+@test(crash=True, settings={"length_most": 100})
+def half_delivered(lab):
+    queue = lab.queue()
+    lab.fill(queue, [b"%d" % n for n in range(100)])
+    acknowledged(lab.consume(queue), 50)
+    lab.middle()
+    lab.fill(queue, [b"%d" % n for n in range(100, 150)])
+    lab.refuse("queue full", [], "SEND", {"destination": queue}, b"one more")

@@ -1,5 +1,5 @@
 """Priority: 0 to 9, 4 if nothing is said; the highest first, within one the oldest."""
-from suite import QUICK, ack, each, nack, number, test
+from suite import QUICK, ack, acknowledged, each, nack, number, test
 
 
 @test(crash=True)
@@ -104,3 +104,19 @@ def header_travels(lab):
     queue = lab.queue()
     lab.send(queue, b"x", {"priority": 7})
     assert lab.take(queue, 1)[0].headers["priority"] == "7"
+
+
+@test(crash=True)
+def half_delivered(lab):
+    queue = lab.queue()
+    priorities = [n * 7 % 10 for n in range(200)]
+    for n, priority in enumerate(priorities):
+        lab.fill(queue, [b"%d" % n], {"priority": priority})
+    order = sorted(range(200), key=lambda n: (-priorities[n], n))
+    reader = lab.consume(queue, {"prefetch-count": 7})
+    assert number(acknowledged(reader, 100)) == order[:100]
+    lab.middle()
+    if not lab.test.crashes:
+        reader.ask("DISCONNECT")
+        lab.given_back(queue)
+    assert number(lab.take(queue, 100)) == order[100:]

@@ -7,11 +7,6 @@ SLOW = {"redelivery_delay_ms": 400, "redelivery_multiplier_percent": 300, "redel
         "redelivery_jitter_percent": 0}
 
 
-def on_disk(lab):
-    """What the broker has noted by now outlives it: batches reach the disk in their order."""
-    lab.send(lab.queue("other"))
-
-
 def counted(message, count):
     assert message.headers.get("redelivered") == ("true" if count > 1 else None), message.headers
     assert message.headers.get("delivery-count") == (str(count) if count > 1 else None), message.headers
@@ -38,9 +33,8 @@ def disconnect_counts(lab):
         reader = lab.consume(queue)
         counted(reader.message(), count)
         reader.ask("DISCONNECT")
-        # The RECEIPT speaks for what was before it; the messages come back behind it.
-        lab.wait_until(lambda: lab.show(queue)["unacked"] == 0)
-    on_disk(lab)
+        lab.given_back(queue)
+    lab.on_disk()
     lab.middle()
     counted(lab.consume(queue).message(), 3)
 
@@ -52,11 +46,11 @@ def a_lost_connection_counts(lab):
     reader = lab.consume(queue)
     counted(reader.message(), 1)
     reader.reset()
-    lab.wait_until(lambda: lab.show(queue)["unacked"] == 0)
+    lab.given_back(queue)
     reader = lab.consume(queue)
     counted(reader.message(), 2)
     reader.ask("UNSUBSCRIBE", {"id": "s"})
-    on_disk(lab)
+    lab.on_disk()
     lab.middle()
     counted(lab.consume(queue).message(), 3)
 
@@ -70,7 +64,7 @@ def unsubscribe_counts(lab):
         lab.consume(queue, on=reader, sub=str(count))
         counted(reader.message(), count)
         reader.ask("UNSUBSCRIBE", {"id": str(count)})
-    on_disk(lab)
+    lab.on_disk()
     lab.middle()
     counted(lab.consume(queue).message(), 4)
 

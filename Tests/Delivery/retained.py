@@ -26,6 +26,7 @@ def removed(lab):
     topic = lab.topic()
     here = None if lab.test.crashes else lab.consume(topic)
     lab.send(topic, b"value", SET)
+    assert lab.consume(topic).message().body == b"value"
     lab.send(topic, b"bye", REMOVE)
     lab.middle()
     lab.consume(topic).expect_quiet()
@@ -51,6 +52,7 @@ def of_all_that_match(lab):
 def may_be_declined(lab):
     topic = lab.topic()
     lab.send(topic, b"value", SET)
+    assert lab.consume(topic).message().body == b"value"
     reader = lab.consume(topic, {"retained": "false"})
     reader.expect_quiet()
     lab.send(topic, b"new")

@@ -1,7 +1,7 @@
 """Selectors: only messages for which the condition holds, from topics, queues and durable subscriptions."""
 import time
 
-from suite import QUICK, ack, each, nack, test
+from suite import QUICK, ack, acknowledged, each, nack, number, test
 
 
 @test()
@@ -152,3 +152,19 @@ def looks_once(lab):
         if n % 500 == 0:
             ack(plain, message)
     assert time.monotonic() - began < 20
+
+
+@test(crash=True)
+def half_delivered(lab):
+    queue, red = lab.queue(), {"selector": "colour = 'red'", "prefetch-count": 7}
+    for n in range(100):
+        lab.fill(queue, [b"%d" % n], {"colour": "red" if n % 2 else "blue"})
+    reader = lab.consume(queue, red)
+    assert number(acknowledged(reader, 25)) == list(range(1, 50, 2))
+    lab.middle()
+    if not lab.test.crashes:
+        reader.close()
+    reader = lab.consume(queue, red)
+    assert number(acknowledged(reader, 25)) == list(range(51, 100, 2))
+    reader.expect_quiet()
+    assert number(lab.take(queue, 50)) == list(range(0, 100, 2))

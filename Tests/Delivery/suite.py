@@ -96,8 +96,8 @@ class Lab:
             self.crash()
 
     def crash(self):
+        self.broker.kill()  # first: what a closed connection gives back would be counted
         self.close()
-        self.broker.kill()
         self.broker.start()
 
     def close(self):
@@ -177,6 +177,14 @@ class Lab:
         assert done.returncode == 0, f"{' '.join(words)}: {done.stderr.decode()[:300]}"
         return json.loads(done.stdout)
 
+    def on_disk(self):
+        """What the broker has noted by now outlives it: batches reach the disk in their order."""
+        self.send(self.queue("other"))
+
+    def given_back(self, destination):
+        """Waits until nobody holds anything of it. Behind the RECEIPT of DISCONNECT messages come back."""
+        self.wait_until(lambda: self.show(destination)["unacked"] == 0)
+
     def show(self, destination):
         """The queue as operators see it."""
         shown = self.ctl("queue", "show", destination)
@@ -198,6 +206,16 @@ def ack(connection, message):
 def nack(connection, message, headers=None):
     """NACK, confirmed."""
     connection.unread += connection.ask("NACK", {"id": message.headers["ack"], **(headers or {})})
+
+
+def acknowledged(connection, count):
+    """Takes so many messages and acknowledges them; it is on disk that they are gone."""
+    got = []
+    for _ in range(count):
+        got.append(connection.message())
+        ack(connection, got[-1])
+    connection.unread += connection.ask("SEND", {"destination": "/queue/suite.receipt", "expires": 1})
+    return got
 
 
 def number(frames):

@@ -14,8 +14,8 @@ extension BrokerBackend {
         }
     }
 
-    private func lanes(of name: String) throws(AdminError) -> [Core.LaneView] {
-        guard let lanes = broker.look({ $0.laneViews(of: Self.full(name)) }) else { throw missing(name) }
+    private func lanes(of name: String) throws(AdminError) -> [Core.LaneSummary] {
+        guard let lanes = broker.look({ $0.laneSummaries(of: Self.full(name)) }) else { throw missing(name) }
         return lanes
     }
 
@@ -56,7 +56,7 @@ extension BrokerBackend {
         return selector.matches(UnsafeBufferPointer(rebasing: message.content.bytes.prefix(Int(message.headerBytes))))
     }
 
-    private func texts(of messages: [StoredMessage], in lane: Core.LaneView, bodyBytes: Int) -> [API.Message] {
+    private func texts(of messages: [StoredMessage], in lane: Core.LaneSummary, bodyBytes: Int) -> [API.Message] {
         guard let first = messages.first?.sequence, let last = messages.last?.sequence else { return [] }
         let known = broker.look { $0.deliveries(in: lane.id, of: first...last) }
         return messages.map { stored in
@@ -136,14 +136,13 @@ extension BrokerBackend {
                         ).description
                     return walk
                 }
-                let asked = broker.look { $0.durableThrough }
                 let page = await read(
                     PageRequest(
                         queue: lane.id, from: from, maxCount: min(Self.pageCount, left), maxBytes: Self.pageBytes))
                 if let failure = page.failure, page.messages.isEmpty { throw AdminError(.failed, failure) }
                 if page.messages.isEmpty { break }
                 left -= page.messages.count
-                let result = try await run(errand, on: page, asked: asked, choice, most: choice.limit - walk.done)
+                let result = try await run(errand, on: page, choice, most: choice.limit - walk.done)
                 walk.done += result.done
                 walk.skipped += result.skipped
                 from = result.resumeAt
@@ -153,15 +152,14 @@ extension BrokerBackend {
     }
 
     private func run(
-        _ errand: Core.Errand, on page: Page, asked: UInt64, _ choice: MessageChoice, most: UInt64
+        _ errand: Core.Errand, on page: Page, _ choice: MessageChoice, most: UInt64
     ) async throws(AdminError) -> Core.ErrandResult {
         let messages = page.messages.map {
             PageMessage(
                 sequence: $0.sequence, headerBytes: $0.headerBytes, content: $0.content, flags: $0.flags)
         }
         let read = Core.ErrandPage(
-            lane: page.request.queue, messages: messages, from: page.request.from, resumeAt: page.resumeAt,
-            asked: asked)
+            lane: page.request.queue, messages: messages, from: page.request.from, resumeAt: page.resumeAt)
         let result = await durably { core, effects -> Result<Core.ErrandResult, Refusal> in
             do throws(Refusal) {
                 return .success(

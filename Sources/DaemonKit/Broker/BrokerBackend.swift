@@ -256,6 +256,7 @@ struct BrokerBackend: AdminBackend {
             row.droppedTotal = view.droppedTotal
             row.inTotal = view.inTotal
             row.outTotal = view.outTotal
+            row.droppedTotal = view.droppedTotal
             return row
         }
         return API.TopicList(of: rows, query)

@@ -3,7 +3,7 @@ delay-and-schedule-message-delivery, wildcards; in apache/activemq-website src/c
 27016b03), with the headers as they are printed there."""
 import wire
 from printed import say, settled
-from suite import QUICK, each, now_ms, test
+from suite import QUICK, each, nack, now_ms, test
 
 
 @test(crash=True)
@@ -182,5 +182,5 @@ def poison_ack(lab):
     queue = lab.queue()
     lab.send(queue, b"x")
     reader = lab.consume(queue)
-    reader.ask("NACK", {"id": reader.message().headers["ack"]})
+    nack(reader, reader.message())
     assert reader.message().headers["redelivered"] == "true"

@@ -155,7 +155,7 @@ def sending_to_a_durable_subscription(lab):
         hello durable sub!
         ^@
     """)
-    refused(client, "unsupported destination", "/dsub/")
+    refused(client, "unsupported destination", "send to its topic")
 
 
 @test()
