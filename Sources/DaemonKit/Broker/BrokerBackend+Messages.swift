@@ -1,3 +1,4 @@
+import Base
 import BrokerCore
 import Storage
 
@@ -25,9 +26,10 @@ extension BrokerBackend {
         var list = API.MessageList()
         var left = Self.lookedAt
         var bytes = 0
-        for lane in try lanes(of: name) where lane.id.rawValue >= query.from?.lane ?? 0 {
-            let isFirst = query.from?.lane == 0 || lane.id.rawValue == query.from?.lane
-            var from = isFirst && list.messages.isEmpty ? query.from?.sequence ?? 0 : 0
+        let lanes = try lanes(of: name)
+        let start = Self.start(query.from, in: lanes)
+        for lane in lanes where lane.id.rawValue >= start.lane {
+            var from = lane.id.rawValue == start.lane ? start.sequence : 0
             while from < lane.next {
                 let room = query.limit - list.messages.count
                 guard room > 0, left > 0, bytes < BrowseQuery.answerBytes else {
@@ -49,6 +51,13 @@ extension BrokerBackend {
             }
         }
         return list
+    }
+
+    /// A place without a lane is one of the first.
+    private static func start(_ place: QueuePlace?, in lanes: [Core.LaneSummary]) -> QueuePlace {
+        var start = place ?? QueuePlace(lane: 0, sequence: 0)
+        if start.lane == 0 { start.lane = lanes.first?.id.rawValue ?? 0 }
+        return start
     }
 
     private static func fits(_ message: StoredMessage, _ selector: Selector?) -> Bool {
@@ -119,15 +128,14 @@ extension BrokerBackend {
         _ errand: Core.Errand, on name: String, _ choice: MessageChoice
     ) async throws(AdminError) -> Walk {
         let lanes = try lanes(of: name)
-        let lastLane = choice.from?.lastLane ?? lanes.last?.id.rawValue ?? 0
-        let firstLane = choice.from?.lane ?? 0
+        let start = Self.start(choice.from, in: lanes)
+        let lastLane = max(start.lane, start.lastLane ?? lanes.last?.id.rawValue ?? 0)
         var walk = Walk()
         var left = Self.lookedAt
-        for lane in lanes where (firstLane...max(firstLane, lastLane)).contains(lane.id.rawValue) {
-            let isBegun = lane.id.rawValue == firstLane
-            let end = isBegun ? min(choice.from?.end ?? lane.next, lane.next) : lane.next
-            var from = isBegun ? choice.from?.sequence ?? 0 : lane.from
-            from = max(from, lane.from)
+        for lane in lanes where (start.lane...lastLane).contains(lane.id.rawValue) {
+            let isBegun = lane.id.rawValue == start.lane
+            let end = isBegun ? min(start.end ?? lane.next, lane.next) : lane.next
+            var from = max(isBegun ? start.sequence : 0, lane.from)
             while from < end {
                 guard left > 0, walk.done < choice.limit else {
                     walk.next =
