@@ -206,6 +206,7 @@ extension Core {
         totals.messagesOut &+= 1
         if count > 1 {
             queues[parent].redeliveredTotal &+= 1
+            subscriptions[consumer].redeliveredTotal &+= 1
             totals.redelivered &+= 1
         }
         let address = sessions[session].address

@@ -53,7 +53,11 @@ extension Core {
         public var prefetchBytes: Int
         public var unacknowledged: Int
         public var delivered: UInt64
+        public var redelivered: UInt64
         public var dropped: UInt64
+        /// As the client wrote it; empty: it wants everything.
+        public var selector: [UInt8]
+        public var isExclusive: Bool
     }
 
     public struct SessionView: Sendable {
@@ -118,7 +122,9 @@ extension Core {
                 destination: subscription.topic ?? queues[Int(subscription.queue)].name, mode: subscription.mode,
                 prefetchCount: subscription.prefetchCount, prefetchBytes: subscription.prefetchBytes,
                 unacknowledged: subscription.heldCount, delivered: subscription.deliveredTotal,
-                dropped: subscription.droppedTotal)
+                redelivered: subscription.redeliveredTotal, dropped: subscription.droppedTotal,
+                selector: subscription.selector?.text ?? queues[Int(subscription.queue)].note.binding?.selector ?? [],
+                isExclusive: subscription.isExclusive)
         }
     }
 
@@ -320,68 +326,28 @@ extension Core {
         queues[index].coldCount = 0
         queues[index].coldFrom = queues[index].next
     }
-
-    /// Where `moveMessages` must start reading `name`; nil if there is no such stored queue. Lets go
-    /// of the window, so that all that is ready is in storage.
-    public mutating func beginMove(from name: [UInt8]) -> (queue: QueueID, sequence: UInt64)? {
-        guard let canonical = canonicalQueue(name), let found = queueByName[canonical], queues[Int(found)].isStored
-        else {
-            return nil
-        }
-        queues[Int(found)].evict()
-        let cold = queues[Int(found)].coldFrom
-        let hasReturned = !queues[Int(found)].returned.isEmpty
-        return (queues[Int(found)].id, hasReturned ? min(queues[Int(found)].returned.lowestSequence, cold) : cold)
-    }
-
-    /// Moves those of `messages` (read from storage, in order, with nothing left out) that no consumer
-    /// holds to the end of `target`: each leaves and arrives in one batch. Returns how many.
-    public mutating func moveMessages(
-        _ messages: [PageMessage], flags: [UInt8], resumeAt: UInt64, from queue: QueueID, to target: [UInt8],
-        into effects: inout Effects
-    ) throws(Refusal) -> Int {
-        let canonical = try storedName(target)
-        if let diskShort { throw Refusal(.diskShort, diskShort) }
-        guard let found = queueByID[queue] else { return 0 }
-        let destination = try self.queue(named: canonical, into: &effects)
-        if Int(found) == destination { return 0 }
-        let index = Int(found)
-        queues[index].evict()
-        var moved = 0
-        var aside: [Returned] = []
-        for (message, flag) in zip(messages, flags) {
-            if message.sequence >= queues[index].coldFrom, !queues[index].taken.contains(message.sequence) {
-                queues[index].coldCount -= min(1, queues[index].coldCount)
-                queues[index].coldFrom = message.sequence + 1
-            } else if !queues[index].returned.remove(message.sequence, aside: &aside) {
-                continue
-            }
-            queues[index].attempts[message.sequence] = nil
-            queues[index].bytes &-= UInt64(message.content.count)
-            makeRoom(for: Int(message.content.count), records: 2, into: &effects)
-            let (slice, offset) = keep(message.content.bytes)
-            append(slice, offset: offset, headerBytes: message.headerBytes, flags: flag, to: destination)
-            settle(queues[index].id, message.sequence, bytes: message.content.count)
-            moved += 1
-        }
-        for back in aside { queues[index].takeBack(back) }
-        if moved == messages.count, resumeAt > queues[index].coldFrom { queues[index].coldFrom = resumeAt }
-        queues[index].pageOutstanding = false
-        queues[index].pageEpoch &+= 1
-        dispatch(index, into: &effects)
-        seal(into: &effects)
-        return moved
-    }
 }
 
 extension Core {
-    /// Of the messages of a queue with these sequences: how often each was delivered, and which a
-    /// consumer holds now.
-    public func deliveries(in queue: QueueID, of sequences: ClosedRange<UInt64>) -> (
-        counts: [UInt64: UInt32], held: Set<UInt64>
-    ) {
-        guard let index = queueByID[queue] else { return ([:], []) }
-        var counts = queues[Int(index)].attempts.filter { sequences.contains($0.key) }.mapValues(\.count)
+    public struct Deliveries: Sendable {
+        /// How often each was delivered, if it was.
+        public var counts: [UInt64: UInt32] = [:]
+        /// Those that a consumer holds.
+        public var held: Set<UInt64> = []
+        /// When those that wait are delivered next, in milliseconds since 1970.
+        public var due: [UInt64: UInt64] = [:]
+    }
+
+    /// What is known of the messages of a lane with these sequences.
+    public func deliveries(in queue: QueueID, of sequences: ClosedRange<UInt64>) -> Deliveries {
+        guard let index = queueByID[queue] else { return Deliveries() }
+        let attempts = queues[Int(index)].attempts.filter { sequences.contains($0.key) }
+        var counts = attempts.mapValues(\.count)
+        var due = attempts.mapValues(\.notBefore).filter { $0.value > now.wall }
+        for waiting in queues[Int(index)].waiting.messages where sequences.contains(waiting.message.sequence) {
+            counts[waiting.message.sequence] = waiting.message.count
+            due[waiting.message.sequence] = waiting.due
+        }
         for back in queues[Int(index)].returned.all where sequences.contains(back.sequence) {
             counts[back.sequence] = back.count
         }
@@ -397,6 +363,6 @@ extension Core {
                 counts[delivery.sequence] = delivery.count
             }
         }
-        return (counts, held)
+        return Deliveries(counts: counts, held: held, due: due)
     }
 }

@@ -174,6 +174,7 @@ extension Core {
     private mutating func forget(_ dead: DeadMessage, in lane: Int) {
         queues[lane].bytes &-= UInt64(dead.bytes)
         queues[Int(queues[lane].parent)].counts.deadLettered += 1
+        totals.deadLettered += 1
         settle(queues[lane].id, dead.sequence, bytes: dead.bytes)
     }
 

@@ -16,11 +16,9 @@ extension Core {
         public var bytes: UInt64
         /// Seconds since 1970 when its last consumer left; 0: it has consumers, or had some when the broker ended.
         public var lastUsed: UInt64
-        /// Nobody has consumed from it for a day.
+        /// Nobody consumes from it.
         public var isOrphan: Bool
     }
-
-    private static let orphanSeconds: UInt64 = 86_400
 
     /// In order of destination. `now` is set by the last input.
     public func durableViews() -> [DurableView] {
@@ -38,22 +36,20 @@ extension Core {
         let queue = queues[index]
         guard let binding = queue.note.binding else { return nil }
         let size = size(of: index)
-        let seconds = now.wall / 1000
-        let isOrphan = queue.consumers.isEmpty && queue.note.lastUsed > 0
         return DurableView(
             destination: queue.name, name: binding.name, clientID: binding.clientID, topic: binding.topic,
             selector: binding.selector, consumers: queue.consumers.count, messages: size.messages, bytes: size.bytes,
-            lastUsed: queue.note.lastUsed,
-            isOrphan: isOrphan && seconds >= queue.note.lastUsed &+ Self.orphanSeconds)
+            lastUsed: queue.note.lastUsed, isOrphan: queue.consumers.isEmpty)
     }
 
     /// Deletes a durable subscription with all that waits in it; returns how many messages. With `force` its
-    /// consumers are disconnected and messages do not keep it.
+    /// consumers are disconnected.
     public mutating func deleteDurable(
         named destination: [UInt8], force: Bool, into effects: inout Effects
     ) throws(DeleteObstacle) -> UInt64 {
-        guard durableView(named: destination) != nil else { throw .missing }
-        return try deleteQueue(named: destination, force: force, into: &effects)
+        guard let view = durableView(named: destination) else { throw .missing }
+        if !force, view.consumers > 0 { throw .consumers(view.consumers) }
+        return try deleteQueue(named: destination, force: true, into: &effects)
     }
 
     public func topicViews() -> [TopicView] {

@@ -106,6 +106,7 @@ public struct Core: Sendable {
         /// Messages that had been sent before.
         public var duplicates: UInt64 = 0
         public var expired: UInt64 = 0
+        public var deadLettered: UInt64 = 0
         public init() {}
     }
 

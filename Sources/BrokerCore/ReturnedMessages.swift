@@ -101,14 +101,12 @@ struct ReturnedMessages: Sendable {
         return remove(at: place)
     }
 
-    /// Takes `sequence` out, if it is here. Lower ones go `aside`.
-    mutating func remove(_ sequence: UInt64, aside: inout [Returned]) -> Bool {
-        while !isEmpty, lowestSequence < sequence {
-            if let lower = popLowest() { aside.append(lower) }
-        }
-        guard !isEmpty, lowestSequence == sequence else { return false }
-        popLowest()
-        return true
+    /// Takes these sequences out.
+    mutating func remove(_ sequences: Set<UInt64>) {
+        guard all.contains(where: { sequences.contains($0.sequence) }) else { return }
+        let before = all
+        (all, places) = ([], [:])
+        for back in before where !sequences.contains(back.sequence) { insert(back) }
     }
 
     /// Gives those below `end` their bytes from `messages`, which are in order.

@@ -166,3 +166,12 @@ enum StoredHead {
         return line
     }
 }
+
+extension MessageFlags {
+    /// When a message with `stamped` may be delivered and when its time is over, in milliseconds since 1970; 0: no
+    /// such time.
+    public static func times(of content: Bytes) -> (deliverAt: UInt64, expires: UInt64) {
+        let stamps = StoredHead.stamps(of: content)
+        return (stamps.deliverAt, stamps.expires)
+    }
+}

@@ -68,6 +68,7 @@ struct Subscription: Sendable {
     /// The place in the table may be used again.
     var isFree = false
     var deliveredTotal: UInt64 = 0
+    var redeliveredTotal: UInt64 = 0
 
     // Inlined: a call would copy the whole state.
     @inline(__always) var hasCredit: Bool {

@@ -51,6 +51,16 @@ struct WaitingMessages: Sendable {
         }
     }
 
+    /// Takes these sequences out.
+    mutating func remove(_ sequences: Set<UInt64>) {
+        guard all.contains(where: { sequences.contains($0.message.sequence) }) else { return }
+        let before = all
+        _ = removeAll()
+        for waiting in before where !sequences.contains(waiting.message.sequence) {
+            insert(waiting.message, due: waiting.due)
+        }
+    }
+
     mutating func removeAll() -> [Returned] {
         defer {
             all = []

@@ -14,12 +14,14 @@ enum ClientVerbs {
         } while all.next != nil
         if call.wantsJSON { return try console.printJSON(try encoded(all)) }
         var table = Table([
-            .left("NAME"), .right("SUBSCRIBERS"), .right("IN"), .right("OUT"), .right("DROPPED"), .right("IN/S"),
+            .left("NAME"), .right("SUBSCRIBERS"), .right("DURABLE"), .right("IN"), .right("OUT"), .right("DROPPED"),
+            .right("IN/S"),
             .right("OUT/S"),
         ])
         for topic in all.topics {
             table.add([
-                topic.name, "\(topic.subscribers)", "\(topic.inTotal)", "\(topic.outTotal)", "\(topic.droppedTotal)",
+                topic.name, "\(topic.subscribers)", "\(topic.durableSubscribers)", "\(topic.inTotal)",
+                "\(topic.outTotal)", "\(topic.droppedTotal)",
                 humanRate(topic.inPerSecond), humanRate(topic.outPerSecond),
             ])
         }
@@ -61,6 +63,12 @@ enum ClientVerbs {
     }
 
     @Sendable static func subscriptions(_ call: Invocation, _ console: Console) throws(CtlFailure) {
+        if call.isGiven("--durable") {
+            guard !call.isGiven("--connection") else {
+                throw call.usage("--durable and --connection do not go together: it is of no connection")
+            }
+            return try DurableVerbs.list(call, console)
+        }
         let id = try call.number("--connection", in: 0...UInt64.max)
         let client = try AdminClient(call, console)
         var all = API.SubscriptionList()
@@ -77,12 +85,13 @@ enum ClientVerbs {
         if call.wantsJSON { return try console.printJSON(try encoded(all)) }
         var table = Table([
             .right("CONNECTION"), .left("ID"), .left("DESTINATION"), .left("ACK"), .right("PREFETCH"),
-            .right("UNACKED"), .right("DELIVERED"),
+            .right("UNACKED"), .right("DELIVERED"), .right("REDELIVERED"), .right("DROPPED"), .left("WANTS"),
         ])
         for row in all.subscriptions {
             table.add([
                 "\(row.connectionID)", row.id, row.destination, row.ack, row.prefetch == 0 ? "-" : "\(row.prefetch)",
-                "\(row.unacked)", "\(row.deliveredTotal)",
+                "\(row.unacked)", "\(row.deliveredTotal)", "\(row.redeliveredTotal)", "\(row.droppedTotal)",
+                row.exclusive ? "exclusive" : row.selector ?? "-",
             ])
         }
         try console.print(table.text)

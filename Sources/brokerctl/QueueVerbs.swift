@@ -5,7 +5,7 @@ let largestPage = String(ListQuery.limits.upperBound)
 
 /// Verbs about queues.
 enum QueueVerbs {
-    private static func path(_ name: String, _ rest: String = "") -> String {
+    static func path(_ name: String, _ rest: String = "") -> String {
         "/v1/queues/\(percentEncoded(name))\(rest)"
     }
 
@@ -21,17 +21,23 @@ enum QueueVerbs {
         } while all.next != nil
         if call.wantsJSON { return try console.printJSON(try encoded(all)) }
         var table = Table([
-            .left("NAME"), .right("MESSAGES"), .right("READY"), .right("UNACKED"), .right("SIZE"), .right("CONSUMERS"),
-            .right("IN"), .right("OUT"), .right("REDELIVERED"), .left("KIND"),
+            .left("NAME"), .right("MESSAGES"), .right("READY"), .right("UNACKED"), .right("DELAYED"), .right("SIZE"),
+            .right("OLDEST"), .right("CONSUMERS"), .right("IN/S"), .right("OUT/S"), .right("DEAD"), .left("KIND"),
         ])
         for queue in all.queues {
             table.add([
-                queue.name, "\(queue.messages)", "\(queue.ready)", "\(queue.unacked)", humanBytes(queue.bytes),
-                "\(queue.consumers)", "\(queue.inTotal)", "\(queue.outTotal)", "\(queue.redeliveredTotal)",
+                queue.name, "\(queue.messages)", "\(queue.ready)", "\(queue.unacked)",
+                "\(queue.delayed + queue.waiting)", humanBytes(queue.bytes), age(queue), "\(queue.consumers)",
+                humanRate(queue.inPerSecond), humanRate(queue.outPerSecond), "\(queue.deadLetteredTotal)",
                 state(of: queue),
             ])
         }
         try console.print(table.text)
+    }
+
+    /// Of its oldest ready message.
+    private static func age(_ queue: API.Queue) -> String {
+        queue.oldestAgeMs.map { $0 < 1000 ? "\($0) ms" : humanDuration(seconds: $0 / 1000) } ?? "-"
     }
 
     /// `durable`, `durable, sending paused`
@@ -55,9 +61,19 @@ enum QueueVerbs {
         facts.add("Messages", "\(queue.messages), \(humanBytes(queue.bytes))")
         facts.add("Ready", "\(queue.ready)")
         facts.add("Unacknowledged", "\(queue.unacked)")
+        facts.add("Delayed", "\(queue.delayed)")
+        facts.add("Waiting", "\(queue.waiting) for their next delivery")
+        facts.add("Oldest", age(queue))
         facts.add("Consumers", "\(queue.consumers)")
-        facts.add("Taken", "\(queue.inTotal)")
-        facts.add("Delivered", "\(queue.outTotal), \(queue.redeliveredTotal) redelivered")
+        facts.add("Taken", "\(queue.inTotal), \(humanRate(queue.inPerSecond))/s")
+        facts.add(
+            "Delivered",
+            "\(queue.outTotal), \(humanRate(queue.outPerSecond))/s, \(queue.redeliveredTotal) redelivered")
+        facts.add("Expired", "\(queue.expiredTotal)")
+        facts.add("Dead-lettered", "\(queue.deadLetteredTotal)")
+        facts.add("Duplicates", "\(queue.duplicatesTotal)")
+        facts.add("Over the limit", "\(queue.rejectedTotal) rejected, \(queue.droppedTotal) dropped")
+        facts.add("Lanes", "\(queue.lanes)")
         facts.add("Memory", humanBytes(queue.memoryBytes))
         try console.print(facts.text)
     }
@@ -79,90 +95,5 @@ enum QueueVerbs {
             API.MessageCount.self, "DELETE", path(call.argument(0)), query: [("force", force)])
         if call.wantsJSON { return try console.printJSON(try encoded(count)) }
         try console.print("\(harmless(call.argument(0))) is gone, with \(counted(count.messages, "message")).")
-    }
-
-    @Sendable static func purge(_ call: Invocation, _ console: Console) throws(CtlFailure) {
-        let client = try AdminClient(call, console)
-        console.progress("Purging \(harmless(call.argument(0)))…")
-        let count = try client.ask(API.MessageCount.self, "POST", path(call.argument(0), "/purge"))
-        console.endProgress()
-        if call.wantsJSON { return try console.printJSON(try encoded(count)) }
-        try console.print("\(counted(count.messages, "message")) thrown away.")
-    }
-
-    // MARK: Moving
-
-    /// Asks again until all is moved that was there at the beginning: what a producer adds meanwhile
-    /// stays, or the end might never come.
-    @Sendable static func move(_ call: Invocation, _ console: Console) throws(CtlFailure) {
-        var left = try call.number("--count", in: 1...UInt64.max) ?? .max
-        let client = try AdminClient(call, console)
-        var sum = API.Move()
-        repeat {
-            let request = API.MoveRequest(to: call.argument(1), limit: left == .max ? nil : left)
-            let step = try client.ask(
-                API.Move.self, "POST", path(call.argument(0), "/move"), body: try encoded(request))
-            sum.moved = sum.moved.addingReportingOverflow(step.moved).partialValue
-            sum.remaining = step.remaining
-            // The first answer says how many there are.
-            if left == .max { left = step.moved.addingReportingOverflow(step.remaining).partialValue }
-            left = left > step.moved ? left - step.moved : 0
-            if step.moved == 0 { break }
-            console.progress("\(sum.moved) moved, \(min(left, sum.remaining)) to go")
-        } while left > 0 && sum.remaining > 0
-        console.endProgress()
-        if call.wantsJSON { return try console.printJSON(try encoded(sum)) }
-        try console.print(
-            "\(counted(sum.moved, "message")) moved to \(harmless(call.argument(1))), \(sum.remaining) left.")
-    }
-
-    // MARK: Browsing
-
-    @Sendable static func browse(_ call: Invocation, _ console: Console) throws(CtlFailure) {
-        let preview = UInt64(BrowseQuery.previewLimits.upperBound)
-        let bodyBytes = try call.number("--body-bytes", in: 0...preview)
-        var from = try call.number("--from", in: 0...UInt64.max)
-        var left = try call.number("--count", in: 1...UInt64.max) ?? UInt64(BrowseQuery.standardLimit)
-        let client = try AdminClient(call, console)
-        var all = API.MessageList()
-        repeat {
-            let page = try client.ask(
-                API.MessageList.self, "GET", path(call.argument(0), "/messages"),
-                query: [
-                    ("from", from.map { String($0) }), ("body_bytes", bodyBytes.map { String($0) }),
-                    ("limit", String(min(left, UInt64(BrowseQuery.limits.upperBound)))),
-                ])
-            all.messages += page.messages
-            all.nextSequence = page.nextSequence
-            from = page.nextSequence
-            left -= min(left, UInt64(page.messages.count))
-        } while left > 0 && from != nil
-        if call.wantsJSON { return try console.printJSON(try encoded(all)) }
-        try console.print(call.isGiven("--full") ? blocks(all.messages) : table(all.messages).text)
-    }
-
-    static func table(_ messages: [API.Message]) -> Table {
-        var table = Table([
-            .right("SEQUENCE"), .right("SIZE"), .right("DELIVERIES"), .left("STATE"), .left("BODY"),
-        ])
-        for message in messages {
-            let body = message.bodyEncoding == "utf8" ? message.body : "base64 \(message.body)"
-            table.add([
-                "\(message.sequence)", humanBytes(message.bodyBytes), "\(message.deliveries)",
-                message.unacked ? "unacked" : "ready",
-                shortened(body, to: 60) + (message.bodyTruncated && body.count <= 60 ? "…" : ""),
-            ])
-        }
-        return table
-    }
-
-    private static func blocks(_ messages: [API.Message]) -> String {
-        messages.map { message in
-            let state = message.unacked ? "unacked" : "ready"
-            var text = "--- \(message.sequence), \(state), delivered \(message.deliveries) times\n"
-            for header in message.headers { text += "\(harmless(header.name)): \(harmless(header.value))\n" }
-            text += "\n" + (message.bodyEncoding == "utf8" ? "" : "base64: ") + harmless(message.body, keepsLines: true)
-            return text + (message.bodyTruncated ? "… (\(message.bodyBytes) bytes in all)\n" : "\n")
-        }.joined(separator: "\n")
     }
 }

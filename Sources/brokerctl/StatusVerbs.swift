@@ -40,7 +40,10 @@ enum StatusVerbs {
             "Messages out",
             "\(messages.outTotal), \(humanRate(messages.outPerSecond))/s, "
                 + "\(messages.redeliveredTotal) redelivered")
-        facts.add("Acknowledged", "\(messages.acknowledgedTotal), \(messages.deadLetteredTotal) dead-lettered")
+        facts.add(
+            "Acknowledged",
+            "\(messages.acknowledgedTotal), \(messages.deadLetteredTotal) dead-lettered, "
+                + "\(messages.expiredTotal) expired, \(messages.duplicatesTotal) duplicates")
         facts.add(
             "Stored",
             "\(counted(messages.stored, "message")), \(humanBytes(messages.storedBytes)), "

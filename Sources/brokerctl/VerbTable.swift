@@ -5,6 +5,10 @@ extension Verb {
     private static let queueName = Argument(name: "NAME", summary: "name of the queue, `orders` or `/queue/orders`")
     private static let pattern = Option(
         name: "--name", value: "PATTERN", summary: "only names that fit; `*` is any run of characters")
+    private static let selector = Option(
+        name: "--where", value: "SELECTOR", summary: "only messages whose headers fit, `colour = 'red' AND n > 5`")
+    private static let durable = Argument(
+        name: "NAME", summary: "`NAME`, `CLIENT.NAME` if it belongs to a client, or `/dsub/...`")
     private static let stomp = Option(
         name: "--stomp", value: "HOST:PORT", summary: "where to speak STOMP; the broker is asked if not given")
 
@@ -45,26 +49,52 @@ extension Verb {
         ),
         Verb(
             "queue purge", "Throws away all messages of a queue that no consumer holds.", arguments: [queueName],
-            examples: ["brokerctl queue purge orders.dead"], run: QueueVerbs.purge),
+            options: [selector],
+            examples: ["brokerctl queue purge orders.dlq", "brokerctl queue purge orders --where \"colour = 'red'\""],
+            run: QueueMessageVerbs.purge),
         Verb(
-            "queue browse", "Shows messages of a queue without consuming them, oldest first.", arguments: [queueName],
+            "queue browse", "Shows messages of a queue without consuming them, lane by lane, oldest first.",
+            arguments: [queueName],
             options: [
-                Option(name: "--from", value: "SEQUENCE", summary: "the first one (0)"),
+                selector,
+                Option(name: "--from", value: "PLACE", summary: "the first one, as the column PLACE says it"),
                 Option(name: "--count", value: "N", summary: "at most so many (20)"),
                 Option(name: "--body-bytes", value: "N", summary: "at most so much of each body (256)"),
                 Option(name: "--full", value: nil, summary: "with headers, and bodies on lines of their own"),
             ],
-            examples: ["brokerctl queue browse orders", "brokerctl queue browse orders --from 1000 --count 5 --full"],
-            run: QueueVerbs.browse),
+            detail: "Messages of a priority, of groups and delayed ones have lanes of their own.",
+            examples: [
+                "brokerctl queue browse orders", "brokerctl queue browse orders --from 1:1000 --count 5 --full",
+            ],
+            run: QueueMessageVerbs.browse),
         Verb(
             "queue move", "Moves messages that no consumer holds to another queue, oldest first.",
             arguments: [
                 Argument(name: "FROM", summary: "the queue that loses them"),
                 Argument(name: "TO", summary: "the queue that gets them; made if it does not exist"),
             ],
-            options: [Option(name: "--count", value: "N", summary: "at most so many (all that are there now)")],
-            examples: ["brokerctl queue move orders.dead orders", "brokerctl queue move orders later --count 100"],
-            run: QueueVerbs.move),
+            options: [
+                Option(name: "--count", value: "N", summary: "at most so many (all that are there now)"), selector,
+            ],
+            detail:
+                "Priorities, groups and delays stay; the header `destination` becomes TO. Limits of TO do not count.",
+            examples: ["brokerctl queue move orders later --count 100"],
+            run: QueueMessageVerbs.move),
+        Verb(
+            "queue retry", "Puts dead letters back into the queues where they died.",
+            arguments: [Argument(name: "NAME", summary: "name of the dead-letter queue")],
+            options: [
+                selector,
+                Option(name: "--limit", value: "N", summary: "at most so many (all that are there now)"),
+            ],
+            detail:
+                "The headers that dead letters get come off, `destination` is what it was, and deliveries count anew. "
+                + "What has no `original-destination` stays.",
+            examples: [
+                "brokerctl queue retry orders.dlq",
+                "brokerctl queue retry orders.dlq --where \"\\\"dead-letter-reason\\\" = 'rejected'\" --limit 10",
+            ],
+            run: QueueMessageVerbs.retry),
     ]
 
     private static let set = Option(
@@ -140,13 +170,24 @@ extension Verb {
             arguments: [Argument(name: "ID", summary: "as `brokerctl connection list` shows it")],
             examples: ["brokerctl connection close 12"], run: ClientVerbs.close),
         Verb(
-            "subscription list", "Lists subscriptions of clients.",
+            "subscription list", "Lists subscriptions of clients, or durable ones of topics.",
             options: [
+                Option(name: "--durable", value: nil, summary: "the durable ones, whether anybody consumes or not"),
                 Option(name: "--connection", value: "ID", summary: "only those of this connection"),
                 Option(
                     name: "--destination", value: "PATTERN", summary: "only destinations that fit, `/queue/orders*`"),
             ],
-            examples: ["brokerctl subscription list --destination /queue/orders"], run: ClientVerbs.subscriptions),
+            examples: [
+                "brokerctl subscription list --destination /queue/orders", "brokerctl subscription list --durable",
+            ],
+            run: ClientVerbs.subscriptions),
+        Verb(
+            "subscription show", "Shows one durable subscription.", arguments: [durable],
+            examples: ["brokerctl subscription show billing.prices"], run: DurableVerbs.show),
+        Verb(
+            "subscription delete", "Deletes a durable subscription and all that waits in it.", arguments: [durable],
+            options: [Option(name: "--force", value: nil, summary: "also when it has consumers")],
+            examples: ["brokerctl subscription delete billing.prices"], run: DurableVerbs.delete),
     ]
 
     private static let messages = [

@@ -363,14 +363,15 @@ struct DurableSubscriptionTests {
         #expect((view.name, view.clientID, view.topic) == (bytes("d"), bytes("c"), bytes("/topic/a.>")))
         #expect((view.consumers, view.messages, view.bytes) == (0, 1, 3))
         #expect(view.lastUsed == rig.wall / 1000)
-        #expect(!view.isOrphan)
-        rig.wall += 90_000_000
-        rig.tick()
-        #expect(rig.core.durableViews().first?.isOrphan == true)
-        #expect(throws: Core.DeleteObstacle.messages(1)) {
+        #expect(view.isOrphan)
+        let consumer = rig.open()
+        rig.apply(.subscribe(1, "/dsub/c.d", .individual), of: consumer)
+        #expect(rig.core.durableViews().first?.isOrphan == false)
+        #expect(throws: Core.DeleteObstacle.consumers(1)) {
             try rig.core.deleteDurable(named: view.destination, force: false, into: &rig.effects)
         }
-        #expect(try rig.core.deleteDurable(named: view.destination, force: true, into: &rig.effects) == 1)
+        rig.close(consumer)
+        #expect(try rig.core.deleteDurable(named: view.destination, force: false, into: &rig.effects) == 1)
         rig.carryOut()
         #expect(rig.core.durableViews().isEmpty)
         #expect(rig.apply([.send("/topic/a.x", "2")], of: rig.open()).batch == 0)

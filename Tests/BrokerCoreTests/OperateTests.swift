@@ -55,47 +55,6 @@ struct OperateTests {
         }
     }
 
-    @Test func aMoveTakesAllThatNobodyHoldsInOrder() throws {
-        var (rig, session) = filled()
-        let begun = rig.core.beginMove(from: bytes("q"))
-        let start = try #require(begun)
-        let page = FakeStorage.read(rig.storage.durable, queue: start.queue, from: 1, maxCount: 100, maxBytes: 1 << 20)
-        let count = try rig.core.moveMessages(
-            page.messages, flags: page.flags, resumeAt: page.resumeAt, from: start.queue, to: bytes("dead"),
-            into: &rig.effects)
-        rig.carryOut()
-        #expect(count == 7)
-        #expect(rig.core.queueView(named: bytes("q"))?.messages == 3)
-        for batch in rig.batches {
-            #expect(
-                batch.records.count { $0.kind == .append }
-                    == batch.records.reduce(0) { $0 + Int($1.kind == .settle ? $1.count : 0) })
-        }
-        rig.settleDown()
-        _ = rig.take()
-        rig.apply(.subscribe(2, "dead", .auto), of: session)
-        rig.settleDown()
-        #expect(rig.take().bodies == ["3", "4", "5", "6", "7", "8", "9"])
-        #expect(rig.storage.wrong == [])
-    }
-
-    /// Goal: a source that is gone makes no target.
-    @Test func aMoveFromAQueueThatWasDeletedDoesNothing() throws {
-        var (rig, _) = filled()
-        let begun = rig.core.beginMove(from: bytes("q"))
-        let start = try #require(begun)
-        let page = FakeStorage.read(rig.storage.durable, queue: start.queue, from: 1, maxCount: 100, maxBytes: 1 << 20)
-        _ = try rig.core.deleteQueue(named: bytes("q"), force: true, into: &rig.effects)
-        rig.carryOut()
-        let count = try rig.core.moveMessages(
-            page.messages, flags: page.flags, resumeAt: page.resumeAt, from: start.queue, to: bytes("dead"),
-            into: &rig.effects)
-        rig.carryOut()
-        #expect(count == 0)
-        #expect(rig.core.queueCount == 0)
-        #expect(rig.batches.isEmpty)
-    }
-
     @Test func whenTheDiskIsShortOnlyWhatNeedsRoomIsRefused() {
         var (rig, session) = filled()
         rig.core.diskShort = "the disk is full"

@@ -271,9 +271,10 @@ struct RandomRun {
         var count = 0
         var refusal: Refusal?
         do throws(Refusal) {
-            count = try core.moveMessages(
-                page.messages, flags: page.flags, resumeAt: page.resumeAt, from: queue, to: bytes(target),
-                into: &effects)
+            let read = Core.ErrandPage(
+                lane: queue, messages: page.messages, from: from, resumeAt: page.resumeAt)
+            count = Int(
+                try core.run(.move(to: bytes(target)), on: read, where: nil, most: .max, into: &effects).done)
         } catch {
             refusal = error
         }
@@ -291,11 +292,11 @@ struct RandomRun {
 
     private mutating func beginMove() {
         guard let (source, queue) = someQueue(), let target = random.pick(["a", "b", "c"]) else { return }
-        guard let (id, from) = core.beginMove(from: bytes(queue.name)) else {
+        guard let lane = core.laneSummaries(of: bytes(queue.name))?.first else {
             wrong.append("no move from \(queue.name)")
             return
         }
-        move = (id, from, storage.durable, source, target)
+        move = (lane.id, lane.from, storage.durable, source, target)
     }
 
     // MARK: A new life

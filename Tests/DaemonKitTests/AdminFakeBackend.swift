@@ -11,6 +11,9 @@ final class FakeBackend: AdminBackend {
         var connections: [API.Connection] = []
         var subscriptions: [API.Subscription] = []
         var browsed: BrowseQuery?
+        /// Of purges, moves and retries.
+        var choices: [MessageChoice] = []
+        var durables: [API.DurableSubscription] = []
         var reloadError: AdminError?
         var uptime: UInt64 = 5
         /// Most messages that one call moves.
@@ -44,6 +47,10 @@ final class FakeBackend: AdminBackend {
                 world.subscriptions.append(row)
             }
         }
+        var durable = API.DurableSubscription()
+        (durable.destination, durable.name, durable.topic) = ("/dsub/billing.prices", "prices", "/topic/prices.>")
+        (durable.messages, durable.orphan, durable.clientID) = (3, true, "billing")
+        world.durables = [durable]
         var topic = API.Topic()
         topic.name = "news"
         world.topics = [topic]
@@ -94,8 +101,11 @@ final class FakeBackend: AdminBackend {
         return API.MessageCount(messages: queue.messages)
     }
 
-    func purgeQueue(named name: String) async throws(AdminError) -> API.MessageCount {
-        API.MessageCount(messages: try await queue(named: name).messages)
+    func purgeQueue(named name: String, _ choice: MessageChoice) async throws(AdminError) -> API.Purge {
+        let count = try await queue(named: name).messages
+        world.withLock { $0.choices.append(choice) }
+        guard choice.selector != nil else { return API.Purge(messages: count) }
+        return API.Purge(messages: 10, next: choice.from == nil ? "1:11:20:1" : nil)
     }
 
     func browseQueue(named name: String, _ query: BrowseQuery) async throws(AdminError) -> API.MessageList {
@@ -103,6 +113,7 @@ final class FakeBackend: AdminBackend {
         world.withLock { $0.browsed = query }
         var message = API.Message()
         message.sequence = 7
+        message.place = "1:7"
         message.headers = [API.Header(name: "colour", value: "red\u{1B}[2J")]
         Array("hello".utf8).withUnsafeBufferPointer { message.show(body: $0, limit: query.bodyBytes) }
         var list = API.MessageList()
@@ -110,15 +121,25 @@ final class FakeBackend: AdminBackend {
         return list
     }
 
-    func moveMessages(from source: String, to target: String, limit: UInt64) async throws(AdminError) -> API.Move {
+    func moveMessages(
+        from source: String, to target: String, _ choice: MessageChoice
+    ) async throws(AdminError) -> API.Move {
         let there = try await queue(named: source).messages
         return world.withLock { world in
-            let moved = min(there, limit, world.moveStep)
+            world.choices.append(choice)
+            let moved = min(there, choice.limit, world.moveStep)
             for index in world.queues.indices where world.queues[index].name == source {
                 world.queues[index].messages -= moved
             }
-            return API.Move(moved: moved, remaining: there - moved)
+            let next = there > moved ? "1:\(2501 - there + moved):2501:1" : nil
+            return API.Move(moved: moved, remaining: there - moved, next: next)
         }
+    }
+
+    func retryMessages(from source: String, _ choice: MessageChoice) async throws(AdminError) -> API.Move {
+        var move = try await moveMessages(from: source, to: "", choice)
+        move.skipped = 2
+        return move
     }
 
     func pauseQueue(named name: String, delivery: Bool?, sending: Bool?) async throws(AdminError) -> API.Queue {
@@ -240,6 +261,24 @@ final class FakeBackend: AdminBackend {
     func subscriptions(_ query: ListQuery, connection: UInt64?) async throws(AdminError) -> API.SubscriptionList {
         let rows = world.withLock { $0.subscriptions }.filter { connection == nil || $0.connectionID == connection }
         return try API.SubscriptionList(of: rows, query)
+    }
+
+    func durableSubscriptions(_ query: ListQuery) async -> API.DurableSubscriptionList {
+        API.DurableSubscriptionList(of: world.withLock { $0.durables }, query)
+    }
+
+    func durableSubscription(named name: String) async throws(AdminError) -> API.DurableSubscription {
+        guard let row = world.withLock({ $0.durables.first { $0.destination == "/dsub/\(name)" } }) else {
+            throw AdminError(.notFound, "There is no durable subscription \(name)")
+        }
+        return row
+    }
+
+    func deleteDurableSubscription(named name: String, force: Bool) async throws(AdminError) -> API.MessageCount {
+        let row = try await durableSubscription(named: name)
+        guard force || row.consumers == 0 else { throw AdminError(.inUse, "\(name) has consumers") }
+        world.withLock { world in world.durables.removeAll { $0.destination == row.destination } }
+        return API.MessageCount(messages: row.messages)
     }
 
     func settings() async -> API.SettingList { API.SettingList() }

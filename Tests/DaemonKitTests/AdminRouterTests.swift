@@ -138,7 +138,9 @@ import Testing
 
     @Test func browsingPassesItsParametersOn() async throws {
         let response = await ask("GET", "/v1/queues/orders/messages?from=5&limit=2&body_bytes=3")
-        #expect(backend.world.withLock { $0.browsed } == BrowseQuery(from: 5, limit: 2, bodyBytes: 3))
+        #expect(
+            backend.world.withLock { $0.browsed }
+                == BrowseQuery(from: QueuePlace(lane: 0, sequence: 5), limit: 2, bodyBytes: 3))
         let message = try value(API.MessageList.self, response).messages.first
         #expect(message?.body == "hel" && message?.bodyTruncated == true && message?.bodyBytes == 5)
         _ = await ask("GET", "/v1/queues/orders/messages")

@@ -55,6 +55,10 @@ extension API {
         public var prefetch = 0
         public var unacked: UInt64 = 0
         public var deliveredTotal: UInt64 = 0
+        public var redeliveredTotal: UInt64 = 0
+        public var droppedTotal: UInt64 = 0
+        public var selector: String?
+        public var exclusive = false
 
         public init() {}
 
@@ -67,6 +71,10 @@ extension API {
             "prefetch": "most messages it may hold without acknowledging; 0 for no limit",
             "unacked": "messages it holds",
             "delivered_total": "messages it got",
+            "redelivered_total": "of these, messages that had been delivered before",
+            "dropped_total": "messages of a topic that it did not get because it was too slow",
+            "selector": "which messages it wants; absent if all",
+            "exclusive": "whether it wants the queue for itself",
         ]
     }
 

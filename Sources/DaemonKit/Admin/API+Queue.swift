@@ -10,6 +10,17 @@ extension API {
         public var inTotal: UInt64 = 0
         public var outTotal: UInt64 = 0
         public var redeliveredTotal: UInt64 = 0
+        public var delayed: UInt64 = 0
+        public var waiting: UInt64 = 0
+        public var expiredTotal: UInt64 = 0
+        public var deadLetteredTotal: UInt64 = 0
+        public var duplicatesTotal: UInt64 = 0
+        public var rejectedTotal: UInt64 = 0
+        public var droppedTotal: UInt64 = 0
+        public var oldestAgeMs: UInt64?
+        public var inPerSecond: Double = 0
+        public var outPerSecond: Double = 0
+        public var lanes = 0
         public var memoryBytes: UInt64 = 0
         public var deliveryPaused = false
         public var sendingPaused = false
@@ -30,6 +41,17 @@ extension API {
             "in_total": "messages taken",
             "out_total": "messages delivered, redeliveries included",
             "redelivered_total": "messages delivered again",
+            "delayed": "not due yet",
+            "waiting": "came back and wait for the next delivery, or for their move to the dead-letter queue",
+            "expired_total": "messages whose time was over",
+            "dead_lettered_total": "messages given up and put into the dead-letter queue",
+            "duplicates_total": "messages confirmed and not taken, since they had been sent before",
+            "rejected_total": "messages refused because the queue was full",
+            "dropped_total": "messages thrown out because the queue was full",
+            "oldest_age_ms": "since the oldest ready message came, at least, in milliseconds; absent if none is ready",
+            "in_per_second": "messages taken, in the last second",
+            "out_per_second": "messages delivered, in the last second",
+            "lanes": "priorities, buckets of groups and stretches of time that have messages of their own",
             "memory_bytes": "held in memory for it",
             "delivery_paused": "whether an operator has stopped delivering",
             "sending_paused": "whether an operator has stopped taking messages",
@@ -65,149 +87,11 @@ extension API {
         ]
     }
 
-    public struct MessageCount: APISchema {
-        public var messages: UInt64 = 0
-
-        public init() {}
-
-        public init(messages: UInt64) { self.messages = messages }
-
-        public static let summary = "How many messages it concerned."
-        public static let notes = ["messages": "that are gone from the queue"]
-    }
-
-    public struct Move: APISchema {
-        public var moved: UInt64 = 0
-        public var remaining: UInt64 = 0
-
-        public init() {}
-
-        public init(moved: UInt64, remaining: UInt64) {
-            self.moved = moved
-            self.remaining = remaining
-        }
-
-        public static let summary = "How far a move got. One request moves a bounded number of messages."
-        public static let notes = [
-            "moved": "messages now in the target",
-            "remaining": "messages in the source that could be moved; above 0, ask again for the rest",
-        ]
-    }
-
-    /// The body of a move.
-    public struct MoveRequest: APISchema {
-        public var to = ""
-        public var limit: UInt64?
-
-        public init() {}
-
-        public init(to: String, limit: UInt64?) {
-            self.to = to
-            self.limit = limit
-        }
-
-        public static let summary = "Where to move messages, and how many."
-        public static let notes = [
-            "to": "the queue that gets them; made if it does not exist",
-            "limit": "most messages, 1 or more; all if absent",
-        ]
-    }
-
-    public struct Header: APISchema {
-        public var name = ""
-        public var value = ""
-
-        public init() {}
-
-        public init(name: String, value: String) {
-            self.name = name
-            self.value = value
-        }
-
-        public static let summary = "A header of a message, with escapes resolved."
-        public static let notes = ["name": "as the producer wrote it", "value": "as the producer wrote it"]
-    }
-
-    public struct Message: APISchema {
-        public var sequence: UInt64 = 0
-        public var messageID = ""
-        public var persistent = true
-        public var deliveries: UInt32 = 0
-        public var unacked = false
-        public var headers: [Header] = []
-        public var bodyBytes: UInt64 = 0
-        public var body = ""
-        public var bodyEncoding = "utf8"
-        public var bodyTruncated = false
-
-        public init() {}
-
-        public static let summary = "A message in a queue."
-        public static let notes = [
-            "sequence": "its place in the queue",
-            "message_id": "as its consumers see it",
-            "persistent": "whether it outlives the broker's process",
-            "deliveries": "how often it has been delivered and come back",
-            "unacked": "whether a consumer holds it now",
-            "headers": "in the order the producer wrote them; the first of a name counts",
-            "body_bytes": "length of the whole body",
-            "body": "its beginning, as text or base64",
-            "body_encoding": "`utf8` or `base64`",
-            "body_truncated": "whether `body` is less than all of it",
-        ]
-
-        /// Shows the first `limit` bytes of `bytes`: as text where they are UTF-8 (a character cut by
-        /// the limit is left out), otherwise as base64.
-        public mutating func show(body bytes: UnsafeBufferPointer<UInt8>, limit: Int) {
-            bodyBytes = UInt64(bytes.count)
-            let shown = UnsafeBufferPointer(rebasing: bytes.prefix(max(0, limit)))
-            let whole = shown.count < bytes.count ? shown.count - Message.cutCharacter(of: shown) : shown.count
-            if let text = String(validating: shown.prefix(whole), as: UTF8.self) {
-                body = text
-                bodyEncoding = "utf8"
-                bodyTruncated = whole < bytes.count
-            } else {
-                body = base64(shown)
-                bodyEncoding = "base64"
-                bodyTruncated = shown.count < bytes.count
-            }
-        }
-
-        /// How many bytes at the end begin a character that goes on behind them: 0 to 3.
-        static func cutCharacter(of bytes: UnsafeBufferPointer<UInt8>) -> Int {
-            for (index, byte) in bytes.suffix(3).reversed().enumerated() where byte & 0xC0 != 0x80 {
-                return characterBytes(from: byte) > index + 1 ? index + 1 : 0
-            }
-            return 0
-        }
-
-        /// Length of the character that begins with `byte`; 1 for what begins none of several bytes.
-        private static func characterBytes(from byte: UInt8) -> Int {
-            switch byte {
-            case 0xC2...0xDF: 2
-            case 0xE0...0xEF: 3
-            case 0xF0...0xF4: 4
-            default: 1
-            }
-        }
-    }
-
-    public struct MessageList: APISchema {
-        public var messages: [Message] = []
-        public var nextSequence: UInt64?
-
-        public init() {}
-
-        public static let summary = "Messages of a queue, oldest first."
-        public static let notes = [
-            "messages": "of this page",
-            "next_sequence": "give this as `from` for the next page; absent on the last",
-        ]
-    }
-
     public struct Topic: APISchema {
         public var name = ""
         public var subscribers = 0
+        public var durableSubscribers = 0
+        public var retaining = false
         public var inTotal: UInt64 = 0
         public var outTotal: UInt64 = 0
         public var droppedTotal: UInt64 = 0
@@ -219,7 +103,9 @@ extension API {
         public static let summary = "A topic. Totals are since the broker started."
         public static let notes = [
             "name": "without `/topic/`",
-            "subscribers": "now, those by wildcard included",
+            "subscribers": "now, each under the name or pattern that it asked for",
+            "durable_subscribers": "durable subscriptions to this name or pattern",
+            "retaining": "whether its last value is kept for new subscribers",
             "in_total": "messages published",
             "out_total": "messages delivered, to all subscribers together",
             "dropped_total": "messages not delivered because a subscriber was too slow",

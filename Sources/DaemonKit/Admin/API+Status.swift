@@ -97,6 +97,8 @@ extension API {
         public var acknowledgedTotal: UInt64 = 0
         public var redeliveredTotal: UInt64 = 0
         public var deadLetteredTotal: UInt64 = 0
+        public var expiredTotal: UInt64 = 0
+        public var duplicatesTotal: UInt64 = 0
         public var inPerSecond: Double = 0
         public var outPerSecond: Double = 0
         public var stored: UInt64 = 0
@@ -112,6 +114,8 @@ extension API {
             "acknowledged_total": "done with",
             "redelivered_total": "delivered more than once",
             "dead_lettered_total": "given up and put into a dead-letter queue",
+            "expired_total": "taken out because their time was over",
+            "duplicates_total": "confirmed and not taken, since they had been sent before",
             "in_per_second": "taken, in the last seconds",
             "out_per_second": "delivered, in the last seconds",
             "stored": "in all queues now",

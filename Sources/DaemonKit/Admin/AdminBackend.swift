@@ -18,14 +18,19 @@ public protocol AdminBackend: Sendable {
     /// Deletes a queue and all in it. Errors: `notFound`; `inUse` while it has consumers and
     /// `notEmpty` while it has messages, both only without `force`.
     func deleteQueue(named name: String, force: Bool) async throws(AdminError) -> API.MessageCount
-    /// Throws away the messages that no consumer holds. Errors: `notFound`.
-    func purgeQueue(named name: String) async throws(AdminError) -> API.MessageCount
-    /// Messages in order of their sequence, without consuming them. Errors: `notFound`.
+    /// Throws away the messages that no consumer holds: all, or a part of those that are chosen; then
+    /// `API.Purge.next` says where to go on. Errors: `notFound`, `invalid`.
+    func purgeQueue(named name: String, _ choice: MessageChoice) async throws(AdminError) -> API.Purge
+    /// Messages, lane by lane, in order of their sequence, without consuming them. Errors: `notFound`, `invalid`.
     func browseQueue(named name: String, _ query: BrowseQuery) async throws(AdminError) -> API.MessageList
-    /// Moves messages that no consumer holds, oldest first, at most `limit` of them, and not more in
-    /// one call than the broker finds good; `API.Move.remaining` says whether to call again.
-    /// The target is made if it does not exist. Errors: `notFound`, `invalid`.
-    func moveMessages(from source: String, to target: String, limit: UInt64) async throws(AdminError) -> API.Move
+    /// Moves messages that no consumer holds, and looks at no more of them in one call than the broker finds
+    /// good; `API.Move.next` says where to go on. The target is made if it does not exist.
+    /// Errors: `notFound`, `invalid`.
+    func moveMessages(
+        from source: String, to target: String, _ choice: MessageChoice
+    ) async throws(AdminError) -> API.Move
+    /// The same for dead letters, each back to where it died. Errors: `notFound`, `invalid`.
+    func retryMessages(from source: String, _ choice: MessageChoice) async throws(AdminError) -> API.Move
 
     /// Stops (true) or resumes (false) delivering and taking messages; nil leaves it. Errors: `notFound`.
     func pauseQueue(named name: String, delivery: Bool?, sending: Bool?) async throws(AdminError) -> API.Queue
@@ -55,6 +60,12 @@ public protocol AdminBackend: Sendable {
     /// Subscriptions by connection and id, of one connection if `connection` is given. The name of the
     /// query is matched against the destination, with its prefix. Errors: `invalid`.
     func subscriptions(_ query: ListQuery, connection: UInt64?) async throws(AdminError) -> API.SubscriptionList
+
+    func durableSubscriptions(_ query: ListQuery) async -> API.DurableSubscriptionList
+    /// `name` is `NAME`, `CLIENT.NAME` or `/dsub/...`. Errors: `notFound`.
+    func durableSubscription(named name: String) async throws(AdminError) -> API.DurableSubscription
+    /// Deletes it with all that waits in it. Errors: `notFound`; `inUse` while it has consumers, without `force`.
+    func deleteDurableSubscription(named name: String, force: Bool) async throws(AdminError) -> API.MessageCount
 
     func settings() async -> API.SettingList
     func store() async -> API.Store
@@ -186,30 +197,5 @@ public struct ListQuery: Equatable, Sendable {
         let sorted = fitting.filter { number($0) >= first }.sorted { number($0) < number($1) }
         let page = Array(sorted.prefix(limit))
         return (page, fitting.count, sorted.count > page.count ? page.last.map { String(number($0)) } : nil)
-    }
-}
-
-/// Which messages of a queue, and how much of each.
-public struct BrowseQuery: Equatable, Sendable {
-    public static let limits = 1...1000
-    public static let standardLimit = 20
-    public static let previewLimits = 0...(1 << 20)
-    public static let standardPreview = 256
-    /// The answer holds at least one message and ends once it holds this many bytes of bodies.
-    public static let answerBytes = 4 << 20
-
-    /// First sequence.
-    public var from: UInt64
-    /// Most messages.
-    public var limit: Int
-    /// Most bytes of each body.
-    public var bodyBytes: Int
-
-    public init(
-        from: UInt64 = 0, limit: Int = BrowseQuery.standardLimit, bodyBytes: Int = BrowseQuery.standardPreview
-    ) {
-        self.from = from
-        self.limit = limit
-        self.bodyBytes = bodyBytes
     }
 }

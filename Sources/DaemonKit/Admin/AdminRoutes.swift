@@ -60,7 +60,8 @@ enum AdminRoutes {
     }
 
     @Sendable static func purgeQueue(_ call: RouteCall) async throws(AdminError) -> HTTPResponse {
-        try json(try await call.backend.purgeQueue(named: call.queue()))
+        let choice = try MessageChoice(limit: nil, selector: call.text("selector"), from: call.text("from"))
+        return try json(try await call.backend.purgeQueue(named: call.queue(), choice))
     }
 
     @Sendable static func move(_ call: RouteCall) async throws(AdminError) -> HTTPResponse {
@@ -68,15 +69,23 @@ enum AdminRoutes {
         let target = RouteCall.queueName(request.to)
         guard !target.isEmpty else { throw AdminError(.invalid, "`to` must name a queue") }
         guard target != call.queue() else { throw AdminError(.invalid, "`to` must be another queue") }
-        guard request.limit != 0 else { throw AdminError(.invalid, "`limit` must be 1 or more, or absent for all") }
-        let move = try await call.backend.moveMessages(from: call.queue(), to: target, limit: request.limit ?? .max)
-        return try json(move)
+        let choice = try MessageChoice(limit: request.limit, selector: request.selector, from: request.from)
+        return try json(try await call.backend.moveMessages(from: call.queue(), to: target, choice))
+    }
+
+    @Sendable static func retry(_ call: RouteCall) async throws(AdminError) -> HTTPResponse {
+        let request =
+            call.body.isEmpty
+            ? API.RetryRequest() : try APICoding.decodeStrictly(API.RetryRequest.self, from: call.body)
+        let choice = try MessageChoice(limit: request.limit, selector: request.selector, from: request.from)
+        return try json(try await call.backend.retryMessages(from: call.queue(), choice))
     }
 
     @Sendable static func browse(_ call: RouteCall) async throws(AdminError) -> HTTPResponse {
+        let choice = try MessageChoice(limit: nil, selector: call.text("selector"), from: call.text("from"))
         let query = BrowseQuery(
-            from: call.number("from"), limit: Int(clamping: call.number("limit")),
-            bodyBytes: Int(clamping: call.number("body_bytes")))
+            from: choice.from, limit: Int(clamping: call.number("limit")),
+            bodyBytes: Int(clamping: call.number("body_bytes")), selector: choice.selector)
         return try json(try await call.backend.browseQueue(named: call.queue(), query))
     }
 
@@ -101,5 +110,18 @@ enum AdminRoutes {
     @Sendable static func subscriptions(_ call: RouteCall) async throws(AdminError) -> HTTPResponse {
         let connection = call.text("connection").flatMap { UInt64($0) }
         return try json(try await call.backend.subscriptions(call.list, connection: connection))
+    }
+
+    @Sendable static func durables(_ call: RouteCall) async throws(AdminError) -> HTTPResponse {
+        try json(await call.backend.durableSubscriptions(call.list))
+    }
+
+    @Sendable static func durable(_ call: RouteCall) async throws(AdminError) -> HTTPResponse {
+        try json(try await call.backend.durableSubscription(named: call.text("name") ?? ""))
+    }
+
+    @Sendable static func deleteDurable(_ call: RouteCall) async throws(AdminError) -> HTTPResponse {
+        let name = call.text("name") ?? ""
+        return try json(try await call.backend.deleteDurableSubscription(named: name, force: call.flag("force")))
     }
 }

@@ -1,6 +1,10 @@
 extension Route {
     static let queueName = RouteParameter("name", in: .path, .text, "name of the queue, percent-encoded")
     private static let connectionID = RouteParameter("id", in: .path, .integer(0...UInt64.max), "id of the connection")
+    private static let durableName = RouteParameter(
+        "name", in: .path, .text, "`NAME`, `CLIENT.NAME` or its destination, percent-encoded")
+    private static let selector = RouteParameter("selector", .text, "only messages whose headers fit this selector")
+    private static let place = RouteParameter("from", .text, "`place` of a message, or `next` of the answer before")
     private static let paging = [
         RouteParameter("after", .text, "`next` of the page before; the first page without it"),
         RouteParameter(
@@ -60,18 +64,28 @@ extension Route {
             ],
             response: API.MessageCount.self, errors: [.notFound, .inUse, .notEmpty], AdminRoutes.deleteQueue),
         Route(
-            "POST", "/v1/queues/{name}/purge", "Throws away the messages that no consumer holds.", [queueName],
-            response: API.MessageCount.self, errors: [.notFound], AdminRoutes.purgeQueue),
+            "POST", "/v1/queues/{name}/purge", "Throws away the messages that no consumer holds.",
+            [queueName, selector, place], response: API.Purge.self, errors: [.invalid, .notFound],
+            AdminRoutes.purgeQueue),
         Route(
-            "POST", "/v1/queues/{name}/move", "Moves messages that no consumer holds to another queue, oldest first.",
+            "POST", "/v1/queues/{name}/move",
+            "Moves messages that no consumer holds to another queue, oldest first; `destination` becomes its name.",
             [queueName],
             body: API.MoveRequest.self, response: API.Move.self, errors: [.invalid, .notFound, .limitReached],
             AdminRoutes.move),
         Route(
-            "GET", "/v1/queues/{name}/messages", "Messages of a queue, oldest first, without consuming them.",
+            "POST", "/v1/queues/{name}/retry",
+            "Puts dead letters back to where they died, as new: `destination` is what it was, the headers of dead "
+                + "letters are off.",
+            [queueName],
+            body: API.RetryRequest.self, bodyIsOptional: true, response: API.Move.self,
+            errors: [.invalid, .notFound, .limitReached], AdminRoutes.retry),
+        Route(
+            "GET", "/v1/queues/{name}/messages",
+            "Messages of a queue, lane by lane, oldest first, without consuming them.",
             [
                 queueName,
-                RouteParameter("from", .integer(0...UInt64.max), standard: "0", "first sequence"),
+                place, selector,
                 RouteParameter(
                     "limit", .integer(UInt64(BrowseQuery.limits.lowerBound)...UInt64(BrowseQuery.limits.upperBound)),
                     standard: String(BrowseQuery.standardLimit), "most messages on a page"),
@@ -81,7 +95,7 @@ extension Route {
                         UInt64(BrowseQuery.previewLimits.lowerBound)...UInt64(BrowseQuery.previewLimits.upperBound)),
                     standard: String(BrowseQuery.standardPreview), "most bytes of each body"),
             ],
-            response: API.MessageList.self, errors: [.notFound], AdminRoutes.browse),
+            response: API.MessageList.self, errors: [.invalid, .notFound], AdminRoutes.browse),
         Route(
             "GET", "/v1/topics", "Topics, a page at a time.", paging(byName: "name"),
             response: API.TopicList.self, AdminRoutes.topics),
@@ -103,5 +117,16 @@ extension Route {
             paging(byName: "destination")
                 + [RouteParameter("connection", .integer(0...UInt64.max), "only those of this connection")],
             response: API.SubscriptionList.self, errors: [.invalid], AdminRoutes.subscriptions),
+        Route(
+            "GET", "/v1/durable-subscriptions", "Durable subscriptions to topics, a page at a time.",
+            paging(byName: "destination"),
+            response: API.DurableSubscriptionList.self, AdminRoutes.durables),
+        Route(
+            "GET", "/v1/durable-subscriptions/{name}", "One durable subscription.", [durableName],
+            response: API.DurableSubscription.self, errors: [.notFound], AdminRoutes.durable),
+        Route(
+            "DELETE", "/v1/durable-subscriptions/{name}", "Deletes a durable subscription and all messages in it.",
+            [durableName, RouteParameter("force", .boolean, standard: "false", "also when it has consumers")],
+            response: API.MessageCount.self, errors: [.notFound, .inUse], AdminRoutes.deleteDurable),
     ]
 }

@@ -69,6 +69,9 @@ struct BrokerBackend: AdminBackend {
         messages.outTotal = totals.messagesOut
         messages.acknowledgedTotal = totals.acknowledged
         messages.redeliveredTotal = totals.redelivered
+        messages.deadLetteredTotal = totals.deadLettered
+        messages.expiredTotal = totals.expired
+        messages.duplicatesTotal = totals.duplicates
         (messages.inPerSecond, messages.outPerSecond) = service.rates.withLock { ($0.inPerSecond, $0.outPerSecond) }
         messages.stored = queues.messages
         messages.storedBytes = queues.bytes
@@ -156,6 +159,14 @@ struct BrokerBackend: AdminBackend {
         row.inTotal = view.inTotal
         row.outTotal = view.outTotal
         row.redeliveredTotal = view.redeliveredTotal
+        (row.delayed, row.waiting, row.lanes) = (view.delayed, view.waiting, view.lanes)
+        row.expiredTotal = view.counts.expired
+        row.deadLetteredTotal = view.counts.deadLettered
+        row.duplicatesTotal = view.counts.duplicates
+        row.rejectedTotal = view.counts.rejected
+        row.droppedTotal = view.counts.dropped
+        row.oldestAgeMs = view.oldestMilliseconds
+        (row.inPerSecond, row.outPerSecond) = (view.inRate, view.outRate)
         row.memoryBytes = UInt64(view.memoryBytes)
         row.deliveryPaused = view.isDeliveryPaused
         row.sendingPaused = view.isSendingPaused
@@ -223,12 +234,6 @@ struct BrokerBackend: AdminBackend {
         }
     }
 
-    func purgeQueue(named name: String) async throws(AdminError) -> API.MessageCount {
-        let count = await durably { core, effects in core.purgeQueue(named: Self.full(name), into: &effects) }
-        guard let count else { throw missing(name) }
-        return API.MessageCount(messages: count)
-    }
-
     /// Enters the core and returns when what it did is on disk.
     func durably<R: Sendable>(_ body: @Sendable (inout Core, inout Effects) -> R) async -> R {
         let (result, batch) = broker.enterFromOutside { core, effects in
@@ -239,77 +244,6 @@ struct BrokerBackend: AdminBackend {
         return result
     }
 
-    // MARK: Messages
-
-    func browseQueue(named name: String, _ query: BrowseQuery) async throws(AdminError) -> API.MessageList {
-        guard let view = broker.look({ $0.queueView(named: Self.full(name)) }), view.isStored else {
-            throw missing(name)
-        }
-        let page = await read(
-            PageRequest(queue: view.id, from: query.from, maxCount: query.limit, maxBytes: BrowseQuery.answerBytes))
-        if let failure = page.failure, page.messages.isEmpty { throw AdminError(.failed, failure) }
-        var list = API.MessageList()
-        guard let first = page.messages.first?.sequence, let last = page.messages.last?.sequence else { return list }
-        let (counts, held) = broker.look { $0.deliveries(in: view.id, of: first...last) }
-        list.messages = page.messages.map { stored in
-            var message = StoredMessageText(stored).message(bodyBytes: query.bodyBytes)
-            message.messageID = "\(broker.ids.storeTag)-\(view.id.rawValue)-\(stored.sequence)"
-            message.deliveries = counts[stored.sequence] ?? 0
-            message.unacked = held.contains(stored.sequence)
-            return message
-        }
-        list.nextSequence = page.resumeAt < view.next ? page.resumeAt : nil
-        return list
-    }
-
-    private func read(_ request: PageRequest) async -> Page {
-        await withCheckedContinuation { continuation in
-            broker.storage.read(request) { continuation.resume(returning: $0) }
-        }
-    }
-
-    /// Messages moved by one request, at most.
-    private static let moveCount: UInt64 = 10_000
-
-    func moveMessages(from source: String, to target: String, limit: UInt64) async throws(AdminError) -> API.Move {
-        if source == target { throw AdminError(.invalid, "source and target are the same queue") }
-        let started = broker.enterFromOutside { core, _ in core.beginMove(from: Self.full(source)) }
-        guard let (queue, first) = started else { throw missing(source) }
-        var moved: UInt64 = 0
-        var from = first
-        let most = min(limit, Self.moveCount)
-        while moved < most {
-            let page = await read(
-                PageRequest(queue: queue, from: from, maxCount: Int(min(1000, most - moved)), maxBytes: 4 << 20))
-            if let failure = page.failure, page.messages.isEmpty { throw AdminError(.failed, failure) }
-            if page.messages.isEmpty { break }
-            moved += try await moveOn(page, from: queue, to: Self.full(target))
-            from = page.resumeAt
-        }
-        let remaining = broker.look { $0.queueView(named: Self.full(source))?.ready ?? 0 }
-        return API.Move(moved: moved, remaining: moved == 0 || moved >= limit ? 0 : remaining)
-    }
-
-    private func moveOn(_ page: Page, from queue: QueueID, to target: [UInt8]) async throws(AdminError) -> UInt64 {
-        let messages = page.messages.map {
-            PageMessage(sequence: $0.sequence, headerBytes: $0.headerBytes, content: $0.content)
-        }
-        let flags = page.messages.map(\.flags)
-        let result = await durably { core, effects -> Result<Int, Refusal> in
-            do throws(Refusal) {
-                return .success(
-                    try core.moveMessages(
-                        messages, flags: flags, resumeAt: page.resumeAt, from: queue, to: target, into: &effects))
-            } catch {
-                return .failure(error)
-            }
-        }
-        switch result {
-        case .success(let count): return UInt64(count)
-        case .failure(let refusal): throw AdminError(.invalid, refusal.detail)
-        }
-    }
-
     // MARK: Topics, connections, subscriptions
 
     func topics(_ query: ListQuery) async -> API.TopicList {
@@ -317,6 +251,9 @@ struct BrokerBackend: AdminBackend {
             var row = API.Topic()
             row.name = Self.shortName(view.name, prefix: "/topic/")
             row.subscribers = view.subscribers
+            row.durableSubscribers = view.durableSubscribers
+            row.retaining = view.isRetaining
+            row.droppedTotal = view.droppedTotal
             row.inTotal = view.inTotal
             row.outTotal = view.outTotal
             row.droppedTotal = view.droppedTotal

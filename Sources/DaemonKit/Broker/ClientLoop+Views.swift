@@ -50,6 +50,9 @@ extension ClientLoop {
             row.prefetch = view.mode == .auto ? 0 : view.prefetchCount
             row.unacked = UInt64(view.unacknowledged)
             row.deliveredTotal = view.delivered
+            (row.redeliveredTotal, row.droppedTotal) = (view.redelivered, view.dropped)
+            row.selector = view.selector.isEmpty ? nil : String(decoding: view.selector, as: UTF8.self)
+            row.exclusive = view.isExclusive
             return row
         }
     }

@@ -1,4 +1,5 @@
 import Base
+import BrokerCore
 import STOMP
 import Storage
 
@@ -11,10 +12,15 @@ struct StoredMessageText {
     func message(bodyBytes: Int) -> API.Message {
         var message = API.Message()
         message.sequence = stored.sequence
-        message.persistent = stored.flags & 1 != 0
+        message.persistent = stored.flags & MessageFlags.durable != 0
         let content = stored.content.bytes
         let head = UnsafeBufferPointer(rebasing: content.prefix(Int(stored.headerBytes)))
         message.headers = headers(head)
+        if stored.flags & MessageFlags.stamped != 0 {
+            let (due, end) = MessageFlags.times(of: content)
+            message.notBeforeUnixMilliseconds = due > 0 ? due : nil
+            message.expiresUnixMilliseconds = end > 0 ? end : nil
+        }
         // The NUL behind the body is the frame's, not the body's.
         let body = UnsafeBufferPointer(rebasing: content.dropFirst(Int(stored.headerBytes)).dropLast())
         message.show(body: body, limit: bodyBytes)
