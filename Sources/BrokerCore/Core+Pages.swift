@@ -6,6 +6,11 @@ extension Core {
     public mutating func page(
         _ wanted: PageWanted, messages: [PageMessage], resumeAt: UInt64, failure: String?, into effects: inout Effects
     ) {
+        if case .browse(let subscription) = wanted.purpose {
+            let page = LanePage(messages: messages, resumeAt: resumeAt, failure: failure)
+            browsed(subscription, wanted, page, into: &effects)
+            return
+        }
         guard let found = queueByID[wanted.queue] else { return }
         let index = Int(found)
         if wanted.purpose == .retained {

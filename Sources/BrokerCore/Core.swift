@@ -79,6 +79,8 @@ public struct Core: Sendable {
 
     /// Messages that are not stored: reply channels and topics.
     var transient = Arena()
+    /// By subscription, until all is shown.
+    var browsers: [Int32: Browser] = [:]
     /// What selectors found in pages.
     var matches = Arena()
     var transientSequence: UInt64 = 0
@@ -265,6 +267,7 @@ public struct Core: Sendable {
         sessions[at].isHeldUp = false
         let all = sessions[at].subscriptions.values.sorted()
         for subscription in all { takeTurn(Int(subscription)) }
+        if !browsers.isEmpty { resumeBrowsers(of: all, into: &effects) }
         let first = all.firstIndex { $0 > sessions[at].firstServed } ?? 0
         if !all.isEmpty { sessions[at].firstServed = all[first] }
         for subscription in all[first...] + all[..<first] {

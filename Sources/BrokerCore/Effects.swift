@@ -35,6 +35,8 @@ public struct PageWanted: Equatable, Sendable {
         case peek
         /// A selector looks for what it takes.
         case view
+        /// A subscription shows what is there.
+        case browse(Int32)
         /// The message that a topic retains.
         case retained
     }

@@ -38,6 +38,8 @@ struct Subscription: Sendable {
     var isExclusive = false
     /// It takes of a queue what its selector says, and is in no turn but that of its selector.
     var isSelective = false
+    /// It is no consumer: see `Browser`.
+    var isBrowser = false
     /// Nothing that its own connection sends to the topic.
     var isNoLocal = false
     /// Bytes of retained messages that it was given when it began; they do not count as falling behind.
