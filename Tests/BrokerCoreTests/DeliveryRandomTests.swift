@@ -187,7 +187,8 @@ struct DeliveryRandomTests {
                 let live = queues.reduce(0) { $0 + $1.live.count }
                 let size = queues.reduce(0) { $0 + $1.bytes }
                 if view.messages != UInt64(live) || view.bytes != size {
-                    wrong.append("\(name): \(view.messages) messages of \(view.bytes) bytes, on disk \(live) of \(size)")
+                    wrong.append(
+                        "\(name): \(view.messages) messages of \(view.bytes) bytes, on disk \(live) of \(size)")
                 }
                 if view.messages != view.ready + view.unacknowledged + view.delayed + view.waiting {
                     wrong.append("\(name): the parts do not make the whole")
