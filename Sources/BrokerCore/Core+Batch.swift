@@ -5,6 +5,7 @@ extension Core {
     /// Closes the batch that was filled, if it holds anything.
     mutating func seal(into effects: inout Effects) {
         recordForgotten()
+        if !full.isEmpty { resumeSenders(into: &effects) }
         if records.isEmpty { return }
         closePiece()
         usualRecords = records.count

@@ -10,15 +10,18 @@ extension Core {
             if !delayedTopics.isEmpty, delayedTopics.contains(Int32(index)) { publishDue(index, into: &effects) }
             return
         }
-        if queues[index].lanes.isEmpty {
-            _ = serve(index, of: index, into: &effects)
-        } else {
-            serveLanes(of: index, into: &effects)
-        }
+        if !queues[index].selectors.isEmpty { return serveAll(of: index, into: &effects) }
+        serve(of: index, into: &effects)
+    }
+
+    /// Those who take everything (`view` -1), or those who have one of the queue's selectors.
+    mutating func serve(of index: Int, view: Int = -1, into effects: inout Effects) {
+        if !queues[index].lanes.isEmpty { return serveLanes(of: index, view: view, into: &effects) }
+        _ = view < 0 ? serve(index, of: index, into: &effects) : serve(index, of: index, view: view, into: &effects)
     }
 
     /// Higher ranks first, strictly: while a lane is read from disk, lower ones wait.
-    private mutating func serveLanes(of index: Int, into effects: inout Effects) {
+    private mutating func serveLanes(of index: Int, view: Int, into effects: inout Effects) {
         let lanes = queues[index].lanes
         var at = 0
         while at < lanes.count {
@@ -30,7 +33,11 @@ extension Core {
             let first = count > 1 ? queues[index].turnOfLanes : 0
             var isReading = false
             for offset in 0..<count {
-                switch serve(Int(lanes[at + (first + offset) % count]), of: index, into: &effects) {
+                let lane = Int(lanes[at + (first + offset) % count])
+                let served =
+                    view < 0
+                    ? serve(lane, of: index, into: &effects) : serve(lane, of: index, view: view, into: &effects)
+                switch served {
                 case .reading: isReading = true
                 case .noCredit: return
                 case .nothing: break
@@ -41,7 +48,7 @@ extension Core {
         }
     }
 
-    private enum Served {
+    enum Served {
         /// All is handed out that may be.
         case nothing
         /// The next message must be read first.
@@ -59,8 +66,7 @@ extension Core {
                     continue
                 }
                 guard let consumer = nextConsumer(lane, of: index) else { return noConsumer(lane, of: index) }
-                guard let entry = queues[lane].window.popFirst() else { return .nothing }
-                queues[lane].windowBytes &-= Int(entry.content.count)
+                guard let entry = queues[lane].popWindow() else { return .nothing }
                 deliver(
                     entry.content, headerBytes: entry.headerBytes, flags: entry.flags, sequence: entry.sequence,
                     count: entry.count &+ 1, from: lane, to: Int(consumer), into: &effects)
@@ -107,7 +113,9 @@ extension Core {
     private mutating func nextConsumer(_ lane: Int, of index: Int, isLooking: Bool = false) -> Int32? {
         if queues[lane].waiting.count >= limits.waitingCount || queues[index].note.isDeliveryPaused { return nil }
         if queues[lane].isGroup { return groupConsumer(lane, of: index) }
-        if let only = onlyConsumer(of: index) { return mayDeliver(to: Int(only)) ? only : nil }
+        if let only = onlyConsumer(of: index) {
+            return !subscriptions[Int(only)].isSelective && mayDeliver(to: Int(only)) ? only : nil
+        }
         guard canDeliver(index), let consumer = queues[index].turn.first else { return nil }
         if !isLooking, queues[index].turn.count > 1 {
             queues[index].turn.popFirst()

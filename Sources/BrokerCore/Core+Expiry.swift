@@ -7,8 +7,7 @@ extension Core {
     mutating func expireFirst(of lane: Int, into effects: inout Effects) -> Bool {
         let entry = queues[lane].window[0]
         guard isExpired(entry.content) else { return false }
-        queues[lane].window.popFirst()
-        queues[lane].windowBytes &-= Int(entry.content.count)
+        _ = queues[lane].popWindow()
         expire(
             entry.content, headerBytes: entry.headerBytes, sequence: entry.sequence, count: entry.count, in: lane,
             into: &effects)
@@ -31,7 +30,8 @@ extension Core {
         return end > 0 && end <= now.wall
     }
 
-    private mutating func expire(
+    /// The end of a message that is taken out already.
+    mutating func expire(
         _ content: Slice, headerBytes: UInt32, sequence: UInt64, count: UInt32, in lane: Int,
         into effects: inout Effects
     ) {
@@ -65,7 +65,8 @@ extension Core {
         var peeks = 0
         for lane in queues.indices where queues[lane].id.rawValue != 0 {
             bury(lane, into: &effects)
-            guard queues[lane].mayExpire, queues[lane].isServed, queues[Int(queues[lane].parent)].consumers.isEmpty
+            guard queues[lane].mayExpire, queues[lane].isServed,
+                !hasPlainConsumers(Int(queues[lane].parent))
             else { continue }
             expireWindow(of: lane, into: &effects)
             if peeks < Self.peeksMost, queues[lane].window.isEmpty, queues[lane].coldCount > 0,
@@ -100,7 +101,7 @@ extension Core {
         queues[lane].isPeeking = false
         queues[lane].peekAt = now.wall &+ Self.peekAgain
         guard queues[lane].window.isEmpty, queues[lane].coldFrom == from, queues[lane].coldCount > 0 else { return }
-        for message in messages {
+        for message in messages where !queues[lane].taken.contains(message.sequence) {
             if let attempt = queues[lane].attempts[message.sequence], setAside(message, attempt, in: lane) {
                 queues[lane].attempts[message.sequence] = nil
                 takeCold(message, of: lane)

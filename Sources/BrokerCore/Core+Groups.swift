@@ -10,28 +10,36 @@ extension Core {
         // One of a group that waits for its next delivery keeps what comes after it waiting.
         if !queues[lane].waiting.isEmpty || !queues[lane].dead.isEmpty { return nil }
         let holder = queues[lane].holder
-        if holder >= 0 {
+        if holder >= 0, !subscriptions[Int(holder)].isSelective {
             if queues[lane].inFlight > 0 || !isUnfair(Int(holder), in: index) {
                 return mayDeliver(to: Int(holder)) ? holder : nil
             }
         } else if queues[lane].inFlight > 0 {
-            // Decided in a transaction of one that has gone.
+            // Of one with a selector, or decided in a transaction of one that has gone.
             return nil
         }
         let best = onlyConsumer(of: index) ?? leastLoaded(of: index)
-        guard let best, mayDeliver(to: Int(best)) else {
-            return holder >= 0 && mayDeliver(to: Int(holder)) ? holder : nil
+        guard let best, !subscriptions[Int(best)].isSelective, mayDeliver(to: Int(best)) else {
+            guard holder >= 0, !subscriptions[Int(holder)].isSelective else { return nil }
+            return mayDeliver(to: Int(holder)) ? holder : nil
         }
-        release(lane)
-        queues[lane].holder = best
-        subscriptions[Int(best)].heldLanes += 1
+        hold(lane, by: best)
         return best
+    }
+
+    /// A group lane gets a holder in place of the one that it had.
+    mutating func hold(_ lane: Int, by consumer: Int32) {
+        if queues[lane].holder == consumer { return }
+        release(lane)
+        queues[lane].holder = consumer
+        subscriptions[Int(consumer)].heldLanes += 1
     }
 
     /// Whether a consumer holds more than its share of lanes, or another is to have everything.
     private func isUnfair(_ consumer: Int, in index: Int) -> Bool {
         if let only = onlyConsumer(of: index) { return Int(only) != consumer }
-        let consumers = max(1, queues[index].consumers.count)
+        let selective = queues[index].selectors.reduce(0) { $0 + $1.consumers.count }
+        let consumers = max(1, queues[index].consumers.count - selective)
         return subscriptions[consumer].heldLanes > (queues[index].groupLanes + consumers - 1) / consumers
     }
 
@@ -48,7 +56,7 @@ extension Core {
 
     private func mayHold(_ consumer: Int32) -> Bool {
         let subscription = subscriptions[Int(consumer)]
-        return subscription.hasCredit
+        return !subscription.isSelective && subscription.hasCredit
             && sessions[Int(subscription.session.index)].unflushed < limits.unflushedBytes
     }
 

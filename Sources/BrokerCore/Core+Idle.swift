@@ -43,7 +43,7 @@ extension Core {
         let at = Int(index)
         let isInUse =
             mark.since == nil || mark.isUsed || mark.inTotal != queues[at].inTotal || !queues[at].consumers.isEmpty
-            || size(of: at).messages > 0
+            || size(of: at).messages > 0 || isBrowsed(at)
         guard isInUse else {
             let idleFor = mark.since.map { now.milliseconds(since: $0) } ?? 0
             return idleFor >= queues[at].settings.autoDeleteSeconds * 1000

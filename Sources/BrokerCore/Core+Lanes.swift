@@ -38,6 +38,8 @@ extension Core {
             let at = queues[index].lanes.firstIndex { queues[Int($0)].lane.rank < rank } ?? queues[index].lanes.count
             queues[index].lanes.insert(Int32(lane), at: at)
             if queues[lane].isGroup { queues[index].groupLanes += 1 }
+            queues[lane].views = queues[index].selectors.map { _ in LaneView() }
+            queues[lane].returned.isIndexed = !queues[lane].views.isEmpty
         }
         if case .delayed(let bucket) = kind { arm(lane, at: bucket.start) }
         return lane

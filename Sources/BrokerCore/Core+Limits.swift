@@ -13,24 +13,31 @@ extension Core {
         return size
     }
 
-    /// Refuses a message for which there is no space, or makes some.
+    /// Makes space for a message if there is none, has its sender wait, or refuses it.
     @inline(__always)
-    mutating func makeSpace(for bytes: Int, in index: Int, into effects: inout Effects) throws(Refusal) {
+    mutating func makeSpace(
+        for bytes: Int, in index: Int, of session: Int32, into effects: inout Effects
+    ) throws(Refusal) {
         if queues[index].settings.lengthMost == 0, queues[index].settings.bytesMost == 0 { return }
         guard isOver(adding: 1, UInt64(bytes), in: index) else { return }
-        if queues[index].settings.overflow == .dropHead {
-            return dropHead(of: index, for: UInt64(bytes), into: &effects)
+        switch queues[index].settings.overflow {
+        case .dropHead: dropHead(of: index, for: UInt64(bytes), into: &effects)
+        case .reject: try refuse(in: index)
+        case .block:
+            if !hold(session, at: Int32(index), seconds: queues[index].settings.blockSeconds, into: &effects) {
+                try refuse(in: index)
+            }
         }
-        try refuse(in: index)
     }
 
-    /// The same for a message that comes in a transaction. What is to be dropped is dropped after it.
+    /// The same for a message that comes in a transaction. Nobody is held for COMMIT; what is to be dropped is
+    /// dropped after it.
     func checkSpace(in index: Int) throws(Refusal) {
         guard queues[index].settings.overflow != .dropHead, isOver(adding: 1, 0, in: index) else { return }
         throw refusal(in: index)
     }
 
-    private func isOver(adding messages: UInt64, _ bytes: UInt64, in index: Int) -> Bool {
+    func isOver(adding messages: UInt64, _ bytes: UInt64, in index: Int) -> Bool {
         let settings = queues[index].settings
         if settings.lengthMost == 0, settings.bytesMost == 0 { return false }
         let size = size(of: index)
@@ -65,8 +72,7 @@ extension Core {
         let (sequence, count): (UInt64, UInt32)
         if let back = queues[lane].returned.popLowest() {
             (sequence, count) = (back.sequence, back.bytes)
-        } else if let entry = queues[lane].window.popFirst() {
-            queues[lane].windowBytes &-= Int(entry.content.count)
+        } else if let entry = queues[lane].popWindow() {
             (sequence, count) = (entry.sequence, entry.content.count)
         } else {
             if queues[lane].coldCount > 0 { want(from: queues[lane].coldFrom, of: lane, into: &effects) }

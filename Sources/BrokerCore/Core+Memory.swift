@@ -11,6 +11,7 @@ extension Core {
         for index in queues.indices where queues[index].isStored && !queues[index].window.isEmpty {
             queues[index].evict()
         }
+        letMatchesGo()
         transient.drop()
         return true
     }

@@ -242,6 +242,7 @@ extension Core {
         }
         sessions[session].subscriptions[subscription.slot] = nil
         sessions[session].recentSubscription = -1
+        browsers[Int32(index)] = nil
         subscriptions[index].deliveries.removeAll()
         subscriptions[index].isFree = true
         freeSubscriptions.append(Int32(index))
@@ -264,6 +265,7 @@ extension Core {
 
     private mutating func purge(lane index: Int, into effects: inout Effects) {
         var heldBytes: UInt64 = 0
+        defer { queues[index].startViewsAnew() }
         func settled(_ sequence: UInt64, _ bytes: UInt32) {
             makeRoom(for: 0, into: &effects)
             settle(queues[index].id, sequence, bytes: bytes)
@@ -274,7 +276,7 @@ extension Core {
         for body in queues[index].dead { settled(body.sequence, body.bytes) }
         queues[index].dead.removeAll()
         queues[index].evict()
-        settleCold(index, held: heldBytes)
+        settleCold(index, held: heldBytes, into: &effects)
         queues[index].attempts.removeAll()
         queues[index].failure = nil
         queues[index].pageOutstanding = false
@@ -282,25 +284,37 @@ extension Core {
         if queues[index].isDelayed, queues[index].messages == 0 { arm(index, at: now.wall) }
     }
 
-    /// Everything from `coldFrom` on is settled with as few records as the count field allows.
-    private mutating func settleCold(_ index: Int, held returnedBytes: UInt64) {
+    /// Everything from `coldFrom` on is settled, but for what consumers hold of it by their selectors, with as
+    /// few records as the count field allows. The first has the bytes of all.
+    private mutating func settleCold(_ index: Int, held returnedBytes: UInt64, into effects: inout Effects) {
         var inFlightBytes: UInt64 = 0
+        var held: [UInt64] = []
         for subscription in subscriptions where subscription.queue == queues[index].parent && !subscription.isFree {
             for position in 0..<subscription.deliveries.count
             where subscription.deliveries[position].state != .settled
                 && Int(subscription.deliveries[position].lane) == index
             {
                 inFlightBytes += UInt64(subscription.deliveries[position].bytes)
+                let sequence = subscription.deliveries[position].sequence
+                if sequence >= queues[index].coldFrom { held.append(sequence) }
             }
         }
-        var from = queues[index].coldFrom
         var coldBytes = queues[index].bytes &- inFlightBytes &- returnedBytes
-        while from < queues[index].next {
-            let count = UInt32(min(queues[index].next - from, UInt64(UInt32.max)))
-            records.append(
-                Record(kind: .settle, queue: queues[index].id, sequence: from, count: count, bytes: coldBytes))
-            coldBytes = 0
-            from += UInt64(count)
+        var from = queues[index].coldFrom
+        makeRoom(for: 0, records: held.count + 1, into: &effects)
+        for end in held.sorted() + [queues[index].next] {
+            while from < end {
+                let count = UInt32(min(end - from, UInt64(UInt32.max)))
+                // Storage does not look at the bytes where there was nothing left to settle.
+                let isBare = !held.isEmpty && (from..<from + UInt64(count)).allSatisfy(queues[index].taken.contains)
+                records.append(
+                    Record(
+                        kind: .settle, queue: queues[index].id, sequence: from, count: count,
+                        bytes: isBare ? 0 : coldBytes))
+                if !isBare { coldBytes = 0 }
+                from += UInt64(count)
+            }
+            from = end + 1
         }
         queues[index].bytes = inFlightBytes
         queues[index].coldCount = 0
@@ -336,7 +350,7 @@ extension Core {
         var moved = 0
         var aside: [Returned] = []
         for (message, flag) in zip(messages, flags) {
-            if message.sequence >= queues[index].coldFrom {
+            if message.sequence >= queues[index].coldFrom, !queues[index].taken.contains(message.sequence) {
                 queues[index].coldCount -= min(1, queues[index].coldCount)
                 queues[index].coldFrom = message.sequence + 1
             } else if !queues[index].returned.remove(message.sequence, aside: &aside) {

@@ -6,6 +6,11 @@ extension Core {
     public mutating func page(
         _ wanted: PageWanted, messages: [PageMessage], resumeAt: UInt64, failure: String?, into effects: inout Effects
     ) {
+        if case .browse(let subscription) = wanted.purpose {
+            let page = LanePage(messages: messages, resumeAt: resumeAt, failure: failure)
+            browsed(subscription, wanted, page, into: &effects)
+            return
+        }
         guard let found = queueByID[wanted.queue] else { return }
         let index = Int(found)
         if wanted.purpose == .retained {
@@ -22,6 +27,13 @@ extension Core {
         if wanted.purpose == .peek {
             guard queues[index].generation == wanted.epoch else { return }
             peeked(index, messages, from: wanted.from, resumeAt: resumeAt, into: &effects)
+            return seal(into: &effects)
+        }
+        if wanted.purpose == .view {
+            guard queues[index].generation == wanted.epoch else { return }
+            viewed(
+                index, from: wanted.from, LanePage(messages: messages, resumeAt: resumeAt, failure: failure),
+                into: &effects)
             return seal(into: &effects)
         }
         guard queues[index].pageOutstanding, queues[index].pageEpoch == wanted.epoch else { return }
@@ -51,6 +63,7 @@ extension Core {
             return
         }
         for message in messages where message.sequence >= queues[index].coldFrom {
+            if !queues[index].taken.isEmpty, queues[index].taken.contains(message.sequence) { continue }
             queues[index].coldCount -= min(1, queues[index].coldCount)
             var count: UInt32 = 0
             if !queues[index].attempts.isEmpty,
@@ -66,6 +79,7 @@ extension Core {
             queues[index].windowBytes += Int(message.content.count)
         }
         queues[index].coldFrom = resumeAt
+        queues[index].forgetTaken()
         bury(index, into: &effects)
     }
 
@@ -104,11 +118,11 @@ extension Core {
     }
 
     /// Storage does not have what it was given: the queue stands still rather than skip a message.
-    private mutating func missing(_ sequence: UInt64, in index: Int, into effects: inout Effects) {
+    mutating func missing(_ sequence: UInt64, in index: Int, into effects: inout Effects) {
         fail(index, "storage does not give back message \(sequence)", into: &effects)
     }
 
-    private mutating func fail(_ index: Int, _ reason: String, into effects: inout Effects) {
+    mutating func fail(_ index: Int, _ reason: String, into effects: inout Effects) {
         if queues[index].failure != reason {
             effects.reports.append(.queueUnreadable(name: queues[Int(queues[index].parent)].name, reason: reason))
         }

@@ -12,9 +12,7 @@ extension Core {
             throw Refusal(error)
         }
         switch kind {
-        case .topic: return selector
-        case .queue, .durable:
-            throw Refusal(.badSelector, "selectors are for topics; a consumer of a queue gets every message")
+        case .topic, .queue, .durable: return selector
         case .reply:
             throw Refusal(.badSelector, "a reply channel has one reader, and what it leaves would stay for ever")
         }

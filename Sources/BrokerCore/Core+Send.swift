@@ -8,11 +8,11 @@ extension Core {
         switch try target(of: send, session: session, into: &effects) {
         case .queue(let index, _):
             try checkSending(to: Int(index))
-            try enqueue(send, extras, in: Int(index), into: &effects)
+            try enqueue(send, extras, of: session, in: Int(index), into: &effects)
         case .topic(let index, _):
             if isLater(extras) {
                 let room = try waitingRoom(of: topics[Int(index)].name, for: extras, into: &effects)
-                return try enqueue(send, extras, in: room, into: &effects)
+                return try enqueue(send, extras, of: session, in: room, into: &effects)
             }
             let message = Publication(
                 content: send.content, headerBytes: send.headerBytes, flags: send.flags, extras: extras,
@@ -116,7 +116,7 @@ extension Core {
     }
 
     private mutating func enqueue(
-        _ send: Send, _ extras: SendExtras?, in index: Int, into effects: inout Effects
+        _ send: Send, _ extras: SendExtras?, of session: Int32, in index: Int, into effects: inout Effects
     ) throws(Refusal) {
         guard queues[index].isStored else {
             try checkReply(extras)
@@ -124,14 +124,14 @@ extension Core {
         }
         let hash = dedupHash(extras)
         if isDuplicate(hash, in: index) { return }
-        if let diskShort { throw Refusal(.diskShort, diskShort) }
         let stamp = stamp(extras, for: index)
         let count = send.content.count + stamp.lines.count
         guard count <= Batch.payloadLimit else {
             throw Refusal(
                 .messageTooLarge, "\(count) bytes are more than the \(Batch.payloadLimit) that can be stored together")
         }
-        try makeSpace(for: count, in: index, into: &effects)
+        try checkDisk(for: count, of: session, into: &effects)
+        try makeSpace(for: count, in: index, of: session, into: &effects)
         makeRoom(for: count + Self.laneNameBytes, records: 3 + Self.dedupRecords, into: &effects)
         let lane = try self.lane(stamp.lane, of: index, into: &effects)
         let (slice, offset) = stamp.lines.isEmpty ? keep(send.content) : keep(stamp.lines, send.content)

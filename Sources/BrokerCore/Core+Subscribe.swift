@@ -37,26 +37,33 @@ extension Core {
         let index = place(
             Subscription(
                 number: subscriptionNumber, session: id, slot: subscribe.slot, queue: Int32(queue),
-                mode: subscribe.mode,
+                mode: extras?.isBrowser == true ? .auto : subscribe.mode,
                 prefetchCount: Int(max(1, subscribe.prefetchCount)),
                 prefetchBytes: Int(clamping: max(1, subscribe.prefetchBytes)), topic: topic,
                 selector: topic == nil ? nil : selector))
+        register(index, as: subscribe.slot, of: Int(id.index))
+        if let extras, extras.isBrowser, destination.kind == .queue || destination.kind == .durable {
+            return startBrowsing(index, extras, selector, in: queue, into: &effects)
+        }
         queues[queue].consumers.append(index)
         if extras?.isExclusive == true, topic == nil {
             subscriptions[Int(index)].isExclusive = true
             queues[queue].exclusives.append(index)
         }
+        if destination.kind != .topic, let selector { look(with: index, for: selector, in: queue) }
         takeTurn(Int(index))
         subscriptions[Int(index)].isNoLocal = extras?.noLocal ?? false && destination.kind == .topic
         if let topic { try listen(to: topic, with: index) }
         noteUse(of: queue, into: &effects)
-        let session = Int(id.index)
-        sessions[session].subscriptions[subscribe.slot] = index
-        sessions[session].recentSlot = subscribe.slot
-        sessions[session].recentSubscription = index
-        sessions[session].highestSlot = max(sessions[session].highestSlot, subscribe.slot)
         if let topic, extras?.wantsRetained ?? true { giveRetained(to: queue, matching: topic, into: &effects) }
         dispatch(queue, into: &effects)
+    }
+
+    private mutating func register(_ index: Int32, as slot: UInt32, of session: Int) {
+        sessions[session].subscriptions[slot] = index
+        sessions[session].recentSlot = slot
+        sessions[session].recentSubscription = index
+        sessions[session].highestSlot = max(sessions[session].highestSlot, slot)
     }
 
     private mutating func place(_ subscription: Subscription) -> Int32 {
@@ -99,7 +106,13 @@ extension Core {
         queues[queue].consumers.removeAll { $0 == index }
         if subscription.isExclusive { queues[queue].exclusives.removeAll { $0 == index } }
         releaseLanes(of: at, in: queue)
-        loseTurn(at)
+        if subscription.isBrowser {
+            browsers[index] = nil
+        } else if subscription.isSelective {
+            stopLooking(index, in: queue)
+        } else {
+            loseTurn(at)
+        }
         if let topic = subscription.topic { stopListening(topic, index) }
         for position in 0..<subscription.deliveries.count
         where subscriptions[at].deliveries[position].state == .unacknowledged {

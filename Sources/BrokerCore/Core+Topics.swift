@@ -22,9 +22,12 @@ extension Core {
         let recipients = withoutDuplicates(recipients(of: message, in: index), message)
         if !recipients.isEmpty || message.retain != .no || due != nil {
             var room = BatchRoom()
+            if needsDisk(message, recipients) {
+                try checkDisk(for: message.content.count, of: message.session, into: &effects)
+            }
             try check(message, to: index, recipients, &room)
             for recipient in recipients {
-                try makeSpace(for: message.content.count, in: recipient.queue, into: &effects)
+                try makeSpace(for: message.content.count, in: recipient.queue, of: message.session, into: &effects)
             }
             makeRoom(for: room.bytes, records: room.records + 1, into: &effects)
         }
@@ -94,13 +97,14 @@ extension Core {
         var retained: [[UInt8]: Int?] = [:]
     }
 
+    func needsDisk(_ message: Publication, _ recipients: [Recipient]) -> Bool {
+        !recipients.isEmpty || message.retain == .set
+    }
+
     /// Adds what a message takes of its batch.
     func check(
         _ message: Publication, to index: Int, _ recipients: [Recipient], _ room: inout BatchRoom
     ) throws(Refusal) {
-        if let diskShort, !recipients.isEmpty || message.retain == .set {
-            throw Refusal(.diskShort, diskShort)
-        }
         var lines: [UInt8]?
         for recipient in recipients {
             try checkSending(to: recipient.queue)

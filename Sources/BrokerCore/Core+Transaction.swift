@@ -112,6 +112,7 @@ extension Core {
             refresh(topic)
             let message = held.publication(of: session)
             let recipients = recipients(of: message, in: topic)
+            if let diskShort, needsDisk(message, recipients) { throw Refusal(.diskShort, diskShort) }
             try check(message, to: topic, recipients, &room)
             for recipient in recipients { try checkSpace(in: recipient.queue) }
         }

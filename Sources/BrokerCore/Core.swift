@@ -16,7 +16,11 @@ public struct Core: Sendable {
     /// Changed by `setPolicies` and its like.
     public internal(set) var policies = Policies() { didSet { topicEpoch &+= 1 } }
     /// Set while storage takes no new messages: the sentence for the client.
-    public var diskShort: String?
+    public var diskShort: String? { didSet { if diskShort == nil { takenWhileShort = 0 } } }
+    /// Bytes of messages that were taken all the same, from senders that now wait.
+    var takenWhileShort = 0
+    /// Who waits for room, by the index of the queue, or `diskPlace`.
+    var full: [Int32: FullPlace] = [:]
 
     var queues: [QueueState] = []
     var freeQueues: [Int32] = []
@@ -75,6 +79,10 @@ public struct Core: Sendable {
 
     /// Messages that are not stored: reply channels and topics.
     var transient = Arena()
+    /// By subscription, until all is shown.
+    var browsers: [Int32: Browser] = [:]
+    /// What selectors found in pages.
+    var matches = Arena()
     var transientSequence: UInt64 = 0
     var lastEviction = Instant(nanoseconds: 0)
 
@@ -153,6 +161,7 @@ public struct Core: Sendable {
     /// The client is gone: transactions are dropped, what it held goes back to its place.
     public mutating func close(_ id: SessionID, into effects: inout Effects) {
         guard isOpen(id) else { return }
+        forgetHolds(of: id)
         let session = sessions[Int(id.index)]
         // Nothing is handed out before all is taken back, or this session could get some of it.
         var touched: Set<Int> = []
@@ -258,6 +267,7 @@ public struct Core: Sendable {
         sessions[at].isHeldUp = false
         let all = sessions[at].subscriptions.values.sorted()
         for subscription in all { takeTurn(Int(subscription)) }
+        if !browsers.isEmpty { resumeBrowsers(of: all, into: &effects) }
         let first = all.firstIndex { $0 > sessions[at].firstServed } ?? 0
         if !all.isEmpty { sessions[at].firstServed = all[first] }
         for subscription in all[first...] + all[..<first] {

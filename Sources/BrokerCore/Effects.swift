@@ -33,6 +33,10 @@ public struct PageWanted: Equatable, Sendable {
         case bury
         /// Whether the front of an idle lane is over.
         case peek
+        /// A selector looks for what it takes.
+        case view
+        /// A subscription shows what is there.
+        case browse(Int32)
         /// The message that a topic retains.
         case retained
     }
@@ -64,6 +68,8 @@ public struct Effects: Sendable {
     public var batches: [Batch] = []
     public var pages: [PageWanted] = []
     public var kicks: [Kick] = []
+    /// In the order in which they count.
+    public var holds: [Hold] = []
     public var reports: [Report] = []
     /// Deliveries were added since the last `clear`.
     public var hasDeliveries = false
@@ -80,6 +86,7 @@ public struct Effects: Sendable {
         if !batches.isEmpty { batches.removeAll(keepingCapacity: true) }
         if !pages.isEmpty { pages.removeAll(keepingCapacity: true) }
         if !kicks.isEmpty { kicks.removeAll() }
+        if !holds.isEmpty { holds.removeAll() }
         if !reports.isEmpty { reports.removeAll() }
     }
 }

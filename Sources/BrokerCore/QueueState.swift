@@ -25,6 +25,8 @@ struct QueueState: Sendable {
         var count: UInt32
         /// See `MessageFlags`.
         var flags: UInt8
+        /// A view has taken it; a message has two bytes at least.
+        var isGap: Bool { content.count == 0 }
     }
 
     let id: QueueID
@@ -52,8 +54,19 @@ struct QueueState: Sendable {
     var groupLanes = 0
     /// Consumers that want everything for themselves, in order of coming.
     var exclusives: [Int32] = []
+    /// The selectors that consumers have, each once, and who has it; see Core+Views.swift.
+    var selectors: [SelectiveConsumers] = []
+    /// Which of them is served first, and whether before those who take everything.
+    var turnOfSelectors = 0
+    var selectorsGoFirst = false
 
     // Of a lane.
+    /// What each of the queue's `selectors` has seen of this lane.
+    var views: [LaneView] = []
+    /// What views took out from between others, behind the front of the lane.
+    var taken = TakenMessages()
+    /// Places in the window that these have left. The first place is never such a one.
+    var gaps = 0
     /// Of a group lane: the subscription that gets its messages, or -1.
     var holder: Int32 = -1
     /// Came back and must not be delivered yet; in a delayed lane: read, and not due yet.
@@ -123,7 +136,7 @@ struct QueueState: Sendable {
         self.generation = generation
     }
 
-    var ready: UInt64 { UInt64(window.count) + coldCount + UInt64(returned.count) }
+    var ready: UInt64 { UInt64(window.count - gaps) + coldCount + UInt64(returned.count) }
     /// Read or came back, and not to be delivered yet.
     var unready: UInt64 { UInt64(waiting.count) + UInt64(dead.count) }
     var messages: UInt64 { ready + inFlight + unready }
@@ -140,16 +153,29 @@ struct QueueState: Sendable {
     }
 
     @inline(__always) func head(durable: UInt64) -> Head {
-        if !returned.isEmpty, window.isEmpty || returned.lowestSequence < window[0].sequence {
+        if !returned.isEmpty, returned.lowestSequence < lowestUntouched {
             return returned.lowestIsInMemory ? .returned : .page(from: returned.lowestSequence)
         }
         if !window.isEmpty { return window[0].batch <= durable ? .window : .none }
         return coldCount > 0 ? .page(from: coldFrom) : .none
     }
 
+    @inline(__always) private var lowestUntouched: UInt64 {
+        window.isEmpty ? (coldCount > 0 ? coldFrom : .max) : window[0].sequence
+    }
+
+    /// Takes out the first of the window.
+    @inline(__always) mutating func popWindow() -> Entry? {
+        guard let entry = window.popFirst() else { return nil }
+        windowBytes &-= Int(entry.content.count)
+        if gaps > 0 { dropGaps() }
+        return entry
+    }
+
     /// Puts a message back at its place.
     mutating func takeBack(_ message: Returned) {
         returned.insert(message)
+        if !views.isEmpty { showAgain(message.sequence) }
         // What comes back may well be durable, whatever the queue waited for.
         waitsForDurable = false
     }
@@ -158,11 +184,12 @@ struct QueueState: Sendable {
     /// asked for stays good: what is in the window is untouched, so storage has had it all along.
     mutating func evict() {
         guard let first = window.first else { return }
-        for index in 0..<window.count where window[index].count > 0 {
+        for index in 0..<window.count where window[index].count > 0 && !window[index].isGap {
             attempts[window[index].sequence] = Attempt(count: window[index].count)
         }
         coldFrom = first.sequence
-        coldCount += UInt64(window.count)
+        coldCount += UInt64(window.count - gaps)
+        gaps = 0
         window.removeAll()
         windowBytes = 0
     }

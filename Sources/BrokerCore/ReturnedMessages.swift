@@ -18,6 +18,15 @@ struct Returned: Sendable {
 struct ReturnedMessages: Sendable {
     /// In no order that means anything, but the first is the lowest.
     private(set) var all: [Returned] = []
+    /// Where each is in `all`, by sequence; kept only while somebody takes them out of order.
+    private var places: [UInt64: Int] = [:]
+    var isIndexed = false {
+        didSet {
+            if isIndexed == oldValue { return }
+            places = [:]
+            if isIndexed { for (at, message) in all.enumerated() { places[message.sequence] = at } }
+        }
+    }
 
     var count: Int { all.count }
     var isEmpty: Bool { all.isEmpty }
@@ -27,31 +36,69 @@ struct ReturnedMessages: Sendable {
     @inline(__always) var lowestIsInMemory: Bool { all[0].content != nil }
 
     mutating func insert(_ message: Returned) {
-        var at = all.count
         all.append(message)
+        if isIndexed { places[message.sequence] = all.count - 1 }
+        rise(all.count - 1)
+    }
+
+    private mutating func swap(_ a: Int, _ b: Int) {
+        all.swapAt(a, b)
+        if isIndexed {
+            places[all[a].sequence] = a
+            places[all[b].sequence] = b
+        }
+    }
+
+    private mutating func rise(_ from: Int) {
+        var at = from
         while at > 0 {
             let parent = (at - 1) / 2
             if all[parent].sequence <= all[at].sequence { return }
-            all.swapAt(parent, at)
+            swap(parent, at)
             at = parent
         }
     }
 
-    @discardableResult
-    mutating func popLowest() -> Returned? {
-        guard all.count > 1 else { return all.popLast() }
-        all.swapAt(0, all.count - 1)
-        let lowest = all.popLast()
-        var at = 0
+    private mutating func sink(_ from: Int) {
+        var at = from
         while true {
             let (left, right) = (2 * at + 1, 2 * at + 2)
             var least = at
             if left < all.count, all[left].sequence < all[least].sequence { least = left }
             if right < all.count, all[right].sequence < all[least].sequence { least = right }
-            if least == at { return lowest }
-            all.swapAt(at, least)
+            if least == at { return }
+            swap(at, least)
             at = least
         }
+    }
+
+    @discardableResult
+    mutating func popLowest() -> Returned? {
+        isEmpty ? nil : remove(at: 0)
+    }
+
+    private mutating func remove(at place: Int) -> Returned? {
+        let last = all.count - 1
+        if place != last { swap(place, last) }
+        let removed = all.popLast()
+        if isIndexed, let removed { places[removed.sequence] = nil }
+        if place < last {
+            sink(place)
+            rise(place)
+        }
+        return removed
+    }
+
+    // MARK: Out of order
+
+    /// The message of that sequence, if it is here. Only while `isIndexed`, like the others.
+    subscript(sequence: UInt64) -> Returned? { places[sequence].map { all[$0] } }
+
+    func contains(_ sequence: UInt64) -> Bool { places[sequence] != nil }
+
+    mutating func remove(_ sequence: UInt64) -> Returned? {
+        guard let place = places[sequence] else { return nil }
+        return remove(at: place)
     }
 
     /// Takes `sequence` out, if it is here. Lower ones go `aside`.

@@ -36,6 +36,10 @@ struct Subscription: Sendable {
     /// What it wants of its topic; nil: everything.
     let selector: Selector?
     var isExclusive = false
+    /// It takes of a queue what its selector says, and is in no turn but that of its selector.
+    var isSelective = false
+    /// It is no consumer: see `Browser`.
+    var isBrowser = false
     /// Nothing that its own connection sends to the topic.
     var isNoLocal = false
     /// Bytes of retained messages that it was given when it began; they do not count as falling behind.
@@ -148,6 +152,8 @@ struct CoreSession: Sendable {
     var highestSlot: UInt32 = 0
     var transactions: [UInt32: Transaction] = [:]
     var temporaries: [Int32] = []
+    /// What it waits for, or waited for in vain.
+    var holds: [SenderHold] = []
     /// Bytes of deliveries that have not been reported flushed.
     var unflushed = 0
     /// A subscription lost its turn because of `unflushed`.
@@ -223,6 +229,10 @@ public struct CoreLimits: Sendable {
     public var transactionBytes = 16 << 20
     public var transactionOperations = 10_000
     public var transactionSeconds: UInt64 = 300
+    /// How long a sender is held while the disk is short, before it is refused. 0: it is refused at once.
+    public var holdSeconds: UInt64 = 0
+    /// Bytes of messages that are taken while the disk is short, all senders together.
+    public var diskShortBytes = 64 << 20
     /// A batch that holds this much payload is closed and a new one begun.
     public var batchBytes = 8 << 20
     public init() {}

@@ -2,6 +2,7 @@ import Synchronization
 
 /// How many connections a listener admits.
 public struct ListenerLimits: Sendable {
+    /// Together with other listeners of the same `Admission`.
     public var maxConnections: Int
     /// For one IPv4 address, or one IPv6 network of 64 bits; nil for no limit. Unix sockets are exempt.
     public var maxPerAddress: Int?
@@ -32,53 +33,88 @@ public struct ListenerCounters: Equatable, Sendable {
     public var pauses: UInt64 = 0
 }
 
-/// Counts who is inside. Used by the listener's queue and by all loops.
-final class Gate: Sendable {
+/// Counts who is inside, over all listeners that share it.
+public final class Admission: Sendable {
+    /// The limit that was reached.
+    public enum Refusal: Error, Equatable, Sendable {
+        case connections(most: Int)
+        case address(most: Int)
+    }
+
     private struct State {
-        var counters = ListenerCounters()
+        var maxConnections: Int
+        var maxPerAddress: Int?
+        var current = 0
         var perAddress: [UInt64: Int] = [:]
     }
 
-    private let limits: ListenerLimits
-    private let state = Mutex(State())
+    private let state: Mutex<State>
 
-    init(limits: ListenerLimits) {
-        self.limits = limits
+    /// `maxPerAddress`: as in `ListenerLimits`.
+    public init(maxConnections: Int, maxPerAddress: Int?) {
+        state = Mutex(State(maxConnections: maxConnections, maxPerAddress: maxPerAddress))
     }
 
-    var counters: ListenerCounters { state.withLock { $0.counters } }
-
-    /// False if a limit is reached; the connection is counted as refused then.
-    func enter(_ peer: PeerAddress) -> Bool {
+    /// For connections that come from now on. Who is inside stays.
+    public func setLimits(maxConnections: Int, maxPerAddress: Int?) {
         state.withLock { state in
-            guard state.counters.current < limits.maxConnections else {
-                state.counters.refused += 1
-                return false
-            }
-            if let most = limits.maxPerAddress, let key = peer.limitKey {
+            state.maxConnections = maxConnections
+            state.maxPerAddress = maxPerAddress
+        }
+    }
+
+    func enter(_ peer: PeerAddress) throws(Refusal) {
+        try state.withLock { (state) throws(Refusal) in
+            guard state.current < state.maxConnections else { throw .connections(most: state.maxConnections) }
+            if let key = peer.limitKey {
                 let present = state.perAddress[key, default: 0]
-                guard present < most else {
-                    state.counters.refused += 1
-                    return false
-                }
+                if let most = state.maxPerAddress, present >= most { throw .address(most: most) }
                 state.perAddress[key] = present + 1
             }
-            state.counters.current += 1
-            state.counters.accepted += 1
-            return true
+            state.current += 1
         }
     }
 
     func leave(_ peer: PeerAddress) {
         state.withLock { state in
-            state.counters.current -= 1
-            guard limits.maxPerAddress != nil, let key = peer.limitKey, let present = state.perAddress[key]
-            else { return }
+            state.current -= 1
+            guard let key = peer.limitKey, let present = state.perAddress[key] else { return }
             state.perAddress[key] = present > 1 ? present - 1 : nil
         }
     }
+}
+
+/// What one listener counts. Used by its queue and by all loops.
+final class Gate: Sendable {
+    private let admission: Admission
+    private let state = Mutex(ListenerCounters())
+
+    init(_ admission: Admission) {
+        self.admission = admission
+    }
+
+    var counters: ListenerCounters { state.withLock { $0 } }
+
+    /// If a limit is reached the connection is counted as refused.
+    func enter(_ peer: PeerAddress) throws(Admission.Refusal) {
+        do throws(Admission.Refusal) {
+            try admission.enter(peer)
+        } catch {
+            state.withLock { $0.refused += 1 }
+            throw error
+        }
+        state.withLock { counters in
+            counters.current += 1
+            counters.accepted += 1
+        }
+    }
+
+    func leave(_ peer: PeerAddress) {
+        admission.leave(peer)
+        state.withLock { $0.current -= 1 }
+    }
 
     func paused() {
-        state.withLock { $0.counters.pauses += 1 }
+        state.withLock { $0.pauses += 1 }
     }
 }

@@ -18,6 +18,7 @@ public final class Listener: @unchecked Sendable {  // Sendable: mutable state i
     private let gate: Gate
     private let makeHandler: @Sendable (Connection) -> any ConnectionHandler
     private let onPause: (@Sendable (NetError) -> Void)?
+    private let lastWord: (@Sendable (PeerAddress, Admission.Refusal) -> [UInt8])?
 
     private let queue: DispatchQueue
     private var sources: [SwitchedSource] = []
@@ -30,9 +31,14 @@ public final class Listener: @unchecked Sendable {  // Sendable: mutable state i
     /// `makeHandler` is called on the loop that got the connection. `onPause` is called on the
     /// listener's queue each time that accepting has to pause after it had worked: the system is out
     /// of descriptors or memory, and will be asked again after `pauseMilliseconds`.
+    ///
+    /// `admission`: counts the connections of several listeners together; its limits stand in for those of
+    /// `limits`. `lastWord` makes what a peer is told before it is turned away; called on the listener's queue.
+    /// What the peer's kernel does not take at once is lost.
     public init(
         address: SocketAddress, loops: [IOLoop], limits: ListenerLimits = ListenerLimits(),
-        onPause: (@Sendable (NetError) -> Void)? = nil,
+        admission: Admission? = nil, onPause: (@Sendable (NetError) -> Void)? = nil,
+        lastWord: (@Sendable (PeerAddress, Admission.Refusal) -> [UInt8])? = nil,
         makeHandler: @escaping @Sendable (Connection) -> any ConnectionHandler
     ) throws(NetError) {
         precondition(!loops.isEmpty)
@@ -41,8 +47,11 @@ public final class Listener: @unchecked Sendable {  // Sendable: mutable state i
         self.loops = loops
         self.limits = limits
         self.onPause = onPause
+        self.lastWord = lastWord
         self.makeHandler = makeHandler
-        gate = Gate(limits: limits)
+        gate = Gate(
+            admission
+                ?? Admission(maxConnections: limits.maxConnections, maxPerAddress: limits.maxPerAddress))
         descriptorsOpen = sockets.count
         queue = DispatchQueue(label: "net.listener", qos: .userInitiated)
     }
@@ -167,8 +176,10 @@ public final class Listener: @unchecked Sendable {  // Sendable: mutable state i
     }
 
     private func hand(_ descriptor: Int32, _ peer: PeerAddress) {
-        guard gate.enter(peer) else {
-            close(descriptor)
+        do throws(Admission.Refusal) {
+            try gate.enter(peer)
+        } catch {
+            turnAway(descriptor, peer, error)
             return
         }
         let loop = loops[nextLoop]
@@ -176,6 +187,19 @@ public final class Listener: @unchecked Sendable {  // Sendable: mutable state i
         loop.submit { [gate, makeHandler] loop in
             _ = loop.adopt(descriptor: descriptor, peer: peer, gate: gate, handler: makeHandler)
         }
+    }
+
+    private func turnAway(_ descriptor: Int32, _ peer: PeerAddress, _ reason: Admission.Refusal) {
+        if let word = lastWord?(peer, reason), !word.isEmpty {
+            let flags = Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL)
+            _ = send(descriptor, word, word.count, flags)
+            shutdown(descriptor, Int32(SHUT_WR))
+            // Closing over bytes that nobody has read would reset the connection, and with it the last word.
+            withUnsafeTemporaryAllocation(byteCount: 4096, alignment: 1) { room in
+                _ = recv(descriptor, room.baseAddress, room.count, Int32(MSG_DONTWAIT))
+            }
+        }
+        close(descriptor)
     }
 
     /// Out of descriptors or memory: the socket stays readable, so without a pause this would spin.

@@ -56,7 +56,7 @@ public enum PeerAddress: Hashable, Sendable, CustomStringConvertible {
 
     /// What counts as one client address for limits: an IPv4 address, or the first 64 bits of an IPv6
     /// one, since whoever has one usually has all of them. Nil for Unix sockets, which are not limited.
-    var limitKey: UInt64? {
+    public var limitKey: UInt64? {
         switch self {
         case .ipv4(let address, _): UInt64(address)
         // No global address begins with 32 zero bits, so the two kinds do not meet; ::1 has its own key.

@@ -42,11 +42,7 @@ extension Session {
     mutating func expectReplies(_ name: [UInt8], batch: inout CommandBatch) throws(SessionError) -> [UInt8] {
         if let known = temporaries[name] { return known }
         try checkLength(of: name, .replyTo)
-        if slots.count >= settings.subscriptions {
-            throw SessionError(
-                .tooManySubscriptions,
-                "a connection may have \(settings.subscriptions) subscriptions (limits.subscriptions_per_connection)")
-        }
+        try checkSubscriptions()
         let global = try temporary(name, batch: &batch)
         if slots[name] != nil { return global }
         let slot = try addSlot(name, mode: .auto, isNamed: true)

@@ -17,6 +17,7 @@ extension Session {
         let flags: UInt8 = isFalse(.persistent, frame) ? 0 : MessageFlags.durable
         stageReceipt(frame)
         sends &+= 1
+        sendBytes &+= UInt64(truncatingIfNeeded: parser.layout.end)
         let name = UnsafeBufferPointer(rebasing: UnsafeBufferPointer(frame)[destination.value])
         let isRecent = isRecent(name)
         // A blank line that is CRLF must not be stored: 1.1 and 1.0 know LF only.

@@ -13,11 +13,7 @@ extension Session {
             throw SessionError(
                 .transactionExists, "the transaction \"\(Self.printable(name))\" is open on this connection")
         }
-        if transactions.count >= settings.transactions {
-            throw SessionError(
-                .tooManyTransactions,
-                "a connection may have \(settings.transactions) open transactions (limits.transactions_per_connection)")
-        }
+        try checkTransactions()
         let number = freshTransaction()
         transactions[name] = number
         batch.commands.append(.begin(transaction: number))

@@ -29,11 +29,7 @@ extension Session {
             throw SessionError(
                 .subscriptionExists, "the subscription id \"\(Self.printable(name))\" is in use on this connection")
         }
-        if slots.count >= settings.subscriptions {
-            throw SessionError(
-                .tooManySubscriptions,
-                "a connection may have \(settings.subscriptions) subscriptions (limits.subscriptions_per_connection)")
-        }
+        try checkSubscriptions()
         let global = try reach(destination, batch: &batch)
         let slot = try addSlot(name, mode: mode, isNamed: isNamed)
         if let extras {

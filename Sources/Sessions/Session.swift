@@ -35,10 +35,13 @@ public struct Session: ~Copyable {
     /// The session ends because of the client's mistake; the sentence for the log.
     public internal(set) var failure: SessionError?
     /// The rest of the bytes begins with a frame that must be in a batch of its own: after `commit` and
-    /// the deliveries of this batch, `receive` is to be called again.
+    /// the deliveries of this batch, `receive` is to be called again. So it is after CONNECT too, since only then
+    /// is it known whose client this is.
     public internal(set) var hasMore = false
     /// SEND frames taken.
     public internal(set) var sends: UInt64 = 0
+    /// Their bytes, from the command to NUL.
+    public internal(set) var sendBytes: UInt64 = 0
     public internal(set) var heartBeats = HeartBeat.Intervals(outgoing: 0, incoming: 0)
 
     /// The last batch that holds anything of this session.
@@ -65,6 +68,7 @@ public struct Session: ~Copyable {
 
     var transactions: [[UInt8]: UInt32] = [:]
     var lastTransaction: UInt32 = 0
+    var allowance = Allowance()
 
     var memos: [[UInt8]: Int32] = [:]
     var recentDestination: [UInt8] = []
@@ -95,6 +99,7 @@ public struct Session: ~Copyable {
     /// All that was owed has been handed over: the connection can be finished.
     public var isOver: Bool { state == .ending && answers.isEmpty }
     public var subscriptionCount: Int { slots.count }
+    public var transactionCount: Int { transactions.count }
     /// Bytes that wait for the disk.
     public var owedBytes: Int { answers.count }
 
@@ -132,7 +137,12 @@ public struct Session: ~Copyable {
                 stagedErrorReceipt = receiptOfBrokenFrame(rest)
                 return bytes.count
             }
+            let wasConnected = state == .connected
             take(rest, batch: &batch)
+            if !wasConnected, state == .connected, used < bytes.count {
+                hasMore = true
+                return used
+            }
         }
         if state == .ending || stagedError != nil || stagedEnd != nil {
             // What follows DISCONNECT or a fatal error is not looked at.

@@ -22,6 +22,7 @@ public struct SessionError: Error, Equatable, Sendable {
         case noSuchTransaction
         case tooManyTransactions
         case tooManyTemporaries
+        case tooManyConnections
         case nackNotInVersion
         case loginTimeout
         case frameTimeout
@@ -47,6 +48,7 @@ public struct SessionError: Error, Equatable, Sendable {
             case .noSuchTransaction: "no such transaction"
             case .tooManyTransactions: "too many transactions"
             case .tooManyTemporaries: "too many temporary queues"
+            case .tooManyConnections: "too many connections"
             case .nackNotInVersion: "NACK is not in STOMP 1.0"
             case .loginTimeout: "login timed out"
             case .frameTimeout: "frame timed out"
@@ -82,6 +84,13 @@ public struct SessionError: Error, Equatable, Sendable {
         detail = error.detail
         code = error.isNotSTOMP ? "not-stomp" : "bad-frame"
         isWorthAFrame = !error.isNotSTOMP
+    }
+
+    /// The ERROR frame, for somebody with whom no session has begun.
+    public var frame: [UInt8] {
+        let body = detail + "\n"
+        let head = "ERROR\nmessage:\(message)\ncontent-type:text/plain\ncontent-length:\(body.utf8.count)\n\n"
+        return Array(head.utf8) + Array(body.utf8) + [0, 0x0A]
     }
 
     static func kebab(_ name: String) -> String {

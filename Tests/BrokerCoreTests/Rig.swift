@@ -10,6 +10,8 @@ struct Rig {
     /// What was delivered since the last `take`.
     var delivered: [Delivery] = []
     var kicks: [Kick] = []
+    /// Who was held and let go since the last `takeHolds`.
+    var holds: [Hold] = []
     var reports: [Report] = []
     /// Numbers of the batches of the last call.
     var batches: [Batch] = []
@@ -48,6 +50,7 @@ struct Rig {
     mutating func carryOut() {
         delivered += effects.deliveries[0]
         kicks += effects.kicks
+        holds += effects.holds
         reports += effects.reports
         batches = effects.batches
         if isStoring { for batch in effects.batches { storage.append(batch) } }
@@ -75,6 +78,11 @@ struct Rig {
     mutating func take() -> [Delivery] {
         defer { delivered = [] }
         return delivered
+    }
+
+    mutating func takeHolds() -> [Hold] {
+        defer { holds = [] }
+        return holds
     }
 
     // MARK: Commands

@@ -3,7 +3,8 @@ import time
 
 from suite import acknowledged, each, now_ms, number, test
 
-RELATIVE, ABSOLUTE = ["delay", "AMQ_SCHEDULED_DELAY", "x-delay"], ["deliver-at", "AMQ_SCHEDULED_TIME", "_AMQ_SCHED_DELIVERY"]
+RELATIVE = ["delay", "AMQ_SCHEDULED_DELAY", "x-delay"]
+ABSOLUTE = ["deliver-at", "AMQ_SCHEDULED_TIME", "_AMQ_SCHED_DELIVERY"]
 SHORT = 900  # milliseconds
 
 
@@ -133,3 +134,32 @@ def half_delivered(lab):
     reader = lab.consume(queue, ack="auto")
     assert sorted(number(reader.message() for _ in range(10))) == list(range(1, 20, 2))
     reader.expect_quiet()
+
+
+@test(crash=True)
+def on_a_topic(lab):
+    """Published when it is due, to whoever listens then."""
+    topic, name = lab.topic(), lab.durable()
+    lab.consume(topic, {"durable": "true"}, sub=name).close()
+    began = time.monotonic()
+    lab.send(topic, b"later", {"delay": SHORT})
+    lab.send(topic, b"now")
+    lab.middle()
+    here = lab.consume(topic)
+    assert here.message().body == b"later" and waited(began) >= SHORT - 60
+    away = lab.consume(topic, {"durable": "true"}, sub=name)
+    assert [away.message().body, away.message().body] == [b"now", b"later"]
+
+
+@test()
+def not_with_retain(lab):
+    lab.refuse("wishes that contradict each other", ["retain", "delay"], "SEND",
+               {"destination": lab.topic(), "delay": 1000, "retain": "set"})
+
+
+@test(settings={"time_to_live_ms": 600})
+def life_in_the_queue_begins_when_it_is_due(lab):
+    queue = lab.queue()
+    reader = lab.consume(queue)
+    lab.send(queue, b"x", {"delay": 1200})
+    assert reader.message().body == b"x"

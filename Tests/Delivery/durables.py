@@ -239,7 +239,8 @@ def contradiction(lab):
 @test()
 def two_names_are_contradictory(lab):
     lab.refuse("contradictory headers", ["durable-subscription-name:a", "activemq.subscriptionName:b"], "SUBSCRIBE",
-               {"destination": lab.topic(), "id": "s", "durable-subscription-name": "a", "activemq.subscriptionName": "b"},
+               {"destination": lab.topic(), "id": "s",
+                "durable-subscription-name": "a", "activemq.subscriptionName": "b"},
                on=lab.connect(**{"client-id": "c"}))
 
 

@@ -93,7 +93,8 @@ class Run:
 
 def main():
     options = argparse.ArgumentParser()
-    options.add_argument("names", nargs="*", help="files (priority), tests (priority.higher_first), or beginnings of them")
+    options.add_argument("names", nargs="*",
+                         help="files (priority), tests (priority.higher_first), or beginnings of them")
     options.add_argument("--verbose", action="store_true")
     options.add_argument("--list", action="store_true", help="print the names of all tests, run nothing")
     options.add_argument("--workers", type=int, default=6, help="brokers at the same time")

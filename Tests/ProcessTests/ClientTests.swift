@@ -14,7 +14,10 @@ extension ProcessTests {
 
         @Test func messagesAreSentReceivedAcknowledgedAndRejected() async throws {
             let home = try Home()
-            let broker = try BrokerProcess(home)
+            // What was refused comes back at once, before what is behind it.
+            let file = try home.file(
+                "broker.json5", "{ policies: { now: { pattern: '**', settings: { redelivery_delay_ms: 0 } } } }")
+            let broker = try BrokerProcess(home, ["--config", file])
             let client = try await Self.connect(broker)
             let strange = "colon: backslash\\ line\nend ü 漢"
             try await client.send("one", to: "/queue/q", headers: ["strange": strange])

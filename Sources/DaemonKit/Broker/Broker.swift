@@ -17,6 +17,7 @@ final class Broker: Sendable {
     let log: Log
     let ids: BrokerIdentity
     let clock = BrokerClock()
+    let accounts = Accounts()
     private let core: Mutex<Core>
     private let durablePosition = Atomic<UInt64>(0)
     /// Bytes of message memory above which the core lets go of what can be read again.
@@ -100,11 +101,16 @@ final class Broker: Sendable {
 
     private func post(_ effects: inout Effects, ownLoop: Int?, durable: UInt64?) -> Wakes {
         var wakes = Wakes()
-        guard effects.hasDeliveries || !effects.kicks.isEmpty || durable != nil else { return wakes }
+        guard effects.hasDeliveries || !effects.kicks.isEmpty || !effects.holds.isEmpty || durable != nil else {
+            return wakes
+        }
         for index in loops.indices where index != ownLoop {
             let kicks = effects.kicks.isEmpty ? [] : effects.kicks.filter { $0.address.loop == index }
-            if effects.deliveries[index].isEmpty, kicks.isEmpty, durable == nil { continue }
-            if mailboxes[index].post(&effects.deliveries[index], kicks: kicks, durable: durable) { wakes.append(index) }
+            let holds = effects.holds.isEmpty ? [] : effects.holds.filter { $0.address.loop == index }
+            if effects.deliveries[index].isEmpty, kicks.isEmpty, holds.isEmpty, durable == nil { continue }
+            let mustWake = mailboxes[index].post(
+                &effects.deliveries[index], kicks: kicks, holds: holds, durable: durable)
+            if mustWake { wakes.append(index) }
         }
         return wakes
     }
@@ -219,10 +225,11 @@ extension Broker: StorageEvents {
         switch room {
         case .enough:
             log.info("disk has room again: messages are accepted")
-            enterFromOutside { core, _ in core.diskShort = nil }
+            enterFromOutside { core, effects in core.setDisk(short: nil, into: &effects) }
         case .short(let sentence):
-            log.warning("disk is short: messages are refused, consuming goes on", ["reason": .text(sentence)])
-            enterFromOutside { core, _ in core.diskShort = sentence }
+            log.warning(
+                "disk is short: senders are held and then refused, consuming goes on", ["reason": .text(sentence)])
+            enterFromOutside { core, effects in core.setDisk(short: sentence, into: &effects) }
         }
     }
 

@@ -9,7 +9,7 @@ final class Client: ConnectionHandler {
     /// Its hold on us ends when it does.
     let connection: Connection
     let id: UInt64
-    private(set) var session: Session
+    var session: Session
     private(set) var coreID: SessionID?
     let since: UInt64
     /// Bytes delivered that the core does not know to have left.
@@ -17,7 +17,15 @@ final class Client: ConnectionHandler {
     private(set) var delivered: UInt64 = 0
     var isOwing = false
     var isWaiting = false
-    var isHeld = false
+    var holds = ClientHolds()
+    var rate = SendRate()
+    /// What was paid for of what came in.
+    var paid = (messages: UInt64(0), bytes: UInt64(0))
+    var isAdmitted = false
+    /// Whose limits it shares.
+    var user: Account?
+    var address: Account?
+    var counted = Account.Open()
     private var hasEnded = false
     /// When a heart-beat was last due: it may still wait behind what the client does not read.
     private var lastBeat = Instant(nanoseconds: 0)
@@ -31,6 +39,9 @@ final class Client: ConnectionHandler {
         since = wallClockMilliseconds()
         session = Session(settings: home.settings, token: token, now: .now)
         connection.deadline = session.nextDeadline(lastReceived: .now, lastSent: .now)
+        address = connection.peer.limitKey.flatMap {
+            home.broker.accounts.enter(.address($0), now: home.loop.now)
+        }
     }
 
     // MARK: In
@@ -48,11 +59,15 @@ final class Client: ConnectionHandler {
 
     private func takeBatch(_ bytes: UnsafeMutableBufferPointer<UInt8>) -> Int {
         let now = home.broker.clock.moment(at: home.loop.now)
+        if user != nil { allowForUser() }
         let used = session.receive(bytes, received: connection.bytesReceived, now: now, batch: &home.batch)
         var done = 0
         var refusal: Refusal?
         var required: UInt64 = 0
-        if !home.batch.isEmpty || (coreID == nil && session.isConnected) || (coreID != nil && session.willEnd) {
+        if !admit() {
+            session.refuse(Self.tooMany(home.limits.connectionsOfUser))
+            home.batch.clear()
+        } else if !home.batch.isEmpty || (coreID == nil && session.isConnected) || (coreID != nil && session.willEnd) {
             home.enter { core, effects in
                 let id = openIfNeeded(&core)
                 (done, refusal, required) = home.batch.commands.withUnsafeBufferPointer {
@@ -73,6 +88,8 @@ final class Client: ConnectionHandler {
         home.carryOut()
         settle()
         if required > 0 { home.holdIfBehind(self) }
+        pay(now: now.monotonic)
+        countForUser()
         setDeadline()
         return used
     }
@@ -155,7 +172,7 @@ final class Client: ConnectionHandler {
 
     /// Reads on if nothing speaks against it any more.
     func resumeIfFree() {
-        if isHeld || session.isEnding || connection.outbox.isOverHighMark
+        if !holds.isEmpty || session.isEnding || connection.outbox.isOverHighMark
             || session.owedBytes > connection.outbox.highBytes
         {
             return
@@ -184,18 +201,20 @@ final class Client: ConnectionHandler {
 
     // MARK: Time and end
 
-    private func setDeadline() {
-        guard !hasEnded,
-            let next = session.nextDeadline(
-                lastReceived: connection.lastReceived, lastSent: max(connection.lastSent, lastBeat))
-        else { return }
+    func setDeadline() {
+        if hasEnded { return }
+        let ofSession = session.nextDeadline(
+            lastReceived: connection.lastReceived, lastSent: max(connection.lastSent, lastBeat))
+        guard let next = earlier(ofSession, holds.until) else { return }
         if let set = connection.deadline, set <= next { return }
         connection.deadline = next
     }
 
     func deadlineReached(on connection: Connection, now: Instant) {
+        holds.drop(dueAt: now)
+        resumeIfFree()
         // A client that does not read what it was sent gets no excuse from our not reading either.
-        let isStuck = connection.isReadingPaused && !isHeld && connection.outbox.unsentBytes > 0
+        let isStuck = connection.isReadingPaused && holds.isEmpty && connection.outbox.unsentBytes > 0
         let due = session.due(
             now: now, lastReceived: connection.lastReceived, lastSent: max(connection.lastSent, lastBeat),
             isReading: !connection.isReadingPaused, isStuckSince: isStuck ? connection.lastSent : nil,
@@ -228,6 +247,7 @@ final class Client: ConnectionHandler {
         hasEnded = true
         home.forget(self)
         leaveCore()
+        leaveAccounts()
         logEnd(connection, reason)
     }
 

@@ -9,6 +9,7 @@ final class ClientLoop {
     let broker: Broker
     let loop: IOLoop
     private(set) var settings: SessionSettings
+    private(set) var limits: ClientLimits
     let unflushedLimit: Int
     var batch = CommandBatch()
     var effects: Effects
@@ -26,16 +27,22 @@ final class ClientLoop {
     private var owing: [Client] = []
     private(set) var isStopping = false
 
-    init(broker: Broker, loop: IOLoop, settings: SessionSettings, unflushedLimit: Int) {
+    init(broker: Broker, loop: IOLoop, settings: SessionSettings, limits: ClientLimits, unflushedLimit: Int) {
         self.broker = broker
         self.loop = loop
         self.settings = settings
+        self.limits = limits
         self.unflushedLimit = unflushedLimit
         effects = Effects(loops: broker.loops.count)
     }
 
-    /// For sessions that begin from now on.
-    func take(_ settings: SessionSettings) { self.settings = settings }
+    /// `settings` are for sessions that begin from now on, `limits` for all.
+    func take(_ settings: SessionSettings, _ limits: ClientLimits) {
+        self.settings = settings
+        if self.limits == limits { return }
+        self.limits = limits
+        for client in all { client.forgiveRate() }
+    }
 
     var all: [Client] { clients.compactMap { $0 } }
 
@@ -74,6 +81,7 @@ final class ClientLoop {
     func carryOut() {
         repeat {
             let (others, hasMoved) = takeMail()
+            if !effects.holds.isEmpty { hold(effects.holds) }
             write(effects.deliveries[loop.index])
             let own = effects.kicks.filter { $0.address.loop == loop.index }
             effects.clear()
@@ -100,6 +108,7 @@ final class ClientLoop {
     /// Writes the deliveries in the mail and empties it.
     private func takeMail() -> (kicks: [Kick], hasMoved: Bool) {
         write(mail.deliveries)
+        if !mail.holds.isEmpty { hold(mail.holds) }
         let rest = (mail.kicks, mail.durable != nil)
         mail.clear()
         return rest
@@ -107,6 +116,13 @@ final class ClientLoop {
 
     private func kick(_ kicks: [Kick]) {
         for kick in kicks { client(kick.address.connection)?.end(SessionError(kick.refusal)) }
+    }
+
+    /// Ours among them wait, or go on.
+    private func hold(_ holds: [Hold]) {
+        for hold in holds where hold.address.loop == loop.index {
+            client(hold.address.connection)?.hold(until: hold.until)
+        }
     }
 
     private func write(_ deliveries: [Delivery]) {
@@ -151,8 +167,8 @@ final class ClientLoop {
 
     /// Stops reading from a client while too much is on its way to the disk.
     func holdIfBehind(_ client: Client) {
-        if client.isHeld || broker.storage.backlogBytes <= broker.backlogLimit { return }
-        client.isHeld = true
+        if client.holds.isBehindDisk || broker.storage.backlogBytes <= broker.backlogLimit { return }
+        client.holds.isBehindDisk = true
         held.append(client)
         client.connection.pauseReading()
     }
@@ -170,7 +186,7 @@ final class ClientLoop {
         let resumed = held
         held.removeAll(keepingCapacity: true)
         for client in resumed {
-            client.isHeld = false
+            client.holds.isBehindDisk = false
             client.resumeIfFree()
         }
     }

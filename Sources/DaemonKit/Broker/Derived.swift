@@ -8,6 +8,8 @@ extension CoreLimits {
     init(_ configuration: Configuration) {
         self.init()
         queues = configuration.limits.queues
+        holdSeconds = UInt64(configuration.limits.holdSeconds)
+        diskShortBytes = min(64 << 20, configuration.disk.lowBytes / 2)
         windowBytes = max(64 << 10, min(4 << 20, configuration.memory.messagesBytes / 8))
         backlogBytes = configuration.topic.subscriberBacklogBytes
         unflushedBytes = configuration.consumer.outboxBytes
@@ -16,6 +18,21 @@ extension CoreLimits {
         transactionSeconds =
             configuration.limits.transactionSeconds == 0 ? .max / 1000 : UInt64(configuration.limits.transactionSeconds)
         batchBytes = min(8 << 20, configuration.batchPayloadBytes)
+    }
+}
+
+extension ClientLimits {
+    init(_ configuration: Configuration) {
+        let limits = configuration.limits
+        ofConnection.messages = UInt64(limits.sendsPerSecond)
+        ofConnection.bytes = UInt64(limits.sendBytesPerSecond)
+        ofUser.messages = UInt64(limits.sendsPerSecondPerUser)
+        ofUser.bytes = UInt64(limits.sendBytesPerSecondPerUser)
+        ofAddress.messages = UInt64(limits.sendsPerSecondPerAddress)
+        ofAddress.bytes = UInt64(limits.sendBytesPerSecondPerAddress)
+        connectionsOfUser = limits.connectionsPerUser
+        subscriptionsOfUser = limits.subscriptionsPerUser
+        transactionsOfUser = limits.transactionsPerUser
     }
 }
 

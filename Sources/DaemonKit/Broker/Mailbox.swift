@@ -7,6 +7,7 @@ final class Mailbox: Sendable {
     struct Contents: Sendable {
         var deliveries: [Delivery] = []
         var kicks: [Kick] = []
+        var holds: [Hold] = []
         /// The highest batch known to be durable, if it rose.
         var durable: UInt64?
         var isAwaited = false
@@ -15,6 +16,7 @@ final class Mailbox: Sendable {
         mutating func clear() {
             deliveries.removeAll(keepingCapacity: true)
             if !kicks.isEmpty { kicks.removeAll() }
+            if !holds.isEmpty { holds.removeAll() }
             durable = nil
             isAwaited = false
         }
@@ -23,7 +25,7 @@ final class Mailbox: Sendable {
     private let contents = Mutex(Contents())
 
     /// Takes the deliveries out of `deliveries`. True if the loop must be woken.
-    func post(_ deliveries: inout [Delivery], kicks: [Kick], durable: UInt64?) -> Bool {
+    func post(_ deliveries: inout [Delivery], kicks: [Kick], holds: [Hold], durable: UInt64?) -> Bool {
         contents.withLock { contents in
             if contents.deliveries.isEmpty {
                 swap(&contents.deliveries, &deliveries)
@@ -32,6 +34,7 @@ final class Mailbox: Sendable {
                 deliveries.removeAll(keepingCapacity: true)
             }
             contents.kicks.append(contentsOf: kicks)
+            contents.holds.append(contentsOf: holds)
             if let durable { contents.durable = max(durable, contents.durable ?? 0) }
             let mustWake = !contents.isAwaited
             contents.isAwaited = true

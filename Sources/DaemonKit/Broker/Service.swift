@@ -22,6 +22,9 @@ final class Service: Sendable {
     let recoveryMilliseconds: UInt64
     private let arguments: Arguments
     private let current: Mutex<EffectiveConfiguration>
+    /// Of clients, over all listeners.
+    let admission: Admission
+    let turnedAway = Atomic<UInt64>(0)
     private let doors = Mutex(Doors())
     /// Stop, reload and the clock: nothing that a client waits for.
     let chores = DispatchQueue(label: "brokerd.chores")
@@ -55,6 +58,8 @@ final class Service: Sendable {
         self.log = log
         current = Mutex(effective)
         let configuration = effective.configuration
+        let (most, perAddress) = Self.connectionLimits(configuration)
+        admission = Admission(maxConnections: most, maxPerAddress: perAddress)
         startedAt = .now
         do throws(StorageFailure) {
             (engine, recovery) = try LogEngine.open(directory: configuration.data, settings: LogSettings(configuration))
@@ -84,11 +89,13 @@ final class Service: Sendable {
             core: core, storage: engine, loops: loops, ids: ids, memoryLimit: configuration.memory.messagesBytes,
             log: log)
         let sessionSettings = SessionSettings(configuration, ids: ids)
+        let clientLimits = ClientLimits(configuration)
         let unflushed = configuration.consumer.outboxBytes
         for loop in loops {
             loop.submit { [broker] loop in
                 loop.context = ClientLoop(
-                    broker: broker, loop: loop, settings: sessionSettings, unflushedLimit: unflushed)
+                    broker: broker, loop: loop, settings: sessionSettings, limits: clientLimits,
+                    unflushedLimit: unflushed)
             }
         }
         broker.onFailure { [unowned self] in self.fail($0) }
@@ -100,16 +107,10 @@ final class Service: Sendable {
         let configuration = configuration
         // What topics retain is read back from here on, before anybody asks for it.
         broker.enterFromOutside { [broker] core, effects in core.tick(now: broker.clock.now, into: &effects) }
-        var limits = ListenerLimits()
-        // A crowd of clients must not take the files that storage needs for those who are in already.
-        limits.maxConnections = ProcessRules.connectionsMax(
-            configuration.limits.connections, openFilesMax: ProcessRules.openFilesMax)
-        limits.maxPerAddress =
-            configuration.limits.connectionsPerAddress == 0 ? nil : configuration.limits.connectionsPerAddress
         var opened: [Listener] = []
         for address in configuration.listen {
             opened.append(
-                try listen(address, limits) { connection in
+                try listen(address, ListenerLimits(), admission) { connection in
                     guard let home = connection.loop.context as? ClientLoop else {
                         preconditionFailure("a loop accepts before its clients have a place")
                     }
@@ -136,15 +137,18 @@ final class Service: Sendable {
     }
 
     func listen(
-        _ address: SocketAddress, _ limits: ListenerLimits,
+        _ address: SocketAddress, _ limits: ListenerLimits, _ admission: Admission? = nil,
         makeHandler: @escaping @Sendable (Connection) -> any ConnectionHandler
     ) throws(StartFailure) -> Listener {
+        var lastWord: (@Sendable (PeerAddress, Admission.Refusal) -> [UInt8])?
+        if admission != nil { lastWord = { [unowned self] peer, reason in turnAway(peer, reason) } }
         do throws(NetError) {
             return try Listener(
-                address: address, loops: loops, limits: limits,
+                address: address, loops: loops, limits: limits, admission: admission,
                 onPause: { [log] in
                     log.warning("accepting pauses: the system has no more descriptors", ["reason": .describing($0)])
                 },
+                lastWord: lastWord,
                 makeHandler: makeHandler)
         } catch {
             throw StartFailure(description: "cannot listen on \(address): \(error)", code: .couldNotStart)
@@ -250,7 +254,10 @@ final class Service: Sendable {
     private func apply(_ configuration: Configuration) {
         log.setLevel(configuration.log.level)
         let settings = SessionSettings(configuration, ids: broker.ids)
-        for loop in loops { loop.submit { ($0.context as? ClientLoop)?.take(settings) } }
+        let clientLimits = ClientLimits(configuration)
+        for loop in loops { loop.submit { ($0.context as? ClientLoop)?.take(settings, clientLimits) } }
+        let (most, perAddress) = Self.connectionLimits(configuration)
+        admission.setLimits(maxConnections: most, maxPerAddress: perAddress)
         let limits = CoreLimits(configuration)
         broker.enterFromOutside { core, effects in
             core.limits = limits

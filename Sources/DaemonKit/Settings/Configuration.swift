@@ -38,6 +38,8 @@ public struct Configuration: Equatable, Sendable {
         public var connections = 10_000
         /// 0: no limit.
         public var connectionsPerAddress = 0
+        /// 0: no limit.
+        public var connectionsPerUser = 0
         public var loginSeconds = 10
         public var frameSeconds = 30
         public var headerLineBytes = 16 << 10
@@ -48,11 +50,23 @@ public struct Configuration: Equatable, Sendable {
         public var subscriptionsPerConnection = 1000
         public var destinationsPerConnection = 1000
         public var transactionsPerConnection = 16
+        /// 0: no limit.
+        public var subscriptionsPerUser = 0
+        public var transactionsPerUser = 0
         public var transactionBytes = 16 << 20
         public var transactionOperations = 10_000
         /// 0: no limit.
         public var transactionSeconds = 300
         public var queues = 100_000
+        /// 0: no limit.
+        public var sendsPerSecond = 0
+        public var sendBytesPerSecond = 0
+        public var sendsPerSecondPerUser = 0
+        public var sendBytesPerSecondPerUser = 0
+        public var sendsPerSecondPerAddress = 0
+        public var sendBytesPerSecondPerAddress = 0
+        /// 0: refused at once.
+        public var holdSeconds = 10
     }
 
     public struct BeforeLogin: Equatable, Sendable {

@@ -6,7 +6,7 @@ import Base
 public enum Settings {
     /// In the order in which people read them.
     public static let all: [Setting] =
-        places + connections + frames + work + consumers + heartBeats + storage + process
+        places + connections + frames + work + rates + consumers + heartBeats + storage + process
 
     private static let byName: [String: Setting] = Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0) })
 
@@ -37,11 +37,15 @@ public enum Settings {
 
     private static let connections: [Setting] = [
         .number(
-            "limits.connections", \.limits.connections, 1...1_000_000, .restart,
-            "Connections at the same time. More are accepted and closed at once. Each needs an open file."),
+            "limits.connections", \.limits.connections, 1...1_000_000, .atOnce,
+            "Connections at the same time, over all addresses of listen. More get an ERROR and are closed. Each needs an open file."
+        ),
         .number(
-            "limits.connections_per_address", \.limits.connectionsPerAddress, 0...1_000_000, .restart,
-            "Connections at the same time from one address. 0 means no limit."),
+            "limits.connections_per_address", \.limits.connectionsPerAddress, 0...1_000_000, .atOnce,
+            "Connections at the same time from one IPv4 address or one IPv6 network of 64 bits. 0 means no limit."),
+        .number(
+            "limits.connections_per_user", \.limits.connectionsPerUser, 0...1_000_000, .atOnce,
+            "Connections at the same time with one login. 0 means no limit; without a login there is none."),
         .number(
             "limits.login_seconds", \.limits.loginSeconds, 1...300, .newConnections,
             "How long a client may take from connecting to the end of its CONNECT frame."),
@@ -87,6 +91,12 @@ public enum Settings {
         .number(
             "limits.transactions_per_connection", \.limits.transactionsPerConnection, 1...1000, .newConnections,
             "Transactions that one connection may have open."),
+        .number(
+            "limits.subscriptions_per_user", \.limits.subscriptionsPerUser, 0...1_000_000, .atOnce,
+            "Subscriptions that all connections with one login may hold together. 0 means no limit."),
+        .number(
+            "limits.transactions_per_user", \.limits.transactionsPerUser, 0...1_000_000, .atOnce,
+            "Transactions that all connections with one login may have open together. 0 means no limit."),
         .bytes(
             "limits.transaction_bytes", \.limits.transactionBytes, 1 << 10...32 << 20, .newConnections,
             "Headers and bodies of all messages of one transaction. It is kept in memory until COMMIT."),
@@ -99,6 +109,31 @@ public enum Settings {
         .number(
             "limits.queues", \.limits.queues, 1...10_000_000, .restart,
             "Queues in all. They come to be by being named, so this bounds what clients can make."),
+    ]
+
+    private static let rates: [Setting] = [
+        .number(
+            "limits.sends_per_second", \.limits.sendsPerSecond, 0...100_000_000, .atOnce,
+            "SEND frames of one connection. Above it, after a second's worth at once, it is read more slowly. 0 means no limit."
+        ),
+        .bytes(
+            "limits.send_bytes_per_second", \.limits.sendBytesPerSecond, 0...1 << 40, .atOnce,
+            "The same in bytes of SEND frames."),
+        .number(
+            "limits.sends_per_second_per_user", \.limits.sendsPerSecondPerUser, 0...100_000_000, .atOnce,
+            "The same for all connections with one login together."),
+        .bytes(
+            "limits.send_bytes_per_second_per_user", \.limits.sendBytesPerSecondPerUser, 0...1 << 40, .atOnce,
+            "The same in bytes."),
+        .number(
+            "limits.sends_per_second_per_address", \.limits.sendsPerSecondPerAddress, 0...100_000_000, .atOnce,
+            "The same for all connections from one address together."),
+        .bytes(
+            "limits.send_bytes_per_second_per_address", \.limits.sendBytesPerSecondPerAddress, 0...1 << 40, .atOnce,
+            "The same in bytes."),
+        .number(
+            "limits.hold_seconds", \.limits.holdSeconds, 0...3600, .atOnce,
+            "While the disk is short: how long a sender is not read from before it gets an ERROR. 0 means at once."),
     ]
 
     private static let consumers: [Setting] = [
@@ -153,7 +188,7 @@ public enum Settings {
             "Size at which a queue's file is closed. A file goes when all in it is acknowledged."),
         .bytes(
             "disk.low_bytes", \.disk.lowBytes, 1 << 20...1 << 44, .restart,
-            "Free space below which new messages are refused. Consumers go on."),
+            "Free space below which senders are held and then refused. Consumers go on."),
         .bytes(
             "disk.high_bytes", \.disk.highBytes, 1 << 20...1 << 44, .restart,
             "Free space above which messages are taken again."),

@@ -1,6 +1,6 @@
 """What the STOMP chapter of Artemis prints, and the chapters that it refers to (docs/user-manual/stomp.adoc,
-duplicate-detection.adoc, message-grouping.adoc, scheduled-messages.adoc, last-value-queues.adoc, filter-expressions.adoc
-in apache/activemq-artemis, 04a9918e), with the headers as they are printed there."""
+duplicate-detection.adoc, message-grouping.adoc, scheduled-messages.adoc, last-value-queues.adoc,
+filter-expressions.adoc in apache/activemq-artemis, 04a9918e), with the headers as they are printed there."""
 import wire
 from suite import each, now_ms, test
 

@@ -1,0 +1,186 @@
+import Base
+
+/// The consumers of a queue that have the same selector. Each has its turn.
+struct SelectiveConsumers: Sendable {
+    let selector: Selector
+    var consumers: [Int32] = []
+    /// Who of them is asked first.
+    var turn = 0
+}
+
+/// How far one selector has looked through one lane, and what it found.
+///
+///      looked at                          | not yet
+///     ------------------------------------|--------------------> next
+///       ^         ^     ^                 ^
+///       again     matched, in memory      cursor
+///
+/// Each message is looked at once; again only if it comes back from a consumer. What is known here may be
+/// out of date, since others take from the lane too: `QueueState.isAvailable` says what is still there.
+struct LaneView: Sendable {
+    var cursor: UInt64 = 1
+    /// Found in pages, and not delivered yet.
+    var matched = ReturnedMessages()
+    var matchedBytes = 0
+    /// To be looked at once more.
+    var again = LowestFirst()
+    /// A page from here on is on its way.
+    var reading: UInt64?
+    /// What was durable when it was asked for.
+    var askedAt: UInt64 = 0
+    /// A page from here on was empty when this was durable.
+    var empty: (from: UInt64, durable: UInt64)?
+    var isUnreadable = false
+
+    mutating func keep(_ message: Returned) {
+        matched.insert(message)
+        matchedBytes += Int(message.bytes)
+    }
+
+    mutating func popMatched() -> Returned? {
+        guard let message = matched.popLowest() else { return nil }
+        matchedBytes -= Int(message.bytes)
+        return message
+    }
+}
+
+/// Sequences, each once, the lowest first: a binary heap.
+struct LowestFirst: Sendable {
+    private var heap: [UInt64] = []
+    private var known: Set<UInt64> = []
+    /// When there are so many, it is worth a look which are of no use any more.
+    private(set) var pruneAt = 4096
+
+    var lowest: UInt64? { heap.first }
+    var count: Int { heap.count }
+
+    mutating func insert(_ sequence: UInt64) {
+        guard known.insert(sequence).inserted else { return }
+        var at = heap.count
+        heap.append(sequence)
+        while at > 0, heap[(at - 1) / 2] > heap[at] {
+            heap.swapAt((at - 1) / 2, at)
+            at = (at - 1) / 2
+        }
+    }
+
+    mutating func popLowest() {
+        guard let first = heap.first, let last = heap.popLast() else { return }
+        known.remove(first)
+        if heap.isEmpty { return }
+        heap[0] = last
+        var at = 0
+        while true {
+            var least = at
+            for child in [2 * at + 1, 2 * at + 2] where child < heap.count && heap[child] < heap[least] {
+                least = child
+            }
+            if least == at { return }
+            heap.swapAt(at, least)
+            at = least
+        }
+    }
+
+    mutating func prune(_ isOfUse: (UInt64) -> Bool) {
+        heap = heap.filter(isOfUse).sorted()
+        known = Set(heap)
+        pruneAt = max(4096, heap.count * 2)
+    }
+}
+
+/// What storage answered.
+struct LanePage {
+    var messages: [PageMessage]
+    var resumeAt: UInt64
+    var failure: String?
+}
+
+// MARK: Taking from between others
+
+extension QueueState {
+    /// Everything from here on is ready, but for what views have taken.
+    var front: UInt64 { window.first?.sequence ?? coldFrom }
+
+    /// Whether a message that was seen here waits for a consumer. Only while there are views.
+    func isAvailable(_ sequence: UInt64) -> Bool {
+        if sequence >= front, sequence < next, !taken.contains(sequence) { return true }
+        return returned.contains(sequence)
+    }
+
+    /// Where the first message from `sequence` on is in the window; its count if there is none.
+    func position(from sequence: UInt64) -> Int {
+        var (low, high) = (0, window.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if window[middle].sequence < sequence { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+
+    /// Takes out a message that is available; returns how often it has been delivered.
+    mutating func takeOut(_ sequence: UInt64) -> UInt32 {
+        if let back = returned.remove(sequence) { return back.count }
+        if sequence >= coldFrom {
+            taken.insert(sequence)
+            coldCount -= min(1, coldCount)
+            return attempts.isEmpty ? 0 : attempts.removeValue(forKey: sequence)?.count ?? 0
+        }
+        let at = position(from: sequence)
+        guard at < window.count, window[at].sequence == sequence else { return 0 }
+        let count = window[at].count
+        if at == 0 {
+            _ = popWindow()
+            return count
+        }
+        taken.insert(sequence)
+        windowBytes &-= Int(window[at].content.count)
+        // The bytes go; the place goes when most are such places.
+        window[at].content = Slice(chunk: window[at].content.chunk, offset: 0, count: 0)
+        gaps += 1
+        if gaps > 64, gaps * 2 > window.count { closeGaps() }
+        return count
+    }
+
+    private mutating func closeGaps() {
+        var full = Deque<Entry>()
+        for index in 0..<window.count where !window[index].isGap { full.append(window[index]) }
+        window = full
+        gaps = 0
+    }
+
+    /// No gap stays in front.
+    mutating func dropGaps() {
+        while let first = window.first, first.isGap {
+            window.popFirst()
+            gaps -= 1
+        }
+        forgetTaken()
+    }
+
+    mutating func forgetTaken() {
+        if !taken.isEmpty { taken.forget(below: front) }
+    }
+
+    /// All that was here before is gone.
+    mutating func startViewsAnew() {
+        forgetTaken()
+        for at in views.indices {
+            views[at].again = LowestFirst()
+            views[at].matched = ReturnedMessages()
+            views[at].matchedBytes = 0
+            views[at].cursor = next
+        }
+    }
+
+    /// A message has come back: views look at it again.
+    mutating func showAgain(_ sequence: UInt64) {
+        for at in views.indices {
+            views[at].again.insert(sequence)
+            if views[at].again.count > views[at].again.pruneAt {
+                var again = views[at].again
+                again.prune { isAvailable($0) }
+                views[at].again = again
+            }
+        }
+    }
+}
