@@ -117,6 +117,8 @@ struct EndToEndWorkload {
         report.addRate(messages: onTheWay.count, seconds: seconds, size: options.size)
         report.add("confirmed_rate", Double(confirm.count) / seconds)
         report.add("first_message_ms", first > course.consumersFrom ? Double(first - course.consumersFrom) / 1e6 : 0)
+        let ago = Instant.now.milliseconds(since: Instant(nanoseconds: first))
+        report.add("first_message_at", first > 0 ? wallClockMilliseconds() &- ago : 0)
         report.add("e2e_us", onTheWay)
         report.add("confirm_us", confirm)
         report.add("backlog_at_stop", course.leftAtStop)

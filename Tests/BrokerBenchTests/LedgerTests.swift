@@ -42,6 +42,49 @@ private func stamp(_ sequence: UInt64, producer: UInt32 = 0) -> Stamp.Reading {
         #expect(verdict.received == 10_000)
     }
 
+    @Test func orderCountsWithinEachKindOrNotAtAll() {
+        var kinds = Seen(producers: 1, kinds: 2)
+        for sequence: UInt64 in [1, 3, 5, 0, 2, 7, 4] { kinds.note(stamp(sequence)) }
+        #expect(kinds.outOfOrder == 0)
+        kinds.note(stamp(6))
+        #expect(kinds.outOfOrder == 0)
+        kinds.note(stamp(9))
+        kinds.note(stamp(8))
+        kinds.note(stamp(13))
+        kinds.note(stamp(11))
+        #expect(kinds.outOfOrder == 1)
+        var any = Seen(producers: 1, isOrdered: false)
+        for sequence: UInt64 in [3, 1, 2] { any.note(stamp(sequence)) }
+        #expect(any.outOfOrder == 0)
+        any.note(stamp(1))
+        #expect(any.duplicates == 1)
+    }
+
+    @Test func whatComesEarlyIsAFault() {
+        var seen = Seen(producers: 1)
+        seen.note(stamp(0))
+        seen.early += 1
+        var confirmed = SequenceSet()
+        _ = confirmed.insert(0)
+        #expect(Verdict(confirmed: [confirmed], seen: [seen]).complaint == "messages: 1 early")
+    }
+
+    /// Goal: a message that was refused and vanished, and one that was not refused and died, are both told.
+    @Test func theDeadMustBeTheRefused() {
+        var refused = SequenceSet()
+        for sequence: UInt64 in [1, 2] { _ = refused.insert(sequence) }
+        for (came, complaint): ([UInt64], String?) in [
+            ([2, 1], nil), ([1], "dead-letter queue: messages: 1 lost"),
+            ([1, 2, 3], "dead-letter queue: 1 messages that were not refused"),
+        ] {
+            var seen = Seen(producers: 1, isOrdered: false)
+            for sequence in came { seen.note(stamp(sequence)) }
+            var report = Report(Options())
+            report.add(dead: Verdict(confirmed: [refused], seen: [seen]))
+            #expect(report.complaint == complaint)
+        }
+    }
+
     /// A broker that changes bytes must not make us index out of bounds or allocate without end.
     @Test func anImpossibleStampCountsAsChanged() {
         var seen = Seen(producers: 1)
