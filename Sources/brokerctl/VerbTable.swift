@@ -50,7 +50,7 @@ extension Verb {
         Verb(
             "queue purge", "Throws away all messages of a queue that no consumer holds.", arguments: [queueName],
             options: [selector],
-            examples: ["brokerctl queue purge orders.dlq", "brokerctl queue purge orders --where \"colour = 'red'\""],
+            examples: ["brokerctl queue purge orders.dlq", "brokerctl queue purge orders --where \"n > 5\""],
             run: QueueMessageVerbs.purge),
         Verb(
             "queue browse", "Shows messages of a queue without consuming them, lane by lane, oldest first.",
@@ -92,7 +92,7 @@ extension Verb {
                 + "What has no `original-destination` stays.",
             examples: [
                 "brokerctl queue retry orders.dlq",
-                "brokerctl queue retry orders.dlq --where \"\\\"dead-letter-reason\\\" = 'rejected'\" --limit 10",
+                "brokerctl queue retry orders.dlq --where \"n > 5\" --limit 10",
             ],
             run: QueueMessageVerbs.retry),
     ]

@@ -156,7 +156,8 @@ import Testing
         for example in Verb.all[index].examples {
             let command = example.replacing("source <(", with: "").replacing(")", with: "")
             let line = try #require(command.components(separatedBy: "brokerctl ").last)
-            let words = line.replacing("'{\"id\": 1}'", with: "{}").split(separator: " ").map(String.init)
+            let plain = line.replacing("'{\"id\": 1}'", with: "{}").replacing("\"n > 5\"", with: "n>5")
+            let words = plain.split(separator: " ").map(String.init)
             let call = try Invocation(parsing: words)
             #expect(call.verb.name == Verb.all[index].name, "\(example)")
         }
