@@ -128,12 +128,15 @@ extension Core {
     static func laneKind(of content: Bytes, _ headerBytes: UInt32) -> Lane {
         let head = Bytes(rebasing: content[..<min(Int(headerBytes), content.count)])
         if let group = StoredHead.value(of: groupHeaders, in: head), !group.isEmpty { return Lane.ofGroup(group) }
-        guard let text = StoredHead.value(of: ["priority", "JMSPriority"], in: head), text.count == 1,
+        guard let text = StoredHead.value(of: priorityHeaders, in: head), text.count == 1,
             let digit = text.first,
             (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(digit), digit != UInt8(ascii: "4")
         else { return .main }
         return .priority(digit - UInt8(ascii: "0"))
     }
+
+    // Kept: an array made for each message would cost more than the search.
+    private static let priorityHeaders: [StaticString] = ["priority", "JMSPriority"]
 
     /// The spellings of the key that keeps messages in order.
     static let groupHeaders: [StaticString] = ["message-group", "JMSXGroupID", "message_group", "_AMQ_GROUP_ID"]
