@@ -84,7 +84,12 @@ extension Core {
                             headerBytes: entry.headerBytes, content: entry.content, flags: entry.flags), due: due)
                 }
             case .page(let from):
-                want(from: from, of: lane, into: &effects)
+                // No more than storage keeps up with: what is filed is in memory until it is written.
+                if queues[lane].awaitedBatch > durableThrough &+ Self.filedBatchesMost {
+                    queues[lane].waitsForDurable = true
+                } else {
+                    want(from: from, of: lane, into: &effects)
+                }
                 return true
             case .returned, .none:
                 return true
@@ -121,8 +126,12 @@ extension Core {
             flags: keepsStamps ? flags | MessageFlags.stamped : flags & ~MessageFlags.stamped, to: target)
         queues[lane].bytes &-= UInt64(content.count)
         settle(queues[lane].id, sequence, bytes: content.count)
+        awaitBatch(in: lane)
         return true
     }
+
+    /// Batches of filed messages that may be on their way to the disk when the next page is asked for.
+    private static let filedBatchesMost: UInt64 = 8
 
     /// The lane of a message that is due, by its headers.
     static func laneKind(of content: Bytes, _ headerBytes: UInt32) -> Lane {
