@@ -84,7 +84,12 @@ extension Core {
                             headerBytes: entry.headerBytes, content: entry.content, flags: entry.flags), due: due)
                 }
             case .page(let from):
-                want(from: from, of: lane, into: &effects)
+                // No more than storage keeps up with: what is filed is in memory until it is written.
+                if queues[lane].awaitedBatch > durableThrough &+ Self.filedBatchesMost {
+                    queues[lane].waitsForDurable = true
+                } else {
+                    want(from: from, of: lane, into: &effects)
+                }
                 return true
             case .returned, .none:
                 return true
@@ -121,19 +126,26 @@ extension Core {
             flags: keepsStamps ? flags | MessageFlags.stamped : flags & ~MessageFlags.stamped, to: target)
         queues[lane].bytes &-= UInt64(content.count)
         settle(queues[lane].id, sequence, bytes: content.count)
+        awaitBatch(in: lane)
         return true
     }
+
+    /// Batches of filed messages that may be on their way to the disk when the next page is asked for.
+    private static let filedBatchesMost: UInt64 = 8
 
     /// The lane of a message that is due, by its headers.
     static func laneKind(of content: Bytes, _ headerBytes: UInt32) -> Lane {
         let head = Bytes(rebasing: content[..<min(Int(headerBytes), content.count)])
         if let group = StoredHead.value(of: groupHeaders, in: head), !group.isEmpty { return Lane.ofGroup(group) }
-        guard let text = StoredHead.value(of: ["priority", "JMSPriority"], in: head), text.count == 1,
+        guard let text = StoredHead.value(of: priorityHeaders, in: head), text.count == 1,
             let digit = text.first,
             (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(digit), digit != UInt8(ascii: "4")
         else { return .main }
         return .priority(digit - UInt8(ascii: "0"))
     }
+
+    // Kept: an array made for each message would cost more than the search.
+    private static let priorityHeaders: [StaticString] = ["priority", "JMSPriority"]
 
     /// The spellings of the key that keeps messages in order.
     static let groupHeaders: [StaticString] = ["message-group", "JMSXGroupID", "message_group", "_AMQ_GROUP_ID"]

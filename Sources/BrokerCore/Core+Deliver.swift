@@ -33,6 +33,8 @@ extension Core {
             let first = count > 1 ? queues[index].turnOfLanes : 0
             var isReading = false
             for offset in 0..<count {
+                // An ACK makes room for one message: the other groups need not be looked at when it is gone.
+                if count > 1, view < 0, !canDeliver(index) { return }
                 let lane = Int(lanes[at + (first + offset) % count])
                 let served =
                     view < 0

@@ -54,10 +54,11 @@ extension Core {
         return best
     }
 
-    private func mayHold(_ consumer: Int32) -> Bool {
-        let subscription = subscriptions[Int(consumer)]
-        return !subscription.isSelective && subscription.hasCredit
-            && sessions[Int(subscription.session.index)].unflushed < limits.unflushedBytes
+    /// In place: a copy of the subscription would cost a retain for each reference in it.
+    @inline(__always) private func mayHold(_ consumer: Int32) -> Bool {
+        let at = Int(consumer)
+        guard !subscriptions[at].isSelective, subscriptions[at].hasCredit else { return false }
+        return sessions[Int(subscriptions[at].session.index)].unflushed < limits.unflushedBytes
     }
 
     mutating func release(_ lane: Int) {

@@ -186,13 +186,22 @@ extension Core {
 
     private func deadLetterLines(_ dead: DeadMessage, from lane: Int, to name: [UInt8]) -> [UInt8] {
         let index = Int(queues[lane].parent)
-        var lines = StoredHead.line("destination", name)
-        lines += StoredHead.line("dead-letter-reason", dead.reason.rawValue.utf8)
-        lines += StoredHead.line("original-destination", queues[index].name)
-        lines += StoredHead.line("original-message-id", "\(storeTag)-\(queues[lane].id.rawValue)-\(dead.sequence)".utf8)
-        lines += StoredHead.line("delivery-count", String(dead.count).utf8)
-        lines += StoredHead.line("dead-letter-time", String(now.wall).utf8)
-        if !dead.by.isEmpty { lines += StoredHead.line("refused-by", dead.by) }
+        // One buffer for all of them: a million messages may die together.
+        var lines: [UInt8] = []
+        lines.reserveCapacity(288 + name.count + queues[index].name.count + storeTag.utf8.count + dead.by.count)
+        StoredHead.append("destination", name, to: &lines)
+        StoredHead.append("dead-letter-reason", dead.reason.rawValue.utf8, to: &lines)
+        StoredHead.append("original-destination", queues[index].name, to: &lines)
+        StoredHead.append("original-message-id", to: &lines) { lines in
+            lines.append(contentsOf: storeTag.utf8)
+            lines.append(UInt8(ascii: "-"))
+            StoredHead.append(UInt64(queues[lane].id.rawValue), to: &lines)
+            lines.append(UInt8(ascii: "-"))
+            StoredHead.append(dead.sequence, to: &lines)
+        }
+        StoredHead.append("delivery-count", to: &lines) { StoredHead.append(UInt64(dead.count), to: &$0) }
+        StoredHead.append("dead-letter-time", to: &lines) { StoredHead.append(now.wall, to: &$0) }
+        if !dead.by.isEmpty { StoredHead.append("refused-by", dead.by, to: &lines) }
         return lines
     }
 }

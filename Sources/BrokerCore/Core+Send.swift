@@ -197,6 +197,14 @@ extension Core {
         append(content, offset: offset, headerBytes: headerBytes, flags: flags, to: lane)
     }
 
+    /// A lane goes on when the batch that is being made is on disk.
+    @inline(__always)
+    mutating func awaitBatch(in lane: Int) {
+        if queues[lane].awaitedBatch == batchNumber { return }
+        queues[lane].awaitedBatch = batchNumber
+        awaiting.append(Awaiting(batch: batchNumber, queue: Int32(lane), generation: queues[lane].generation))
+    }
+
     /// The same for a message that was in the broker already.
     @inline(__always)
     mutating func append(_ content: Slice, offset: UInt32, headerBytes: UInt32, flags: UInt8, to lane: Int) {
@@ -209,10 +217,7 @@ extension Core {
         queues[lane].bytes &+= UInt64(content.count)
         queues[lane].ages.note(sequence, at: now.wall)
         if flags & MessageFlags.stamped != 0 { queues[lane].mayExpire = true }
-        if queues[lane].awaitedBatch != batchNumber {
-            queues[lane].awaitedBatch = batchNumber
-            awaiting.append(Awaiting(batch: batchNumber, queue: Int32(lane), generation: queues[lane].generation))
-        }
+        awaitBatch(in: lane)
         if queues[lane].coldCount == 0, queues[lane].windowBytes < windowRoom(of: lane) {
             let batch = flags & MessageFlags.durable != 0 ? batchNumber : 0
             queues[lane].window.append(

@@ -5,10 +5,9 @@ extension Core {
     /// Asks for a page, if no other selector has asked for the same one: an answer is for all.
     mutating func wantPage(from: UInt64, of lane: Int, view at: Int, into effects: inout Effects) {
         let view = queues[lane].views[at]
-        guard view.reading == nil, !view.isUnreadable || queues[lane].mayRetry else { return }
+        guard view.reading == nil, !view.isUnreadable else { return }
         if let empty = view.empty, empty.from == from, empty.durable == durableThrough { return }
         for other in queues[lane].views.indices where queues[lane].views[other].reading == from { return }
-        if view.isUnreadable { queues[lane].mayRetry = false }
         queues[lane].views[at].reading = from
         queues[lane].views[at].askedAt = durableThrough
         effects.pages.append(
@@ -54,10 +53,7 @@ extension Core {
             queues[lane].views[at].isUnreadable = true
             return fail(lane, failure, into: &effects)
         }
-        if queues[lane].views[at].isUnreadable {
-            queues[lane].views[at].isUnreadable = false
-            queues[lane].failure = nil
-        }
+        queues[lane].failure = nil
         guard page.resumeAt <= from, queues[lane].views[at].askedAt == durableThrough else { return }
         queues[lane].views[at].empty = (from, durableThrough)
         if queues[lane].awaitedBatch <= durableThrough, queues[lane].isAvailable(from) {

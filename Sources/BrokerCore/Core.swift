@@ -294,8 +294,9 @@ public struct Core: Sendable {
 
     /// Asks once more for what could not be read: a lack of descriptors passes, damage does not.
     private mutating func retryFailed(into effects: inout Effects) {
-        for index in queues.indices where queues[index].failure != nil {
+        for index in queues.indices where queues[index].failure != nil || queues[index].hasUnreadableView {
             queues[index].mayRetry = true
+            for view in queues[index].views.indices { queues[index].views[view].isUnreadable = false }
             proceed(index, into: &effects)
         }
         seal(into: &effects)

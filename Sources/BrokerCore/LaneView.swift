@@ -184,3 +184,8 @@ extension QueueState {
         }
     }
 }
+
+extension QueueState {
+    /// A view of this lane waits for the clock to try again what could not be read.
+    var hasUnreadableView: Bool { views.contains { $0.isUnreadable } }
+}

@@ -37,7 +37,7 @@ enum StoredHead {
 
     private static func append(_ name: StaticName, _ number: UInt64, to lines: inout [UInt8]) {
         lines += name.bytes
-        lines += Array(String(number).utf8)
+        append(number, to: &lines)
         lines.append(0x0A)
     }
 
@@ -151,19 +151,48 @@ enum StoredHead {
 
     /// `name:value\n` with the value escaped as STOMP 1.2 says.
     static func line(_ name: StaticString, _ value: some Sequence<UInt8>) -> [UInt8] {
-        var line = name.withUTF8Buffer { Array($0) }
-        line.append(UInt8(ascii: ":"))
-        for byte in value {
-            switch byte {
-            case 0x0A: line += Array("\\n".utf8)
-            case 0x0D: line += Array("\\r".utf8)
-            case UInt8(ascii: ":"): line += Array("\\c".utf8)
-            case UInt8(ascii: "\\"): line += Array("\\\\".utf8)
-            default: line.append(byte)
+        var line: [UInt8] = []
+        append(name, value, to: &line)
+        return line
+    }
+
+    /// The same, behind others.
+    static func append(_ name: StaticString, _ value: some Sequence<UInt8>, to lines: inout [UInt8]) {
+        append(name, to: &lines) { lines in
+            for byte in value {
+                switch byte {
+                case 0x0A: append("n", to: &lines)
+                case 0x0D: append("r", to: &lines)
+                case UInt8(ascii: ":"): append("c", to: &lines)
+                case UInt8(ascii: "\\"): append("\\", to: &lines)
+                default: lines.append(byte)
+                }
             }
         }
-        line.append(0x0A)
-        return line
+    }
+
+    /// A line whose value `value` appends, escaped already.
+    @inline(__always)
+    static func append(_ name: StaticString, to lines: inout [UInt8], _ value: (inout [UInt8]) -> Void) {
+        name.withUTF8Buffer { lines.append(contentsOf: $0) }
+        lines.append(UInt8(ascii: ":"))
+        value(&lines)
+        lines.append(0x0A)
+    }
+
+    private static func append(_ escape: Unicode.Scalar, to lines: inout [UInt8]) {
+        lines.append(UInt8(ascii: "\\"))
+        lines.append(UInt8(ascii: escape))
+    }
+
+    /// In decimal, without a `String`.
+    static func append(_ number: UInt64, to lines: inout [UInt8]) {
+        var unit: UInt64 = 1
+        while number / unit >= 10 { unit *= 10 }
+        while unit > 0 {
+            lines.append(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: number / unit % 10))
+            unit /= 10
+        }
     }
 }
 

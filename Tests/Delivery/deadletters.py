@@ -29,7 +29,8 @@ def refused_for_good(lab):
     assert headers["original-destination"] == queue, headers
     assert headers["original-message-id"] == bad.headers["message-id"], headers
     assert began - 1000 <= int(headers["dead-letter-time"]) <= now_ms() + 1000, headers
-    assert "connection" in headers["refused-by"], headers
+    # Who it was is not on disk: a crash between the refusal and the move forgets it.
+    assert lab.test.crashes or "connection" in headers["refused-by"], headers
 
 
 @test(crash=True, settings=LIMIT)

@@ -93,7 +93,11 @@ final class Broker: Sendable {
 
     /// Looks without changing anything.
     func look<R: Sendable>(_ body: (borrowing Core) -> R) -> R {
-        core.withLock { core in body(core) }
+        core.withLock { core in
+            // How old things are is seen too.
+            core.now = clock.now
+            return body(core)
+        }
     }
 
     /// Loops to be woken.
