@@ -69,7 +69,11 @@ extension Core {
             if !queues[index].attempts.isEmpty,
                 let attempt = queues[index].attempts.removeValue(forKey: message.sequence)
             {
-                if setAside(message, attempt, in: index) { continue }
+                if setAside(message, attempt, in: index) {
+                    // The window may be let go of and read again.
+                    queues[index].taken.insert(message.sequence)
+                    continue
+                }
                 count = attempt.count
             }
             queues[index].window.append(

@@ -62,6 +62,31 @@ struct DeadLetterTests {
         #expect(back.first?.count == 2)
     }
 
+    /// A message that waits lies between others; when their memory is let go of, they are read again without it.
+    @Test func whatWaitsIsNotReadAgainWithItsNeighbours() {
+        var rig = Rig()
+        let session = rig.open()
+        for number in 0...3 { rig.apply(.send("q", "\(number)"), of: session) }
+        rig.settleDown()
+        rig.apply(.subscribe(1, "q", .individual), of: session)
+        rig.settleDown()
+        rig.apply(.reject(1, 3, .requeueAfter(milliseconds: 5000)), of: session)
+        rig.settleDown()
+        rig.restart()
+        let next = rig.open()
+        rig.apply(.subscribe(1, "q", .individual, count: 1), of: next)
+        rig.settleDown()
+        rig.core.relieveMemory(now: Instant(nanoseconds: 1_000_000_000))
+        for tag in 1...3 {
+            rig.apply(.accept(1, UInt64(tag)), of: next)
+            rig.settleDown()
+        }
+        #expect(rig.take().bodies == ["0", "1", "3"])
+        rig.pass(5000)
+        #expect(rig.take().bodies == ["2"])
+        #expect(rig.core.queueView(named: bytes("q"))?.messages == 1)
+    }
+
     @Test func whoIsCutOffGetsNoWait() {
         var rig = Rig(defaults: settings { $0.redeliveryDelay = 1000 })
         let (one, two) = (rig.open(), rig.open())
