@@ -34,10 +34,13 @@ extension ProcessTests {
                 home, ["--set", "journal.segment_bytes=4 MiB"], under: [prlimit, "--nofile=80:80"])
             let old = try broker.connect()
             let crowd = try (0..<150).map { _ in try RawClient(port: broker.port) }
-            // The last of the crowd is turned away; then all of it has been dealt with.
-            guard case .end = try crowd[149].hear() else {
+            // The last of the crowd is turned away, with the reason; then all of it has been dealt with.
+            guard case .frame(let word) = try crowd[149].hear(), word.command == "ERROR",
+                case .end = try crowd[149].hear()
+            else {
                 throw Problem("80 files, 150 connections, and all stay open")
             }
+            #expect(word.headers["message"] == "too many connections")
             // More than two segments, so that files have to be made.
             let body = String(repeating: "x", count: 100_000)
             for _ in 0..<120 { try old.publish(body, to: "q") }
