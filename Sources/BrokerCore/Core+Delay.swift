@@ -75,8 +75,7 @@ extension Core {
                     arm(lane, at: now.wall &+ 1000)
                     return false
                 }
-                queues[lane].window.popFirst()
-                queues[lane].windowBytes &-= Int(entry.content.count)
+                _ = queues[lane].popWindow()
                 if isNear {
                     queues[lane].waiting.insert(
                         Returned(
@@ -137,8 +136,9 @@ extension Core {
     static func laneKind(of content: Bytes, _ headerBytes: UInt32) -> Lane {
         let head = Bytes(rebasing: content[..<min(Int(headerBytes), content.count)])
         if let group = StoredHead.value(of: groupHeaders, in: head), !group.isEmpty { return Lane.ofGroup(group) }
-        guard let text = StoredHead.value(of: priorityHeaders, in: head), text.count == 1,
-            let digit = text.first,
+        // As SEND reads it: leading zeros do not matter.
+        guard let text = StoredHead.value(of: priorityHeaders, in: head), let digit = text.last,
+            text.dropLast().allSatisfy({ $0 == UInt8(ascii: "0") }),
             (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(digit), digit != UInt8(ascii: "4")
         else { return .main }
         return .priority(digit - UInt8(ascii: "0"))

@@ -55,8 +55,7 @@ extension Core {
 
     /// It is in the batch, or nobody wants it.
     mutating func leave(_ due: DueMessage) {
-        queues[due.lane].window.popFirst()
-        queues[due.lane].windowBytes &-= Int(due.bytes)
+        _ = queues[due.lane].popWindow()
         queues[due.lane].bytes &-= UInt64(due.bytes)
         settle(queues[due.lane].id, due.sequence, bytes: due.bytes)
     }

@@ -7,8 +7,8 @@ extension Core {
         if queues[index].isPlain { return (queues[index].messages, queues[index].bytes) }
         var size = (messages: UInt64(0), bytes: UInt64(0))
         for lane in allLanes(of: index) {
-            size.messages += queues[lane].messages
-            size.bytes += queues[lane].bytes
+            size.messages &+= queues[lane].messages
+            size.bytes &+= queues[lane].bytes
         }
         return size
     }
@@ -21,7 +21,10 @@ extension Core {
         if queues[index].settings.lengthMost == 0, queues[index].settings.bytesMost == 0 { return }
         guard isOver(adding: 1, UInt64(bytes), in: index) else { return }
         switch queues[index].settings.overflow {
-        case .dropHead: dropHead(of: index, for: UInt64(bytes), into: &effects)
+        case .dropHead:
+            dropHead(of: index, for: UInt64(bytes), into: &effects)
+            // What is delayed, waits or is with consumers cannot be dropped.
+            if isOver(adding: 1, UInt64(bytes), in: index), !hasColdMessages(index) { try refuse(in: index) }
         case .reject: try refuse(in: index)
         case .block:
             if !hold(session, at: Int32(index), seconds: queues[index].settings.blockSeconds, into: &effects) {
@@ -30,10 +33,14 @@ extension Core {
         }
     }
 
-    /// The same for a message that comes in a transaction. Nobody is held for COMMIT; what is to be dropped is
+    private func hasColdMessages(_ index: Int) -> Bool {
+        (queues[index].isPlain ? [Int32(index)] : queues[index].lanes).contains { queues[Int($0)].coldCount > 0 }
+    }
+
+    /// The same for what a transaction brings to a queue. Nobody is held for COMMIT; what is to be dropped is
     /// dropped after it.
-    func checkSpace(in index: Int) throws(Refusal) {
-        guard queues[index].settings.overflow != .dropHead, isOver(adding: 1, 0, in: index) else { return }
+    func checkSpace(for messages: UInt64, _ bytes: UInt64, in index: Int) throws(Refusal) {
+        guard queues[index].settings.overflow != .dropHead, isOver(adding: messages, bytes, in: index) else { return }
         throw refusal(in: index)
     }
 

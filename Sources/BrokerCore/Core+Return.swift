@@ -91,10 +91,23 @@ extension Core {
     func deadLetterName(of index: Int) -> [UInt8]? {
         if let name = queues[index].settings.deadLetterQueue { return name.isEmpty ? nil : name }
         let name = queues[index].name
-        if name.starts(with: Destination.queuePrefix) { return name + Self.deadLetterSuffix }
+        if name.starts(with: Destination.queuePrefix) { return Self.deadLetterName(from: name) }
         // Of a durable subscription: "/dsub/NAME" has "/queue/dsub.NAME.dlq".
         let plain = name.dropFirst().map { $0 == UInt8(ascii: "/") ? UInt8(ascii: ".") : $0 }
-        return Destination.queuePrefix + plain + Self.deadLetterSuffix
+        return Self.deadLetterName(from: Destination.queuePrefix + plain)
+    }
+
+    /// `NAME.dlq`; of a name that would get too long, its beginning and a hash of all of it.
+    private static func deadLetterName(from name: [UInt8]) -> [UInt8] {
+        let most = Destination.queuePrefix.count + Destination.longestName
+        if name.count + deadLetterSuffix.count <= most { return name + deadLetterSuffix }
+        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+        for byte in name { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
+        let end = Array("~\(String(hash, radix: 16))".utf8) + deadLetterSuffix
+        var start = name.prefix(most - end.count)
+        // No character is cut.
+        while let last = start.last, name[start.endIndex] & 0xC0 == 0x80, last & 0x80 != 0 { start.removeLast() }
+        return start + end
     }
 
     /// Has the dead messages of a lane read, so that they can be moved.

@@ -106,6 +106,11 @@ extension Core {
     /// take of the batch.
     private mutating func check(_ transaction: Transaction, of session: Int32) throws(Refusal) -> BatchRoom {
         var room = BatchRoom()
+        var brought: [Int: (messages: UInt64, bytes: UInt64)] = [:]
+        func bring(_ bytes: Int, to queue: Int) {
+            let before = brought[queue] ?? (0, 0)
+            brought[queue] = (before.messages &+ 1, before.bytes &+ UInt64(bytes))
+        }
         for held in transaction.sends {
             guard case .topic(let name) = held.target else { continue }
             let topic = topicIndex(of: name)
@@ -114,17 +119,20 @@ extension Core {
             let recipients = recipients(of: message, in: topic)
             if let diskShort, needsDisk(message, recipients) { throw Refusal(.diskShort, diskShort) }
             try check(message, to: topic, recipients, &room)
-            for recipient in recipients { try checkSpace(in: recipient.queue) }
+            for recipient in recipients { bring(message.content.count, to: recipient.queue) }
         }
-        for case .stored(let index, let generation) in transaction.sends.lazy.map(\.target) {
+        for held in transaction.sends {
+            guard case .stored(let index, let generation) = held.target else { continue }
             if queues[Int(index)].generation != generation {
                 throw Refusal(.transactionTargetGone, "nothing of the transaction was done; send it again")
             }
             try checkSending(to: Int(index))
             if let diskShort { throw Refusal(.diskShort, diskShort) }
-            try checkSpace(in: Int(index))
+            bring(Int(held.content.count), to: Int(index))
         }
-        if laneCount + transaction.sends.count > limits.lanes {
+        for (queue, size) in brought { try checkSpace(for: size.messages, size.bytes, in: queue) }
+        let lanes = room.records + transaction.sends.count
+        if laneCount + lanes > limits.lanes || UInt64(nextQueueID) + UInt64(lanes) >= UInt64(UInt32.max) {
             throw Refusal(.tooManyQueues, "the broker keeps its limit of \(limits.lanes) lanes of queues")
         }
         return room

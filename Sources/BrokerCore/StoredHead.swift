@@ -99,7 +99,9 @@ enum StoredHead {
         var found: [UInt8]?
         forEachLine(head) { name, line in
             guard names.contains(where: { same($0, name) }) else { return true }
-            found = plain(Bytes(rebasing: line[min(name.count + 1, line.count)..<max(name.count + 1, line.count - 1)]))
+            // Between colon and line feed.
+            let start = min(name.count + 1, line.count)
+            found = plain(Bytes(rebasing: line[start..<max(start, line.count - 1)]))
             return false
         }
         return found

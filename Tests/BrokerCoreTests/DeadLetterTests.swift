@@ -211,6 +211,43 @@ struct DeadLetterTests {
         #expect(rig.stored("/queue/q").isEmpty)
     }
 
+    @Test(arguments: [("L", 248), ("L", 255), ("é", 126)] as [(String, Int)])
+    func aLongNameHasADeadLetterQueueThatCanBeReached(letter: String, count: Int) throws {
+        var rig = Rig()
+        let session = rig.open()
+        let name = "/queue/" + String(repeating: letter, count: count)
+        rig.apply(.subscribe(1, name, .individual), of: session)
+        rig.apply(.send(name, "a"), of: session)
+        rig.settleDown()
+        rig.apply(.reject(1, 1, .deadLetter), of: session)
+        rig.settleDown()
+        let dead = try #require(rig.core.queueViews().first { $0.messages == 1 })
+        #expect(String(validating: dead.name, as: UTF8.self) != nil)
+        #expect(rig.apply(.subscribe(2, String(decoding: dead.name, as: UTF8.self), .auto), of: session) == nil)
+        rig.settleDown()
+        #expect(rig.take().bodies == ["a", "a"])
+    }
+
+    @Test func aTransactionIsRefusedWholeIfItIsTooMuch() {
+        var rig = Rig(defaults: settings { $0.lengthMost = 3 })
+        let session = rig.open()
+        rig.apply(.begin(1), of: session)
+        for body in ["a", "b", "c", "d"] { rig.apply(.send("q", body, transaction: 1), of: session) }
+        #expect(rig.apply(.commit(1), of: session) == .queueFull)
+        #expect(rig.core.queueView(named: bytes("q"))?.messages == 0)
+        rig = Rig(defaults: settings { $0.bytesMost = 10 })
+        let other = rig.open()
+        rig.apply([.begin(1), .send("q", "a longer one than that", transaction: 1)], of: other)
+        #expect(rig.apply(.commit(1), of: other) == .queueFull)
+    }
+
+    @Test func whatCannotBeDroppedKeepsAQueueFull() {
+        var rig = Rig(defaults: settings { ($0.lengthMost, $0.overflow) = (2, .dropHead) })
+        let session = rig.open()
+        for body in ["a", "b"] { rig.send("q", body, of: session) { $0.delay = 60_000 } }
+        #expect(rig.send("q", "c", of: session) { $0.delay = 60_000 } == .queueFull)
+    }
+
     @Test func aFullQueueRefusesOrDropsItsHead() throws {
         var rig = Rig(defaults: settings { $0.lengthMost = 2 })
         let session = rig.open()

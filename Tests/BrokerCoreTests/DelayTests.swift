@@ -53,7 +53,7 @@ struct DelayTests {
     @Test func aDelayedMessageKeepsItsPriorityGroupAndEnd() {
         var rig = Rig()
         let session = rig.open()
-        let head = "priority:9\n"
+        let head = "priority:09\n"
         rig.extras.sends = [SendExtras()]
         rig.extras.sends[0].delay = 100
         rig.extras.sends[0].priority = 9
@@ -68,7 +68,7 @@ struct DelayTests {
         let first = rig.take().first
         #expect(first?.body == "nine")
         #expect(
-            first.map { String(decoding: $0.content.bytes, as: UTF8.self).hasPrefix("expires:1060000\npriority:9\n") }
+            first.map { String(decoding: $0.content.bytes, as: UTF8.self).hasPrefix("expires:1060000\npriority:09\n") }
                 == true)
     }
 

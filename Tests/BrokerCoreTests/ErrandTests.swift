@@ -202,6 +202,25 @@ struct ErrandTests {
         return rig
     }
 
+    /// A gap in the window of a delayed lane is not a message that falls due.
+    @Test func whatIsTakenOutOfDelayedOnesDoesNotFallDue() throws {
+        var rig = Rig()
+        let session = rig.open()
+        var more = SendExtras()
+        more.delay = 4000
+        for number in 0..<5 {
+            rig.extras.sends = [more]
+            rig.send(head: "n:\(number)\n", "q", "\(number)", of: session)
+        }
+        rig.settleDown()
+        #expect(try rig.run(.purge, on: "q", where: "n = 2 OR n = 3").done == 2)
+        rig.apply(.subscribe(1, "q", .auto), of: session)
+        for _ in 0..<30 { rig.pass(1000) }
+        #expect(rig.take().bodies == ["0", "1", "4"])
+        #expect(rig.storage.wrong.isEmpty)
+        #expect(rig.core.queueView(named: bytes("q"))?.messages == 0)
+    }
+
     @Test func theDeadGoBackAndTheirCountBeginsAnew() throws {
         var rig = buried()
         #expect(
