@@ -46,7 +46,7 @@ struct LaneView: Sendable {
 
 /// Sequences, each once, the lowest first: a binary heap.
 struct LowestFirst: Sendable {
-    private var heap: [UInt64] = []
+    private var heap = Heap<UInt64>()
     private var known: Set<UInt64> = []
     /// When there are so many, it is worth a look which are of no use any more.
     private(set) var pruneAt = 4096
@@ -55,35 +55,16 @@ struct LowestFirst: Sendable {
     var count: Int { heap.count }
 
     mutating func insert(_ sequence: UInt64) {
-        guard known.insert(sequence).inserted else { return }
-        var at = heap.count
-        heap.append(sequence)
-        while at > 0, heap[(at - 1) / 2] > heap[at] {
-            heap.swapAt((at - 1) / 2, at)
-            at = (at - 1) / 2
-        }
+        if known.insert(sequence).inserted { heap.insert(sequence) }
     }
 
     mutating func popLowest() {
-        guard let first = heap.first, let last = heap.popLast() else { return }
-        known.remove(first)
-        if heap.isEmpty { return }
-        heap[0] = last
-        var at = 0
-        while true {
-            var least = at
-            for child in [2 * at + 1, 2 * at + 2] where child < heap.count && heap[child] < heap[least] {
-                least = child
-            }
-            if least == at { return }
-            heap.swapAt(at, least)
-            at = least
-        }
+        if let lowest = heap.popFirst() { known.remove(lowest) }
     }
 
     mutating func prune(_ isOfUse: (UInt64) -> Bool) {
-        heap = heap.filter(isOfUse).sorted()
-        known = Set(heap)
+        heap = Heap(heap.all.filter(isOfUse))
+        known = Set(heap.all)
         pruneAt = max(4096, heap.count * 2)
     }
 }

@@ -167,3 +167,29 @@ struct InstantTests {
         #expect(wallClockMilliseconds() > 1_700_000_000_000)
     }
 }
+
+struct HeapTests {
+    /// Goal: the least comes out first, whatever came in between. Method: the same random changes to a sorted array.
+    @Test func itDoesWhatASortedArrayDoes() {
+        var heap = Heap<Int>()
+        var array: [Int] = []
+        var random: UInt64 = 5
+        for step in 0..<20_000 {
+            random = random &* 6_364_136_223_846_793_005 &+ 1
+            if (random >> 33) % 5 < 3 {
+                let number = Int(random >> 40) % 500
+                heap.insert(number)
+                array.append(number)
+                array.sort()
+            } else {
+                #expect(heap.popFirst() == (array.isEmpty ? nil : array.removeFirst()))
+            }
+            if step % 4000 == 3999 { heap = Heap(heap.all.filter { $0 % 2 == 0 }) }
+            if step % 4000 == 3999 { array.removeAll { $0 % 2 != 0 } }
+            #expect(heap.count == array.count && heap.first == array.first && heap.isEmpty == array.isEmpty)
+            if array.count > 300 {
+                (heap, array) = (Heap(), [])
+            }
+        }
+    }
+}
