@@ -4,6 +4,8 @@ import Base
 struct BoundQueue: Sendable {
     let queue: Int32
     var selector: Selector?
+    /// Why it gets nothing: its note cannot be understood.
+    var failure: String?
 }
 
 /// Durable subscriptions: stored queues named `/dsub/NAME` or `/dsub/CLIENT.NAME` that topics write to, whether
@@ -96,13 +98,23 @@ extension Core {
     mutating func bind(_ index: Int) {
         guard let binding = queues[index].note.binding else { return }
         var bound = BoundQueue(queue: Int32(index))
-        do {
-            // A note that says nothing sensible was not written by us; then topics leave the queue alone.
-            if !binding.selector.isEmpty { bound.selector = try Selector(binding.selector) }
+        do throws(Refusal) {
+            bound.selector = try Self.selector(binding.selector)
             try durableSubscriptions.add(Int32(index), to: binding.topic)
-        } catch {}
+        } catch {
+            // SUBSCRIBE has looked at both, so this is a note of another version. To give everything or nothing in
+            // silence would both be wrong: it gets nothing, and operators are told.
+            bound.failure = error.detail
+        }
         boundQueues[Int32(index)] = bound
         topicEpoch &+= 1
+    }
+
+    /// Durable subscriptions that get nothing, and why. In order of name.
+    public var deafSubscriptions: [(name: [UInt8], reason: String)] {
+        boundQueues.values.compactMap { bound in
+            bound.failure.map { (queues[Int(bound.queue)].name, $0) }
+        }.sorted { $0.0.lexicographicallyPrecedes($1.0) }
     }
 
     /// A queue is going: topics do not write to it any more.

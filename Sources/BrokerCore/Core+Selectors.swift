@@ -4,18 +4,17 @@ import Base
 extension Core {
     /// The selector that a SUBSCRIBE asks for. `kind`: of its destination.
     static func selector(_ extras: SubscribeExtras?, for kind: DestinationKind) throws(Refusal) -> Selector? {
-        guard let text = extras?.selector, !text.isEmpty else { return nil }
-        let selector: Selector
-        do throws(SelectorError) {
-            selector = try Selector(text)
-        } catch {
-            throw Refusal(error)
-        }
-        switch kind {
-        case .topic, .queue, .durable: return selector
-        case .reply:
+        guard let extras, let selector = try selector(extras.selector) else { return nil }
+        if kind == .reply {
             throw Refusal(.badSelector, "a reply channel has one reader, and what it leaves would stay for ever")
         }
+        return selector
+    }
+
+    /// Of its text; nil for an empty one.
+    static func selector(_ text: [UInt8]) throws(Refusal) -> Selector? {
+        if text.isEmpty { return nil }
+        do throws(SelectorError) { return try Selector(text) } catch { throw Refusal(error) }
     }
 
     /// Whether a subscription's selector, if it has one, takes this message.

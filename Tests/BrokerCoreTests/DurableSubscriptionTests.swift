@@ -171,6 +171,28 @@ struct DurableSubscriptionTests {
         #expect(rig.stored("/dsub/e").isEmpty)
     }
 
+    /// A note that this version cannot understand: nothing is given by a condition that nobody knows, and it is said.
+    @Test func aNoteThatCannotBeUnderstoodIsSaid() {
+        var rig = Rig()
+        #expect(subscribe(&rig, rig.open(), selector: "priority IS NULL") == nil)
+        #expect(subscribe(&rig, rig.open(), "e") == nil)
+        rig.settleDown()
+        var ledger = rig.storage.durable
+        for id in ledger.queues.keys where ledger.queues[id]?.name == bytes("/dsub/d") {
+            var note = QueueNote(decoding: ledger.queues[id]?.note ?? [])
+            note.binding?.selector = bytes("priority OF TOMORROW")
+            ledger.queues[id]?.note = note.encoded()
+        }
+        var later = Rig(recovered: ledger)
+        #expect(later.core.deafSubscriptions.map(\.name) == [bytes("/dsub/d")])
+        #expect(later.core.deafSubscriptions.first?.reason.contains("character 10") == true)
+        later.apply(.send("/topic/a", "1"), of: later.open())
+        later.settleDown()
+        #expect(later.stored("/dsub/d").isEmpty)
+        #expect(later.stored("/dsub/e") == ["": ["1"]])
+        #expect(later.core.durableViews().count == 2)
+    }
+
     @Test func eachKnowsDuplicatesForItself() {
         var rig = Rig()
         make(&rig, "d")

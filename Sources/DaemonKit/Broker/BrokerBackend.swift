@@ -138,6 +138,10 @@ struct BrokerBackend: AdminBackend {
         for name in broker.look({ $0.unreadableQueues }) {
             health.reasons.append("queue \(String(decoding: name, as: UTF8.self)) cannot be read and stands still")
         }
+        for (name, reason) in broker.look({ $0.deafSubscriptions }) {
+            health.reasons.append(
+                "durable subscription \(String(decoding: name, as: UTF8.self)) gets nothing: \(reason)")
+        }
         return health
     }
 

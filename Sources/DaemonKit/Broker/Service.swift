@@ -81,6 +81,11 @@ final class Service: Sendable {
                 queue: queue.id, name: queue.name, head: queue.head, next: queue.next, messages: queue.messages,
                 bytes: queue.bytes, attempts: queue.attempts, note: queue.note, dedup: queue.dedup)
         }
+        for (name, reason) in core.deafSubscriptions {
+            log.error(
+                "durable subscription gets nothing: delete it and subscribe again",
+                ["subscription": .text(String(decoding: name, as: UTF8.self)), "reason": .text(reason)])
+        }
         var settings = LoopSettings()
         settings.outboxHighBytes = max(64 << 10, configuration.consumer.outboxBytes / 4)
         settings.outboxLowBytes = settings.outboxHighBytes
