@@ -48,6 +48,9 @@ let package = Package(
         // Level 5
         room(
             "DaemonKit", uses: ["Sessions", "LogStorage", "Storage", "Net", "STOMP", "BrokerCore", "Base", "CSystem"]),
+        room(
+            "Simulation",
+            uses: ["Sessions", "LogStorage", "Storage", "STOMP", "BrokerCore", "Base"]),
         // Level 6
         program("brokerd", uses: ["DaemonKit"]),
         program("brokerctl", uses: ["DaemonKit", "BrokerClient", "STOMP", "Net", "Base"]),
@@ -57,7 +60,7 @@ let package = Package(
         tests("STOMPTests", uses: ["STOMP", "Base"]),
         tests("BrokerCoreTests", uses: ["BrokerCore", "Base"]),
         tests("SessionsTests", uses: ["Sessions", "STOMP", "BrokerCore", "Base"]),
-        tests("LogStorageTests", uses: ["LogStorage", "Storage", "BrokerCore", "Base", "CSystem"]),
+        tests("LogStorageTests", uses: ["Simulation", "LogStorage", "Storage", "BrokerCore", "Base", "CSystem"]),
         tests("NetTests", uses: ["Net", "Base"]),
         tests("BrokerClientTests", uses: ["BrokerClient", "STOMP", "Base"]),
         tests("DaemonKitTests", uses: ["brokerctl", "DaemonKit", "Net", "STOMP", "BrokerCore", "Base"]),

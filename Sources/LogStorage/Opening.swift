@@ -136,7 +136,7 @@ struct Opening {
     /// Makes an empty store. The file `store` comes last: where it is, all else must be too.
     private mutating func create() throws(StorageFailure) -> StoreHeader {
         try makeSureThatNothingIsThere()
-        let storeID = randomWord()
+        let storeID = disk.randomWord()
         let settings = settings
         try attempt { () throws(DiskError) in
             try disk.makeDirectory(StorePath.journal)

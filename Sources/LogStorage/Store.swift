@@ -118,6 +118,3 @@ final class Store: Sendable {
         }
     }
 }
-
-/// A random 64-bit number, from the system.
-func randomWord() -> UInt64 { UInt64.random(in: .min ... .max) }

@@ -1,5 +1,6 @@
 import Base
 import BrokerCore
+import Simulation
 import Storage
 import Synchronization
 import Testing
@@ -55,9 +56,9 @@ private enum Version1 {
     }
 
     /// A store with files of all kinds, as version 1 left it.
-    static func store(seed: UInt64) throws -> (image: FakeDisk.Image, model: Model) {
+    static func store(seed: UInt64) throws -> (image: SimulatedDisk.Image, model: Model) {
         let large = try DamageTests.large(seed: seed, isVersion1: true)
-        let disk = FakeDisk(large.image)
+        let disk = SimulatedDisk(large.image)
         for path in disk.paths {
             if path.hasSuffix(".seg") || path.hasSuffix(".spare") || path.hasSuffix(".log") || path == StorePath.store {
                 disk.damage(path) { $0[8] = 1 }
@@ -71,11 +72,11 @@ private enum Version1 {
 
 /// What is new in version 2 of the format, and what becomes of a store of version 1.
 struct FormatTests {
-    private static func version(_ disk: FakeDisk, _ path: String) -> UInt8? { disk.bytes(path)?[8] }
+    private static func version(_ disk: SimulatedDisk, _ path: String) -> UInt8? { disk.bytes(path)?[8] }
 
     @Test(arguments: [5, 6, 9] as [UInt64]) func aStoreOfVersion1IsReadAndUpgraded(seed: UInt64) throws {
         let old = try Version1.store(seed: seed)
-        let disk = FakeDisk(old.image)
+        let disk = SimulatedDisk(old.image)
         #expect(disk.paths.contains { $0.hasSuffix(".log") })
         #expect(old.model.queues.values.contains { !$0.attempts.isEmpty })
         let (store, recovery) = try Opening.open(disk, smallSettings())
@@ -87,7 +88,7 @@ struct FormatTests {
             ])
         // Whatever happens now: a power cut does not make it one of version 1 again.
         var dice = Dice(seed)
-        #expect(Self.version(FakeDisk(disk.copy().afterPowerCut(0, &dice)), StorePath.store) == 2)
+        #expect(Self.version(SimulatedDisk(disk.copy().afterPowerCut(0, &dice)), StorePath.store) == 2)
         // It takes what version 1 did not know, beside what is there.
         let id = try #require(old.model.queues.keys.min())
         var model = old.model
@@ -110,8 +111,8 @@ struct FormatTests {
     /// Method: pictures of the disk before each operation of the start and of some work after it.
     @Test func anUpgradeChangesTheStoreFileBeforeAnythingElse() throws {
         let old = try Version1.store(seed: 5)
-        let disk = FakeDisk(old.image)
-        let images = Mutex<[FakeDisk.Image]>([])
+        let disk = SimulatedDisk(old.image)
+        let images = Mutex<[SimulatedDisk.Image]>([])
         disk.hooks.withLock { hooks in
             hooks.watch = { [unowned disk] _ in images.withLock { $0.append(disk.copy()) } }
         }
@@ -120,12 +121,12 @@ struct FormatTests {
         store.finish()
         disk.hooks.withLock { $0.watch = nil }
         store.release()
-        let original = FakeDisk(old.image)
+        let original = SimulatedDisk(old.image)
         var dice = Dice(3)
         var isOld = 0
         for image in images.withLock({ $0 }) {
             for keep in [0, 1, 2] {
-                let cut = FakeDisk(image.afterPowerCut(keep, &dice))
+                let cut = SimulatedDisk(image.afterPowerCut(keep, &dice))
                 if Self.version(cut, StorePath.store) == 1 {
                     isOld += 1
                     for path in original.paths where path != StorePath.lock {
@@ -141,7 +142,7 @@ struct FormatTests {
 
     @Test func aRefusedStartDoesNotUpgrade() throws {
         let old = try Version1.store(seed: 5)
-        let disk = FakeDisk(old.image)
+        let disk = SimulatedDisk(old.image)
         let path = try #require(disk.paths.first { $0.hasSuffix(".log") })
         disk.drop(path)
         let before = disk.paths.map { disk.bytes($0) }
@@ -178,7 +179,7 @@ struct FormatTests {
 
     /// Goal: what a checkpoint contains is not done a second time by replaying the batches that it contains.
     @Test func replayedBatchesOfACheckpointRememberNothingTwice() throws {
-        let disk = FakeDisk()
+        let disk = SimulatedDisk()
         let store = try Opening.open(disk, smallSettings()).store
         func entry(_ number: UInt64) -> DedupEntry { DedupEntry(high: number, low: 1, second: 2) }
         var builder = BatchBuilder()
@@ -202,7 +203,7 @@ struct FormatTests {
     }
 
     @Test func aQueueTakesItsNoteAndIDsWithIt() throws {
-        let disk = FakeDisk()
+        let disk = SimulatedDisk()
         let store = try Opening.open(disk, smallSettings()).store
         var builder = BatchBuilder()
         builder.create(1, "a")
@@ -225,7 +226,7 @@ struct FormatTests {
         var settings = smallSettings()
         settings.segmentBytes = 1280 << 10
         func outcome(_ add: (inout BatchBuilder) -> Void) throws -> String? {
-            let disk = FakeDisk()
+            let disk = SimulatedDisk()
             let store = try Opening.open(disk, settings).store
             var builder = BatchBuilder()
             builder.create(1, "a")

@@ -1,5 +1,6 @@
 import Base
 import BrokerCore
+import Simulation
 import Storage
 import Synchronization
 import Testing
@@ -10,7 +11,7 @@ import Testing
 struct PageTests {
     /// A queue of which some messages are in files, some in the journal, and some are settled.
     private static func store(messages: UInt64, size: Int = 300) throws -> Store {
-        let store = try Opening.open(FakeDisk(), smallSettings()).store
+        let store = try Opening.open(SimulatedDisk(), smallSettings()).store
         var builder = BatchBuilder()
         builder.create(1, "a")
         #expect(try store.commit([builder.batch(1)], from: 0) == 1)
@@ -85,7 +86,7 @@ struct PageTests {
 
     @Test func aQueueFileThatSomebodyRemovedIsNamed() throws {
         let store = try Self.store(messages: 300)
-        let disk = try #require(store.disk as? FakeDisk)
+        let disk = try #require(store.disk as? SimulatedDisk)
         for path in disk.paths where path.hasSuffix(".log") { disk.drop(path) }
         let page = store.page(Self.request(from: 3))
         #expect(page.messages.isEmpty && page.resumeAt == 4)
@@ -95,7 +96,7 @@ struct PageTests {
     /// Goal: what the keeper does while a page is read does not show. Method: let it work before each
     /// disk operation of the reader.
     @Test func aPageIsRightWhileTheKeeperMovesItsMessages() throws {
-        let disk = FakeDisk()
+        let disk = SimulatedDisk()
         let store = try Opening.open(disk, smallSettings()).store
         var builder = BatchBuilder()
         builder.create(1, "a")
