@@ -3,12 +3,12 @@ import Storage
 
 /// Opens a store: takes it, checks what it is, brings the journal and the files back to a state that
 /// can be gone on from. Or says why not, having changed nothing.
-struct Opening {
+package struct Opening {
     private let disk: any Disk
     private let settings: LogSettings
     private var report: [String] = []
 
-    static func open(
+    package static func open(
         _ disk: any Disk, _ settings: LogSettings
     ) throws(StorageFailure) -> (store: Store, recovery: Recovery) {
         try settings.validate()
