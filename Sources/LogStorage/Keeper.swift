@@ -12,7 +12,7 @@ import Synchronization
 ///                 only then: 7 becomes a spare, files without live messages are removed
 ///
 /// Nothing that the last checkpoint on disk names is ever destroyed; everything else can be remade.
-struct Keeper: ~Copyable {
+package struct Keeper: ~Copyable {
     /// Files that can become segments.
     var spares: [String]
     /// Segments that no replay needs once the next checkpoint is on disk.
@@ -35,13 +35,13 @@ struct Keeper: ~Copyable {
     }
 
     /// What a round found out.
-    struct Round: Sendable {
+    package struct Round: Sendable {
         /// Set when the room changed.
-        var room: StorageRoom?
+        package var room: StorageRoom?
         /// A segment was made ready or given back: commits that wait may go on.
-        var madeRoom = false
+        package var madeRoom = false
         /// There is more to do at once.
-        var isBehind = false
+        package var isBehind = false
     }
 
     /// One round of everything that is due. Throws only what no later round can mend.

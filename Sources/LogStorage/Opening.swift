@@ -3,14 +3,14 @@ import Storage
 
 /// Opens a store: takes it, checks what it is, brings the journal and the files back to a state that
 /// can be gone on from. Or says why not, having changed nothing.
-struct Opening {
+package struct Opening {
     private let disk: any Disk
     private let settings: LogSettings
     private var report: [String] = []
     /// The file `store` has to be made anew.
     private var isStoreDamaged = false
 
-    static func open(
+    package static func open(
         _ disk: any Disk, _ settings: LogSettings
     ) throws(StorageFailure) -> (store: Store, recovery: Recovery) {
         try settings.validate()
