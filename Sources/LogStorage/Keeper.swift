@@ -26,8 +26,13 @@ package struct Keeper: ~Copyable {
     private var hasReserve = false
     /// Queues whose last file must not be written to any more, since a sync of it failed.
     private var closed: Set<UInt32> = []
+    /// Of the last checkpoint that was written, or that there was.
+    private var checkpointNumber: UInt64
 
-    init(spares: [String]) { self.spares = spares }
+    init(spares: [String], checkpointNumber: UInt64) {
+        self.spares = spares
+        self.checkpointNumber = checkpointNumber
+    }
 
     /// What a round found out.
     package struct Round: Sendable {
@@ -151,11 +156,13 @@ package struct Keeper: ~Copyable {
     }
 
     private mutating func writeCheckpoint(_ store: Store) throws(DiskError) {
+        checkpointNumber += 1
+        let number = checkpointNumber
         let (bytes, covered, gone) = store.state.withLock { state in
-            let bytes = Self.encodeCheckpoint(state, storeID: store.storeID)
+            let bytes = Self.encodeCheckpoint(state, storeID: store.storeID, number: number)
             return (bytes, state.bytesSinceCheckpoint, state.ledger.condemned)
         }
-        try Self.replace(StorePath.checkpoint, StorePath.checkpointDraft, bytes, on: store.disk)
+        try CheckpointCopies.write(bytes, on: store.disk)
         store.state.withLock { state in
             state.bytesSinceCheckpoint -= covered
             state.statistics.checkpoints += 1
@@ -165,11 +172,11 @@ package struct Keeper: ~Copyable {
         disposable += gone
     }
 
-    private static func encodeCheckpoint(_ state: StoreState, storeID: UInt64) -> [UInt8] {
+    private static func encodeCheckpoint(_ state: StoreState, storeID: UInt64, number: UInt64) -> [UInt8] {
         let first = state.segments[0]
         let checkpoint = Checkpoint(
             storeID: storeID, firstSegment: first.segment.number, firstSequence: first.firstSequence,
-            applied: state.ledger.applied)
+            applied: state.ledger.applied, number: number)
         return checkpoint.encoded(state.ledger)
     }
 

@@ -64,7 +64,7 @@ package final class Store: Sendable {
 
     init(
         disk: any Disk, lock held: any DiskLock, settings: LogSettings, storeID: UInt64, state: sending StoreState,
-        journal: consuming sending JournalWriter, spares: [String]
+        journal: consuming sending JournalWriter, keeper: consuming sending Keeper
     ) {
         self.disk = disk
         lock = Mutex(held)
@@ -72,7 +72,7 @@ package final class Store: Sendable {
         self.storeID = storeID
         self.state = Mutex(state)
         self.journal = Mutex(journal)
-        keeper = Mutex(Keeper(spares: spares))
+        self.keeper = Mutex(keeper)
         reader = Mutex(PageReader())
     }
 
