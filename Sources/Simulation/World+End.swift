@@ -1,3 +1,4 @@
+import Base
 import BrokerCore
 import Storage
 import Synchronization
