@@ -59,6 +59,8 @@ struct Promises {
         /// A durable subscription that is made from now on does not get it.
         var isSettled = false
         var isDelayed = false
+        /// When it was first sent.
+        var since: UInt64
         /// By family.
         var copies: [Int: Int] = [:]
     }
@@ -109,12 +111,12 @@ struct Promises {
     // MARK: Sending
 
     mutating func newMessage(
-        producer: Int, bytes: Int, isPersistent: Bool, topic: Int, transaction: Int, isDelayed: Bool
+        producer: Int, bytes: Int, isPersistent: Bool, topic: Int, transaction: Int, isDelayed: Bool, at now: UInt64
     ) -> Int {
         messages.append(
             Message(
                 producer: producer, bytes: bytes, isPersistent: isPersistent, topic: topic, transaction: transaction,
-                isDelayed: isDelayed))
+                isDelayed: isDelayed, since: now))
         return messages.count - 1
     }
 
@@ -283,6 +285,12 @@ struct Promises {
         _ copy: Int, on link: UInt64, slot: UInt32, count: UInt32, isDead: Bool, isAuto: Bool, at now: UInt64
     ) {
         let about = spoken(copy)
+        if mayComeTwice(copy, at: now) {
+            copies[copy].acknowledgement = .none
+            copies[copy].existence = .possible
+            copies[copy].mayVanish = true
+            return
+        }
         switch copies[copy].existence {
         case .never: return violated("I2: \(about) was delivered, though it was not there before")
         case .held: return violated("I2: \(about) was delivered without COMMIT")
@@ -320,6 +328,11 @@ struct Promises {
         if isAuto { copies[copy].mayVanish = true }
     }
 
+    /// One that was sent twice and waited for longer than ids are remembered.
+    private func mayComeTwice(_ copy: Int, at now: UInt64) -> Bool {
+        copies[copy].comesLater && now - messages[copies[copy].message].since > 400_000
+    }
+
     private mutating func checkOrder(_ copy: Int, _ link: UInt64, _ slot: UInt32, _ about: String) {
         let key = OrderKey(
             link: link, slot: slot, producer: messages[copies[copy].message].producer, family: copies[copy].family)
@@ -353,6 +366,7 @@ struct Promises {
             if isPromised { violated("I1: \(spoken(copy)) is lost") }
             return
         }
+        if mayComeTwice(copy, at: now) { return }
         if count > 1 { return violated("I2: \(spoken(copy)) is there \(count) times") }
         switch copies[copy].existence {
         case .never: violated("I2: \(spoken(copy)) is there, though it was not before")

@@ -220,7 +220,7 @@ final class SimulatedClient {
         let target = target(&dice)
         let message = world.promises.newMessage(
             producer: number, bytes: size, isPersistent: isPersistent, topic: target.topic,
-            transaction: transaction ?? -1, isDelayed: delay > 0)
+            transaction: transaction ?? -1, isDelayed: delay > 0, at: world.now.wall)
         headers.append(Frame.Header("x-check", "c:\(message)\\"))
         let isDeduplicated = transaction == nil && dice.oneIn(2)
         if isDeduplicated { headers.append(Frame.Header("dedup-id", "m\(message)")) }
