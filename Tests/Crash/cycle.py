@@ -4,6 +4,7 @@ import random
 import signal
 import subprocess
 import time
+import traceback
 
 import brokerd
 import wire
@@ -94,7 +95,8 @@ class Part:
                 if number == count - 1:
                     self.load.last_look(self.broker.port)
             except WRONG as problem:
-                self.load.ledger.violation(f"{type(problem).__name__}: {problem}")
+                where = " > ".join(frame.name for frame in traceback.extract_tb(problem.__traceback__))
+                self.load.ledger.violation(f"{type(problem).__name__} in {where}: {problem}")
             self.tell(number, self.load.ledger.violations[before:])
             if not self.broker.is_running():
                 break

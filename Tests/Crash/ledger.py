@@ -84,6 +84,7 @@ class Ledger:
         with self.lock:
             self.counts["resent"] += 1
             if message.state == NEVER:
+                self.messages[message.queue, message.name] = message  # it may have been forgotten
                 self.move(message, SENT)
                 message.is_ordered = False
 
@@ -307,7 +308,7 @@ class Ledger:
     def forget(self):
         """What is over for good need not be kept for ever; much remains, to catch ghosts."""
         self.subscriptions = {p: s for p, s in self.subscriptions.items() if s.state != ENDED}
-        if len(self.messages) < 200_000:
+        if len(self.messages) < 50_000:
             return
         self.messages = {key: m for key, m in self.messages.items() if not m.is_over}
         alive = {m.name for m in self.messages.values()}
