@@ -30,7 +30,10 @@ class Auditor:
         self.ledger.decide(present, horizon)
         if drain:
             for place, names in present.items():
-                self.take(place, names)
+                if place in self.places.limited:
+                    self.drain(place, lambda queue=place: self.browse(queue))
+                else:
+                    self.drain(place, lambda names=names: names)
 
     # By consuming, and giving back
 
@@ -88,14 +91,12 @@ class Auditor:
         return set(found)
 
     def browse_both(self, queue):
-        """A queue and its dead. The move of those whose verdict was on disk is made up for after a start:
-        what counts is what stays."""
+        """A queue and its dead. Some may still be moved: what counts is what stays."""
         until = time.monotonic() + PATIENCE
         after = self.browse(queue)
         while True:
             before, dead, after = after, self.browse(grave_of(queue)), self.browse(queue)
-            is_still = before == after and not after & dead and not self.ledger.dead_among(queue, after)
-            if is_still or time.monotonic() > until:
+            if before == after and not after & dead or time.monotonic() > until:
                 return after, dead  # the ledger says what is wrong, if it did not become still
 
     def browse_durable(self, place):
@@ -127,29 +128,36 @@ class Auditor:
 
     # Taking
 
-    def take(self, place, names):
-        """Consumes what was found, and what falls due meanwhile."""
-        if not names:
-            return
-        found = {}
+    def drain(self, place, names):
+        """Consumes what is there, as `names` says. Of a queue with a limit that gets less when what is dead moves
+        to the dead-letter queue; a browser is shown also what we hold."""
+        found, last, until = {}, None, time.monotonic() + PATIENCE
         connection = wire.Connection(self.port)
         try:
             connection.ask("SUBSCRIBE", {"id": "s", "destination": place, "ack": "client",
                                          "prefetch-count": "65535", "prefetch-size": "100000000"})
-            while not names <= found.keys():
-                try:
-                    frame = connection.message(PATIENCE)
-                except wire.Timeout:
-                    missing = sorted(names - found.keys())
-                    raise wire.Timeout(f"{place} keeps {len(missing)} that were there: {missing[:10]}") from None
-                if self.note(self.ledger.delivered(place, frame), found, None):
-                    last = frame.headers["ack"]
-            self.ledger.acking(found.values())
-            connection.ask("ACK", {"id": last})
-            self.ledger.gone(found.values())
+            while left := names() - found.keys():
+                while left - found.keys() and (frame := self.next_of(connection)):
+                    if self.note(self.ledger.delivered(place, frame), found, None):
+                        last = frame.headers["ack"]
+                if time.monotonic() > until:
+                    self.ledger.violation(f"{place} keeps {len(left)} that are there: {sorted(left)[:10]}")
+                    break
+            if found:
+                self.ledger.acking(found.values())
+                connection.ask("ACK", {"id": last})
+                self.ledger.gone(found.values())
             connection.ask("DISCONNECT", {})
         finally:
             connection.close()
+
+    @staticmethod
+    def next_of(connection):
+        """None if nothing comes for now."""
+        try:
+            return connection.message(0.1)
+        except wire.Timeout:
+            return None
 
     def end_subscription(self, durable):
         """One that nobody uses any more."""

@@ -243,11 +243,6 @@ class Ledger:
                     self.counts["dead"] += 1
                     message.grave = DEAD
 
-    def dead_among(self, queue, names):
-        """Those of `names` that should be in the dead-letter queue."""
-        with self.lock:
-            return [name for name in names if self.messages[queue, name].grave == DEAD]
-
     # Transactions
 
     def begin(self):
@@ -350,7 +345,7 @@ class Ledger:
         at_home, is_dead = self.where(message, present)
         if at_home and is_dead:
             self.wrong(f"in its queue and in the dead-letter queue: {message.name}")
-        elif at_home and message.grave == DEAD:
+        elif at_home and message.grave_id is not None:
             self.wrong(f"came back from the dead: {message.name}")
         if is_dead:
             message.grave = DEAD

@@ -11,6 +11,7 @@ from cycle import Cycle
 
 MKFS = {"ext4": ["mkfs.ext4", "-q", "-F"], "xfs": ["mkfs.xfs", "-q"]}
 IMAGE_BYTES = 400 << 20  # xfs wants 300 MiB; the file is sparse
+RELEASE_SECONDS = 60.0
 MOST_SECONDS = 10.0  # in which a broker under load finds out that its disk is gone
 
 
@@ -50,13 +51,22 @@ class Volume:
 
     def restore(self):
         run("umount", self.path)
+        self.wait_for_release()
         self.mount()
 
+    def wait_for_release(self):
+        """Who copied the mounts of this machine meanwhile keeps the dead file system for a while, and a mount
+        would give it back."""
+        until = time.monotonic() + RELEASE_SECONDS
+        while subprocess.run(["losetup", "-j", self.image], capture_output=True, check=True, timeout=60).stdout:
+            if time.monotonic() > until:
+                raise OSError(f"{self.image} is still in use {RELEASE_SECONDS} s after umount")
+            time.sleep(0.02)
+
     def remove(self, keep):
-        if keep:
-            run("cp", "-a", os.path.join(self.path, "data"), self.home)
-        run("umount", self.path)
-        os.remove(self.image)
+        """Kept is the image: `mount -o loop` shows what is in it."""
+        if os.path.ismount(self.path):
+            run("umount", self.path)
         if not keep:
             shutil.rmtree(self.home)
 
