@@ -38,17 +38,13 @@ class Client(threading.Thread):
         except wire.Timeout as problem:
             self.ledger.violation(f"{type(self).__name__}: no answer: {problem}")
         except wire.ErrorFrame as problem:
-            if not (self.ledger.is_stopping and self.is_of_the_end(problem.frame)):
+            if problem.frame.headers.get("message") not in self.ledger.last_words:
                 self.ledger.violation(f"{type(self).__name__}: {problem}")
         except AssertionError as problem:
             self.ledger.violation(f"{type(self).__name__}: {problem}")
         finally:
             if self.connection:
                 self.connection.close()
-
-    @staticmethod
-    def is_of_the_end(frame):
-        return frame.headers.get("message") == "server shutting down"
 
     def connect(self):
         self.connection = wire.Connection(self.port)

@@ -58,7 +58,7 @@ class Kill(Cycle):
         if self.number % 10 != 9:
             self.broker.kill()
             return
-        self.ledger.is_stopping = True
+        self.ledger.last_words = ("server shutting down",)
         status = self.broker.stop()
         if status != 0:
             self.ledger.violation(f"SIGTERM ended with status {status}")

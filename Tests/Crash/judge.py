@@ -49,7 +49,8 @@ def grave(ledger, message, place, frame):
         return f"changed: {message.name} on {place}: original-message-id is not {message.id}: {frame!r}"
     if reason == "delivery-limit":
         count, limit = int(headers.get("delivery-count", 0)), ledger.limits.get(message.queue)
-        if message.grave_id is None and (limit is None or count < limit):
+        # Delivered again it says how often it was delivered from there.
+        if headers.get("redelivered") != "true" and (limit is None or count < limit):
             return f"died too early: {message.name} after {count} deliveries"
     elif reason != "rejected" or message.grave == ALIVE:
         return f"died without being refused: {message.name}: {reason}"

@@ -22,7 +22,7 @@ class Ledger:
         self.open_transactions = []
         self.things = 0  # counts what happened, to tell before from after
         self.life = 0  # of the broker: counts its starts
-        self.is_stopping = False  # it was asked to stop, so that it may say so
+        self.last_words = ()  # ERRORs that it may say now, since its end was brought about
         self.violations = []
         self.counts = dict(receipted=0, acknowledged=0, transactions=0, published=0, refused=0, dead=0, delayed=0,
                            resent=0, delivered=0, redelivered=0, never=0)
@@ -282,7 +282,7 @@ class Ledger:
         """What it had not taken it never will."""
         with self.lock:
             self.life += 1
-            self.is_stopping = False
+            self.last_words = ()
             for message in self.messages.values():
                 message.has_arrived(time.time())
 
