@@ -98,6 +98,8 @@ class Part:
                 where = " > ".join(frame.name for frame in traceback.extract_tb(problem.__traceback__))
                 self.load.ledger.violation(f"{type(problem).__name__} in {where}: {problem}")
             self.tell(number, self.load.ledger.violations[before:])
+            if number % 100 == 99 and number < count - 1:
+                print(f"{self.name}: {self.passed} passed, {self.failed} failed so far", flush=True)
             if not self.broker.is_running():
                 break
 

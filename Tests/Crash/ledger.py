@@ -8,6 +8,9 @@ import judge
 from message import (ACKING, ALIVE, DEAD, DYING, ENDED, ENDING, GONE, NEVER, SENT, STORED, THERE, Message, Publication,
                      Subscription, Transaction, grave_of, home_of)
 
+# An unconfirmed message that has not come so long after it was due never will.
+LATE_SECONDS = 10.0
+
 
 class Ledger:
     def __init__(self, limits=None):
@@ -288,7 +291,7 @@ class Ledger:
 
     def decide(self, present, horizon=math.inf):
         """Every queue has been looked at: `present` holds the names found in each place. Nothing stays
-        undecided, but for messages that were not due at `horizon`."""
+        undecided, but for messages that were not due at `horizon`, or that may still be on their way from disk."""
         with self.lock:
             for subscription in self.subscriptions.values():
                 self.decide_subscription(subscription, present)
@@ -352,7 +355,7 @@ class Ledger:
         if at_home or is_dead:
             if message.state in (SENT, ACKING):
                 self.move(message, STORED)
-        elif message.due is not None and message.due_by > horizon:
+        elif message.due is not None and message.due_by > horizon - (0 if message.state == STORED else LATE_SECONDS):
             return
         elif message.state == STORED:
             self.wrong(f"lost: {message.name} of {message.queue}, {message.grave}")
@@ -362,6 +365,12 @@ class Ledger:
             self.move(message, NEVER)
         elif message.state == ACKING:
             self.move(message, GONE)
+
+    def due(self, queue, horizon):
+        """The names of those that must be there."""
+        with self.lock:
+            return {m.name for m in self.messages.values()
+                    if m.queue == queue and m.state == STORED and m.due_by is not None and m.due_by <= horizon}
 
     def last_due(self):
         """When the last delayed message that may be there is due; 0 if there is none."""

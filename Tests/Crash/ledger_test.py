@@ -9,7 +9,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "support"))
 sys.path.insert(0, HERE)
 import wire  # noqa: E402
 from ledger import Ledger  # noqa: E402
-from message import DEAD, body_of  # noqa: E402
+from message import DEAD, NEVER, body_of  # noqa: E402
 
 
 def frame(message, redelivered=False, body=None, name=None, given=None, count=None, **headers):
@@ -296,12 +296,14 @@ class DelayTest(LedgerTest):
         self.found("lost", late.name)
 
     def test_an_unreceipted_one_is_decided_over_when_it_is_due(self):
-        message = self.delayed(60, receipt=False)
+        there, late, never = (self.delayed(60, receipt=False) for _ in range(3))
         self.decide()
-        self.decide(message, horizon=time.time() + 61)
+        self.decide(there, horizon=time.time() + 61)
+        self.decide(there, late, horizon=time.time() + 72)
         self.fine()
-        self.decide(horizon=time.time() + 61)
-        self.found("lost")
+        self.assertEqual(never.state, NEVER)
+        self.decide(late, horizon=time.time() + 72)
+        self.found("lost", there.name)
 
     def test_its_time_counts_from_when_it_certainly_arrived(self):
         message = self.ledger.new_message("p", "/queue/q", delay=60)
