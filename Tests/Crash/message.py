@@ -16,7 +16,7 @@ message that is STORED is in its queue or in the dead-letter queue:
       `------- delivered again ----'
 
 To be found in its queue after a crash does not bring it back to life: that it is to die may be on disk, and
-the move still to come, when a consumer comes. But nobody gets it any more.
+the move still to come, when consumers get there. But nobody gets it any more.
 """
 import hashlib
 
