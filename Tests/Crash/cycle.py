@@ -112,4 +112,5 @@ class Part:
 
     def summary(self):
         counts = ", ".join(f"{value} {name}" for name, value in self.load.ledger.counts.items())
-        return f"{self.name}: {self.passed + self.failed} cycles; {counts}; slowest restart {self.slowest * 1000:.0f} ms"
+        restart = f"slowest restart {self.slowest * 1000:.0f} ms"
+        return f"{self.name}: {self.passed + self.failed} cycles; {counts}; {restart}"

@@ -108,7 +108,8 @@ class KeepingTest(LedgerTest):
             self.ledger.violations.clear()
             self.ledger.delivered("/queue/q", got)
             self.found("changed")
-        for queue, got in (("/queue/r", frame(message)), ("/queue/q", wire.Frame("MESSAGE", [], b"nobody sent this\n"))):
+        nobodys = wire.Frame("MESSAGE", [], b"nobody sent this\n")
+        for queue, got in (("/queue/r", frame(message)), ("/queue/q", nobodys)):
             self.ledger.violations.clear()
             self.ledger.delivered(queue, got)
             self.found("invented")

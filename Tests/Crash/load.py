@@ -31,7 +31,8 @@ class Places:
     def policies(self):
         """Without a limit whoever drops messages all the time would send them to the dead-letter queues."""
         wait = {"redelivery_delay_ms": REFUSED_MS, "redelivery_multiplier_percent": 100, "redelivery_jitter_percent": 0}
-        policies = [("queues", "/queue/**", {"delivery_limit": 0, **wait}), ("durables", "/dsub/**", {"delivery_limit": 0})]
+        policies = [("queues", "/queue/**", {"delivery_limit": 0, **wait}),
+                    ("durables", "/dsub/**", {"delivery_limit": 0})]
         policies += [(f"limited{n}", queue, {"delivery_limit": self.limit, **wait})
                      for n, queue in enumerate(self.limited)]
         for name, pattern, settings in policies:

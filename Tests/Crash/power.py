@@ -20,7 +20,8 @@ class Refused(Exception):
 
 
 def run(*command):
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          timeout=60)
     if done.returncode != 0:
         raise OSError(f"{' '.join(command)}: {done.stdout.decode('utf-8', 'replace').strip()}")
 
