@@ -90,7 +90,7 @@ class Subscription:
 def body_of(name):
     """The body that belongs to a name: every byte value may occur, NUL too. A few are large."""
     digest = hashlib.blake2b(name.encode()).digest()
-    size = digest[0] * 4 + digest[1] % 4 + (digest[3] * 256 if digest[2] < 10 else 0)
+    size = digest[0] * 4 + digest[1] % 4 + (digest[3] * 256 if digest[2] < 20 else 0)
     return name.encode() + b"\n" + (digest * (size // len(digest) + 1))[:size]
 
 
