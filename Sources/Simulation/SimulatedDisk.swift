@@ -436,5 +436,7 @@ private final class SimulatedFile: DiskFile {
         }
     }
 
+    func dropCache(_ range: Range<Int>) {}
+
     func size() throws(DiskError) -> Int { disk.image.withLock { $0.inodes[id]?.bytes.count ?? 0 } }
 }
