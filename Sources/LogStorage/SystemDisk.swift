@@ -9,9 +9,9 @@ public final class SystemDisk: Disk {
     private let device: dev_t
     private let inode: ino_t
 
-    /// Opens the directory, and makes it (not its parents) where it is missing.
-    public init(directory root: String) throws(DiskError) {
-        if mkdir(root, 0o700) != 0, errno != EEXIST { throw DiskError("making", root, code: errno) }
+    /// Opens the directory, and makes it (not its parents) where it is missing, unless it must exist.
+    public init(directory root: String, mustExist: Bool = false) throws(DiskError) {
+        if !mustExist, mkdir(root, 0o700) != 0, errno != EEXIST { throw DiskError("making", root, code: errno) }
         let descriptor = Glibc.open(root, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
         if descriptor < 0 {
             let code = errno
@@ -52,6 +52,10 @@ public final class SystemDisk: Disk {
 
     public func rename(_ path: String, to target: String) throws(DiskError) {
         if renameat(directory, path, directory, target) != 0 { throw DiskError("renaming", path, code: errno) }
+    }
+
+    public func link(_ path: String, to target: String) throws(DiskError) {
+        if linkat(directory, path, directory, target, 0) != 0 { throw DiskError("linking", path, code: errno) }
     }
 
     public func remove(_ path: String) throws(DiskError) {
