@@ -120,7 +120,7 @@ struct PageReader: ~Copyable {
             for sequence in sequences {
                 if filling.isFull { return true }
                 wanted = sequence
-                try reader.read(sequence, limit: file.bytes, &window, into: &filling, &arena)
+                try reader.read(sequence, limit: file.contentBytes, &window, into: &filling, &arena)
             }
         } catch {
             if error.isMissing { return false }
