@@ -52,7 +52,7 @@ public enum StoreCheck {
 }
 
 /// Everything that is known of a store after looking at all of it.
-struct Examination: ~Copyable {
+struct Examination {
     /// A queue file that is not as it should be.
     struct DamagedFile {
         var queue: UInt32
@@ -73,9 +73,9 @@ struct Examination: ~Copyable {
     init(_ disk: any Disk, _ start: StoreReport.Start) throws(StorageFailure) {
         self.disk = disk
         var foundation = Foundation(disk)
+        salvage = try foundation.salvage()
+        salvage.report.start = start
         do throws(DiskError) {
-            salvage = try foundation.salvage()
-            salvage.report.start = start
             try salvage.readJournal(foundation.segmentNumbers, first: foundation.firstSegment, on: disk)
             salvage.settleMissing()
             for id in salvage.ledger.ids { try lookAtFiles(of: id) }
@@ -83,7 +83,7 @@ struct Examination: ~Copyable {
             report = salvage.report
             try describe(foundation)
         } catch {
-            throw StorageFailure("the data directory cannot be read: \(error)", .unavailable)
+            throw Foundation.failure(error)
         }
     }
 
@@ -114,7 +114,7 @@ struct Examination: ~Copyable {
             return 0
         }
         let header = QueueFileHeader(storeID: salvage.storeID, queue: queue.id, first: file.first)
-        var scan = try QueueFileScan(open, header, count: file.bytes)
+        var scan = try QueueFileScan(open, header, count: file.contentBytes)
         var found = Found(next: queue.settled.firstLive(from: file.first))
         scan.forEach { (message, content) in found.take(message, queue, until: file.last) }
         found.end(queue, until: file.last)
@@ -125,7 +125,7 @@ struct Examination: ~Copyable {
         }
         if !scan.hasHeader { say(0, "the header is damaged or of another file", &salvage.report) }
         if scan.missingBytes > 0 {
-            say(file.bytes - scan.missingBytes, "\(scan.missingBytes) bytes are missing", &salvage.report)
+            say(file.contentBytes - scan.missingBytes, "\(scan.missingBytes) bytes are missing", &salvage.report)
         }
         for gap in scan.gaps.prefix(Self.damagesOfFileMax) {
             say(gap.lowerBound, "no message can be found in \(gap.count) bytes", &salvage.report)
@@ -138,8 +138,33 @@ struct Examination: ~Copyable {
         if !found.lost.isEmpty, !isDamaged {
             say(nil, "messages \(found.lost.text()) are not in it", &salvage.report)
         }
+        if !isDamaged, let (offset, sentence) = try frame(of: open, file, header) {
+            say(offset, sentence, &salvage.report)
+        }
         if isDamaged { damagedFiles.append(DamagedFile(queue: queue.id, file: file, isMissing: false)) }
         return found.bytes
+    }
+
+    /// What is wrong with a file of which every message is whole.
+    private func frame(
+        of open: any DiskFile, _ file: QueueFile, _ header: QueueFileHeader
+    ) throws(DiskError) -> (Int, String)? {
+        if file.kind == .unsummed { return nil }
+        var sum: UInt32 = 0
+        var at = 0
+        while at < file.contentBytes {
+            let end = min(file.contentBytes, at + Window.size)
+            sum = try open.bytes(at..<end).withUnsafeBytes { Checksum.of($0, seed: sum) }
+            at = end
+        }
+        if sum != file.checksum { return (0, "its checksum is not that of its bytes") }
+        if file.kind == .open { return nil }
+        let found = try open.bytes(file.contentBytes..<file.bytes).withUnsafeBytes { QueueFileFooter($0) }
+        var before = file
+        before.bytes = file.contentBytes
+        before.kind = .open
+        let footer = QueueFileFooter(storeID: header.storeID, queue: header.queue, file: before)
+        return found == footer ? nil : (file.contentBytes, "its footer is damaged or missing")
     }
 
     private mutating func note(_ path: String, _ offset: Int?, _ sentence: String, _ queue: QueueLedger) {
@@ -186,7 +211,7 @@ struct Examination: ~Copyable {
 
     // MARK: The report
 
-    private mutating func describe(_ foundation: borrowing Foundation) throws(DiskError) {
+    private mutating func describe(_ foundation: Foundation) throws(DiskError) {
         report.storeID = salvage.storeID
         for id in salvage.ledger.ids {
             guard let queue = salvage.ledger.queue(id) else { continue }

@@ -3,7 +3,7 @@ import Storage
 
 /// What a store stands on: its id, its checkpoint, and which files there are. Where the checkpoint is
 /// gone, one is put together from queue files.
-struct Foundation: ~Copyable {
+struct Foundation {
     private let disk: any Disk
     private(set) var segmentNumbers: [UInt32] = []
     private(set) var firstSegment: UInt32 = 1
@@ -11,19 +11,41 @@ struct Foundation: ~Copyable {
 
     init(_ disk: any Disk) { self.disk = disk }
 
-    mutating func salvage() throws(DiskError) -> Salvage {
+    /// The state that the journal is read on top of. Errors: what a newer program wrote; nothing that says
+    /// which store this is.
+    mutating func salvage() throws(StorageFailure) -> Salvage {
+        let said: UInt64?
+        do throws(DiskError) {
+            try listSegments()
+            said = try readStoreFile()
+        } catch {
+            throw Self.failure(error)
+        }
+        if let (checkpoint, ledger) = try readCheckpoint(said) {
+            firstSegment = checkpoint.firstSegment
+            return Salvage(checkpoint, ledger, isRebuilt: false, report: report)
+        }
+        do throws(DiskError) { return try salvageWithoutCheckpoint(said) } catch { throw Self.failure(error) }
+    }
+
+    static func failure(_ error: DiskError) -> StorageFailure {
+        StorageFailure("the data directory cannot be read: \(error)", .unavailable)
+    }
+
+    private mutating func listSegments() throws(DiskError) {
         for name in try disk.names(in: StorePath.journal).sorted() {
             guard let number = number(in: name, before: ".seg").flatMap({ UInt32(exactly: $0) }),
                 "\(StorePath.journal)/\(name)" == StorePath.segment(number)
             else { continue }
             segmentNumbers.append(number)
         }
-        let said = try readStoreFile()
-        if let (checkpoint, ledger) = try readCheckpoint(said) {
-            firstSegment = checkpoint.firstSegment
-            return Salvage(checkpoint, ledger, isRebuilt: false, report: report)
-        }
-        guard let storeID = try said ?? storeIDFromFiles() else {
+        segmentNumbers.sort()
+    }
+
+    private mutating func salvageWithoutCheckpoint(_ said: UInt64?) throws(DiskError) -> Salvage {
+        var found = said
+        if found == nil { found = try storeIDFromFiles() }
+        guard let storeID = found else {
             throw DiskError("reading", StorePath.store, code: 5, detail: "no file says which store this is")
         }
         let nothing = Checkpoint(storeID: storeID, firstSegment: 1, firstSequence: 1, applied: 0)
@@ -45,7 +67,12 @@ struct Foundation: ~Copyable {
                 report.formatVersion = header.version
                 return header.storeID
             } catch {
-                if case .newer(let version) = error { throw Self.newer(StorePath.store, version) }
+                if case .newer(let version) = error {
+                    throw DiskError(
+                        "reading", StorePath.store, code: 5,
+                        detail: "it has format version \(version), this program knows \(FormatVersion.current) and "
+                            + "older: use the brokerctl that belongs to the brokerd that wrote it")
+                }
                 report.note(StorePath.store, nil, "the file is damaged")
             }
         } catch {
@@ -55,29 +82,26 @@ struct Foundation: ~Copyable {
         return nil
     }
 
-    private static func newer(_ path: String, _ version: UInt32) -> DiskError {
-        DiskError(
-            "reading", path, code: 5,
-            detail: "it has format version \(version), this program knows \(FormatVersion.current) and older: use the "
-                + "brokerctl that belongs to the brokerd that wrote it")
-    }
-
-    private mutating func readCheckpoint(_ storeID: UInt64?) throws(DiskError) -> (Checkpoint, Ledger)? {
-        do throws(DiskError) {
-            let bytes = try disk.open(StorePath.checkpoint, .existing).contents(limit: Checkpoint.sizeLimit)
-            do throws(Checkpoint.Damage) {
-                let (checkpoint, ledger) = try Checkpoint.decode(bytes)
-                if storeID == nil || checkpoint.storeID == storeID { return (checkpoint, ledger) }
-                report.note(StorePath.checkpoint, nil, "the file is of another store")
-            } catch {
-                if case .newer(let version) = error { throw Self.newer(StorePath.checkpoint, version) }
-                report.note(StorePath.checkpoint, nil, "the file is damaged")
-            }
+    /// The newer copy of those that are whole. Errors: only for one that a newer program wrote.
+    private mutating func readCheckpoint(_ storeID: UInt64?) throws(StorageFailure) -> (Checkpoint, Ledger)? {
+        var copies = try CheckpointCopies(on: disk, storeID: storeID)
+        var found: (Checkpoint, Ledger)?
+        do throws(StorageFailure) {
+            if let (checkpoint, ledger, _) = try copies.decode(on: disk) { found = (checkpoint, ledger) }
         } catch {
-            if !error.isMissing { throw error }
-            report.note(StorePath.checkpoint, nil, "the file is missing")
+            // One that the disk does not give back is among the problems.
+            found = nil
         }
-        return nil
+        let hasCopies = (report.formatVersion ?? FormatVersion.current) >= FormatVersion.withCopies
+        for (index, copy) in copies.found.enumerated() where index == 0 || hasCopies {
+            switch copy {
+            case .whole: break
+            case .missing: report.note(CheckpointCopies.paths[index], nil, "the file is missing")
+            case .useless(let why): report.note(CheckpointCopies.paths[index], nil, "the file \(why)")
+            case .unreadable(let error): report.note(CheckpointCopies.paths[index], nil, "\(error)")
+            }
+        }
+        return found
     }
 
     /// As segments and queue files say, if the first that can be read are of one mind.
@@ -137,7 +161,7 @@ struct Foundation: ~Copyable {
                 let header = QueueFileHeader(storeID: storeID, queue: id, first: first)
                 let file = try disk.open(StorePath.queueFile(id, first: first), .existing)
                 var scan = try QueueFileScan(file, header, count: try file.size())
-                var found = QueueFile(first: first, last: first, bytes: 0)
+                var found = QueueFile(first: first, last: first, bytes: 0, kind: .unsummed)
                 scan.forEach { (message, _) in
                     let sequence = message.head.sequence
                     if !message.isWhole || sequence < next || sequence == .max { return }
@@ -146,7 +170,7 @@ struct Foundation: ~Copyable {
                     found.last = sequence
                     found.bytes = message.offset + message.head.diskBytes
                 }
-                if found.bytes > 0 { files.append(found) }
+                if found.bytes > 0 { files.append(try withFooter(found, file, header)) }
             }
             if files.isEmpty { continue }
             var queue = QueueLedger(id: id, name: Salvage.inventedName(id), located: next)
@@ -157,13 +181,28 @@ struct Foundation: ~Copyable {
         return (ledger, nameless)
     }
 
+    /// The same with what its footer says, if it has one that fits.
+    private func withFooter(
+        _ found: QueueFile, _ file: any DiskFile, _ header: QueueFileHeader
+    ) throws(DiskError) -> QueueFile {
+        let bytes = try file.bytes(found.bytes..<found.bytes + QueueFileFooter.size)
+        guard let footer = bytes.withUnsafeBytes({ QueueFileFooter($0) }), footer.storeID == header.storeID,
+            footer.queue == header.queue, footer.file.first == found.first, footer.file.last == found.last,
+            footer.file.bytes == found.bytes
+        else { return found }
+        var closed = footer.file
+        closed.bytes += QueueFileFooter.size
+        closed.kind = .closed
+        return closed
+    }
+
     // MARK: Other files
 
     /// Files that no store has, or that the next start takes away.
     func otherFiles(beside ledger: Ledger) throws(DiskError) -> [String] {
         var others: [String] = []
         let known: Set = [
-            StorePath.lock, StorePath.store, StorePath.checkpoint, StorePath.reserve, StorePath.journal,
+            StorePath.lock, StorePath.store, StorePath.checkpoint, StorePath.secondCheckpoint, StorePath.reserve, StorePath.journal,
             StorePath.queues, "admin.sock",
         ]
         others += try disk.names(in: "").filter { !known.contains($0) }

@@ -54,7 +54,9 @@ public struct SequenceRanges: Equatable, Sendable {
         var merged = range
         var kept: [ClosedRange<UInt64>] = []
         for other in ranges {
-            if other.overlaps(merged) {
+            let touches = other.upperBound < merged.lowerBound && merged.lowerBound - other.upperBound == 1
+            let isTouched = other.lowerBound > merged.upperBound && other.lowerBound - merged.upperBound == 1
+            if other.overlaps(merged) || touches || isTouched {
                 merged = min(other.lowerBound, merged.lowerBound)...max(other.upperBound, merged.upperBound)
             } else {
                 kept.append(other)

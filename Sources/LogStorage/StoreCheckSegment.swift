@@ -71,6 +71,15 @@ struct SegmentImage: ~Copyable {
         return BatchHeader(in: bytes, at: offset, segment: number, seed: seed)
     }
 
+    /// The flags of batch `sequence` at `offset` if its header is damaged and it had no records: the
+    /// checksum of no records is the seed itself.
+    func emptyBatch(_ offset: Int, _ sequence: UInt64) -> UInt32? {
+        guard let base = bytes.baseAddress, let seed, bytes.count - offset >= BatchHeader.size else { return nil }
+        let header = base + offset
+        guard header.get32(40) == seed, header.get64(8) == sequence, header.get32(24) == number else { return nil }
+        return header.get32(44)
+    }
+
     func hasWholeRecords(_ batch: BatchHeader) -> Bool {
         guard let base = bytes.baseAddress, let seed else { return false }
         let records = base + batch.offset + BatchHeader.size

@@ -13,7 +13,7 @@ import Storage
 ///     create, delete    taken; a queue whose creation cannot be read gets a name of ours
 ///     note, attempt     taken
 ///     forget            not taken: which ids were the oldest is not known any more
-struct Salvage: ~Copyable {
+struct Salvage {
     /// Everything but where messages lie in the journal is as it shall be.
     var ledger = Ledger()
     var report = StoreReport()
@@ -41,13 +41,15 @@ struct Salvage: ~Copyable {
     private var hasHole = false
     /// The last batch that was read says that the log goes on in the next segment.
     private var isSealed = false
+    /// Where a segment ended without saying so.
+    private var openEnd: (String, Int)?
     /// Queues whose names cannot be read.
     private var nameless: Set<UInt32> = []
     private var ids: [[UInt8]: UInt32] = [:]
 
     /// `nameless`: queues of `base` that have a name of ours.
     init(
-        _ checkpoint: Checkpoint, _ base: consuming Ledger, isRebuilt: Bool, nameless: Set<UInt32> = [],
+        _ checkpoint: Checkpoint, _ base: Ledger, isRebuilt: Bool, nameless: Set<UInt32> = [],
         report: StoreReport
     ) {
         self.nameless = nameless
@@ -158,6 +160,14 @@ struct Salvage: ~Copyable {
         isSealed = false
         while at + BatchHeader.size <= image.size {
             guard let batch = image.batch(at: at), batch.sequence > sequence else {
+                if hole == nil, later || highestDurable > sequence, let flags = image.emptyBatch(at, sequence + 1) {
+                    report.note(image.path, at, "batch \(sequence + 1) is damaged; it is a marker and held nothing")
+                    sequence += 1
+                    at += BatchHeader.size
+                    isSealed = flags & BatchHeader.sealFlag != 0
+                    if isSealed { break }
+                    continue
+                }
                 hole = hole ?? at
                 at += BatchHeader.alignment
                 continue
@@ -183,6 +193,7 @@ struct Salvage: ~Copyable {
             if isSealed { break }
         }
         if later, !isSealed {
+            openEnd = (image.path, hole ?? at)
             unreadRecords += UInt64(max(0, image.size - (hole ?? image.size)) / RecordFormat.size)
         }
     }
@@ -192,8 +203,10 @@ struct Salvage: ~Copyable {
         let expected = sequence &+ 1
         if batch.sequence == expected || isRebuilt && sequence == 0 { return }
         let batches = batch.sequence - expected
+        let place = openEnd ?? (path, hole ?? at)
+        openEnd = nil
         let what = batches == 1 ? "batch \(expected)" : "batches \(expected) to \(batch.sequence - 1)"
-        report.note(path, hole ?? at, "\(what) cannot be read")
+        report.note(place.0, place.1, "\(what) cannot be read")
         if let hole { unreadRecords += UInt64((at - hole) / RecordFormat.size) }
         // What the checkpoint contains is known; only messages can be missing.
         if batch.sequence - 1 > ledger.applied { openHole() }
