@@ -35,6 +35,8 @@ public protocol Disk: AnyObject, Sendable {
 public enum DiskOpening: Sendable {
     /// Reading and writing a file that is there.
     case existing
+    /// Reading a file that is there and may not be ours to write.
+    case reading
     /// A new file, or one that is there made empty.
     case create
 }

@@ -38,7 +38,12 @@ public final class SystemDisk: Disk {
 
     public func open(_ path: String, _ opening: DiskOpening) throws(DiskError) -> any DiskFile {
         var flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW
-        if case .create = opening { flags |= O_CREAT | O_TRUNC }
+        switch opening {
+        case .existing: break
+        case .create: flags |= O_CREAT | O_TRUNC
+        // Whatever has that name: opening does not wait for anybody.
+        case .reading: flags = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK
+        }
         return try SystemFile(path: path, descriptor: descriptor(of: path, flags))
     }
 
