@@ -65,6 +65,8 @@ struct Examination {
     private(set) var salvage: Salvage
     private(set) var damagedFiles: [DamagedFile] = []
     private(set) var report = StoreReport()
+    /// Of all segment files.
+    let segmentNumbers: [UInt32]
 
     /// What is damaged of one file beyond this is only counted.
     private static let damagesOfFileMax = 20
@@ -75,6 +77,7 @@ struct Examination {
         var foundation = Foundation(disk)
         salvage = try foundation.salvage()
         salvage.report.start = start
+        segmentNumbers = foundation.segmentNumbers
         do throws(DiskError) {
             try salvage.readJournal(foundation.segmentNumbers, first: foundation.firstSegment, on: disk)
             salvage.settleMissing()

@@ -25,6 +25,10 @@ struct Salvage {
     /// The highest segment number that any file bears.
     private(set) var highestSegment: UInt32 = 0
     private(set) var segmentBytes = 0
+    /// How many sequences of a queue are not to be given out, since they may have been.
+    private(set) var skips: [UInt32: UInt64] = [:]
+    /// Of the checkpoint that it starts from.
+    let checkpointNumber: UInt64
     /// Messages that are in no file, but of which something says that they were there.
     var missing: [UInt32: SequenceRanges] = [:]
     /// Acknowledged in batches that are not taken as a whole.
@@ -55,6 +59,7 @@ struct Salvage {
         self.nameless = nameless
         ledger = base
         storeID = checkpoint.storeID
+        checkpointNumber = checkpoint.number
         sequence = checkpoint.firstSequence &- 1
         self.isRebuilt = isRebuilt
         self.report = report
@@ -492,8 +497,7 @@ extension Salvage {
         unknown.insert(queue.next...queue.next)
         note(.unknownFrom, queue, unknown)
         // Its sequences go on where none can have been.
-        let skipped = isRebuilt ? 1 << 20 : unreadRecords
-        _ = ledger.with(id) { $0.skip(skipped) }
+        skips[id] = isRebuilt ? 1 << 20 : unreadRecords
     }
 
     private mutating func note(_ kind: StoreReport.Loss.Kind, _ queue: QueueLedger, _ ranges: SequenceRanges) {
@@ -523,20 +527,14 @@ extension QueueLedger {
         }
     }
 
-    /// The next `count` sequences are not given to any message.
+    /// The next `count` sequences are not given to any message. Nothing of the queue lies in the journal.
     mutating func skip(_ count: UInt64) {
         let (after, overflow) = next.addingReportingOverflow(count)
         if overflow || count == 0 { return }
-        let nowhere = JournalPlace(segment: 0, offset: 0, length: 0, headerBytes: 0, flags: 0, checksum: 0)
-        let first = next
-        if placeCount == 0 {
-            var moved = QueueLedger(id: id, name: name, located: after)
-            (moved.settled, moved.liveBytes, moved.attempts) = (settled, liveBytes, attempts)
-            (moved.note, moved.remembered, moved.files, moved.next) = (note, remembered, files, after)
-            self = moved
-        } else {
-            while next < after { append(nowhere, bytes: 0) }
-        }
-        settle(first...after - 1)
+        var moved = QueueLedger(id: id, name: name, located: after)
+        (moved.settled, moved.liveBytes, moved.attempts) = (settled, liveBytes, attempts)
+        (moved.note, moved.remembered, moved.files, moved.next) = (note, remembered, files, after)
+        moved.settle(next...after - 1)
+        self = moved
     }
 }
