@@ -5,12 +5,14 @@ public struct BackupCopy {
     private let source: any Disk
     private let target: any Disk
     private let progress: (UInt64) throws(StorageFailure) -> Void
+    private let confirm: () throws(StorageFailure) -> Void
     private var done: UInt64 = 0
 
     /// `directory` is the broker's data directory. `progress` is told how many bytes are copied, about every
-    /// MiB; what it throws ends the copy. Errors: `unavailable` for a target that is not empty.
+    /// MiB, and `confirm` is asked before the copy is called whole; what they throw ends it. Errors: `unavailable` for a target that is not empty.
     public static func run(
-        from directory: String, to target: String, progress: @escaping (UInt64) throws(StorageFailure) -> Void
+        from directory: String, to target: String, progress: @escaping (UInt64) throws(StorageFailure) -> Void,
+        confirm: @escaping () throws(StorageFailure) -> Void
     ) throws(StorageFailure) -> BackupManifest {
         let disks: (source: SystemDisk, target: SystemDisk)
         do throws(DiskError) {
@@ -19,23 +21,26 @@ public struct BackupCopy {
         } catch {
             throw StorageFailure("\(error)", .unavailable)
         }
-        return try run(from: disks.source, to: disks.target, progress: progress)
+        return try run(from: disks.source, to: disks.target, progress: progress, confirm: confirm)
     }
 
     static func run(
         from source: any Disk, to target: any Disk,
-        progress: @escaping (UInt64) throws(StorageFailure) -> Void = { _ in }
+        progress: @escaping (UInt64) throws(StorageFailure) -> Void = { _ in },
+        confirm: @escaping () throws(StorageFailure) -> Void = {}
     ) throws(StorageFailure) -> BackupManifest {
-        var copy = BackupCopy(source: source, target: target, progress: progress)
+        var copy = BackupCopy(source: source, target: target, progress: progress, confirm: confirm)
         return try copy.run()
     }
 
     private init(
-        source: any Disk, target: any Disk, progress: @escaping (UInt64) throws(StorageFailure) -> Void
+        source: any Disk, target: any Disk, progress: @escaping (UInt64) throws(StorageFailure) -> Void,
+        confirm: @escaping () throws(StorageFailure) -> Void
     ) {
         self.source = source
         self.target = target
         self.progress = progress
+        self.confirm = confirm
     }
 
     private mutating func run() throws(StorageFailure) -> BackupManifest {
@@ -61,6 +66,9 @@ public struct BackupCopy {
                 manifest.entries.append(BackupManifest.Entry(path: path, bytes: bytes, checksum: sum))
             }
             try directories.sync()
+            do throws(StorageFailure) { try confirm() } catch {
+                throw DiskError("copying", BackupHold.directory, code: 125, detail: error.description)
+            }
             try Keeper.replace(BackupManifest.path, BackupManifest.draft, manifest.encoded(), on: target)
             return manifest
         } catch {

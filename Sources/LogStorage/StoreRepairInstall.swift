@@ -82,6 +82,10 @@ struct RepairInstall {
     func carryOut() throws(DiskError) {
         let top = [StorePath.store] + CheckpointCopies.paths
         let below = installs.filter { !top.contains($0) }
+        // A name must not be in a directory that is not durable itself.
+        let directories = FileTree(disk)
+        for path in below { try directories.make(above: path) }
+        try directories.sync()
         for path in below where path.hasSuffix(".seg") { try put(path) }
         try syncDirectories(of: below)
         for path in top where try isPending(path) { try takeAway(path) }
@@ -91,6 +95,7 @@ struct RepairInstall {
         try syncDirectories(of: below + removals)
         for path in CheckpointCopies.paths { try put(path) }
         try disk.syncDirectory("")
+        try disk.syncDirectory("\(folder)/\(Self.new)")
         try put(StorePath.store)
         try disk.syncDirectory("")
         try disk.syncDirectory("\(folder)/\(Self.new)")
@@ -116,7 +121,6 @@ struct RepairInstall {
     /// Nothing, if it is in its place already.
     private func put(_ path: String) throws(DiskError) {
         guard try isPending(path) else { return }
-        try FileTree(disk).make(above: path)
         try disk.rename(pending(path), to: path)
     }
 

@@ -150,3 +150,64 @@ struct StoreRepairTests {
         #expect(repaired > 3)
     }
 }
+
+/// Repairs that are cut off.
+struct StoreRepairCrashTests {
+    private static func outline(_ model: Model) -> String {
+        model.queues.sorted { $0.key < $1.key }.map { id, queue in
+            "\(id): next \(queue.next), \(queue.live.count) live, \(queue.dedup.count) ids, \(queue.attempts.count) tries"
+        }.joined(separator: "; ") + "; next \(model.nextQueueID)"
+    }
+
+    /// Goal: a repair can be cut off at any operation and begun again, and a start in between never sees half of
+    /// one. Method: pictures of the disk at each operation, what a power cut leaves of each, a start, a repair.
+    @Test(arguments: [StoreRepairTests.Harm.zeros, .drop, .flipCheckpoints, .dropStore, .garbage])
+    func aRepairCutOffAnywhereCanBeRepeated(harm: StoreRepairTests.Harm) throws {
+        let large = try DamageTests.large(seed: 6)
+        var dice = Dice(77)
+        var damaged = SimulatedDisk(large.image)
+        repeat {
+            damaged = SimulatedDisk(large.image)
+            _ = StoreRepairTests.harm(damaged, harm, &dice)
+        } while try StoreCheck.run(on: damaged).isWhole
+        let image = damaged.copy()
+        let disk = SimulatedDisk(image, seed: 1)
+        let pictures = Mutex<[SimulatedDisk.Image]>([])
+        let operations = Mutex<[SimulatedDisk.Operation]>([])
+        disk.hooks.withLock { hooks in
+            hooks.watch = { [unowned disk] operation in
+                // Reading changes nothing.
+                if operation.kind == .read || operation.kind == .open || operation.kind == .list { return }
+                pictures.withLock { $0.append(disk.copy()) }
+                operations.withLock { $0.append(operation) }
+            }
+        }
+        let outcome = try StoreRepair.run(on: disk, stamp: "1", carryOut: true)
+        disk.hooks.withLock { $0.watch = nil }
+        let expected = try #require(DamageTests.open(disk).model)
+        let all = pictures.withLock { $0 }
+        #expect(all.count > 20)
+        for (index, picture) in all.enumerated() where index % 4 == 0 || index > all.count - 60 {
+            let about = "\(harm), operation \(index) of \(all.count)"
+            let after = SimulatedDisk(picture.afterPowerCut(index % 3, &dice), seed: 2)
+            // A start in between goes on from before or from after, or not at all.
+            let start = try StoreCheck.tryStart(on: after)
+            if case .goesOn = start {
+                let model = DamageTests.readAllOf(SimulatedDisk(after.copy()))
+                try StoreRepairTests.compare(model, large.model, outcome.before, about)
+            }
+            let again = try StoreRepair.run(on: after, stamp: "2", carryOut: true)
+            if let report = again.after { #expect(report.isWhole, "\(about): \(report.damages)") }
+            let opened = DamageTests.open(after)
+            let model = try #require(opened.model, "\(about): \(opened.refusal ?? "")")
+            let isSame = model == expected
+            try #require(
+                isSame,
+                """
+                \(about): another store than without the interruption: \(Self.outline(model)), not \
+                \(Self.outline(expected)); before \(operations.withLock { $0[index] }); \(start); \
+                \(again.before.damages), \(again.hasFinishedAnother)
+                """)
+        }
+    }
+}
