@@ -1,3 +1,4 @@
+import Glibc
 import Storage
 
 /// Copies what a running broker has set aside into a directory of its own.
@@ -46,7 +47,7 @@ public struct BackupCopy {
     private mutating func run() throws(StorageFailure) -> BackupManifest {
         do throws(DiskError) {
             if !(try target.names(in: "").isEmpty) {
-                throw DiskError("writing", "", code: 39, detail: "the directory for the copy is not empty")
+                throw DiskError("writing", "", code: ENOTEMPTY, detail: "the directory for the copy is not empty")
             }
         } catch {
             throw StorageFailure("\(error)", .unavailable)
@@ -55,7 +56,7 @@ public struct BackupCopy {
             let header = try source.open("\(BackupHold.directory)/\(StorePath.store)", .reading)
                 .contents(limit: StoreHeader.size)
             guard let store = try? StoreHeader.decode(header) else {
-                throw DiskError("reading", StorePath.store, code: 5, detail: "it is damaged")
+                throw DiskError("reading", StorePath.store, code: EIO, detail: "it is damaged")
             }
             var manifest = BackupManifest(storeID: store.storeID, formatVersion: store.version)
             let directories = FileTree(target)
@@ -67,7 +68,7 @@ public struct BackupCopy {
             }
             try directories.sync()
             do throws(StorageFailure) { try confirm() } catch {
-                throw DiskError("copying", BackupHold.directory, code: 125, detail: error.description)
+                throw DiskError("copying", BackupHold.directory, code: ECANCELED, detail: error.description)
             }
             try Keeper.replace(BackupManifest.path, BackupManifest.draft, manifest.encoded(), on: target)
             return manifest
@@ -85,7 +86,7 @@ public struct BackupCopy {
             let words = String(decoding: line, as: UTF8.self).split(separator: " ").map(String.init)
             guard words.count == 2, let length = UInt64(strict: words[0]), let bytes = Int(exactly: length),
                 let limit = BackupManifest.limit(of: words[1]), bytes <= limit
-            else { throw DiskError("reading", path, code: 5, detail: "a line of it is not understood") }
+            else { throw DiskError("reading", path, code: EIO, detail: "a line of it is not understood") }
             files.append((words[1], bytes))
         }
         return files
@@ -104,7 +105,7 @@ public struct BackupCopy {
             at += run.count
             done += UInt64(run.count)
             do throws(StorageFailure) { try progress(done) } catch {
-                throw DiskError("copying", path, code: 125, detail: error.description)
+                throw DiskError("copying", path, code: ECANCELED, detail: error.description)
             }
         }
         try file.sync()
@@ -138,7 +139,7 @@ extension DiskFile {
     /// The bytes of `range`; a file that is shorter is an error.
     func exactly(_ range: Range<Int>) throws(DiskError) -> [UInt8] {
         if try size() < range.upperBound {
-            throw DiskError("reading", path, code: 5, detail: "it ends before offset \(range.upperBound)")
+            throw DiskError("reading", path, code: EIO, detail: "it ends before offset \(range.upperBound)")
         }
         return try bytes(range)
     }

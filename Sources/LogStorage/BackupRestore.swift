@@ -1,3 +1,4 @@
+import Glibc
 import Storage
 
 /// Makes a data directory out of a copy. The copy may have been written by anybody: names are held against
@@ -76,7 +77,7 @@ public struct BackupRestore {
     private func refuseWhatIsThere() throws(DiskError) {
         let names = Set(try target.names(in: "")).subtracting([StorePath.lock])
         if names.isEmpty || names.contains(Self.mark) && !names.contains(StorePath.store) { return }
-        throw DiskError("restoring", "", code: 39, detail: "the directory is not empty")
+        throw DiskError("restoring", "", code: ENOTEMPTY, detail: "the directory is not empty")
     }
 
     /// Takes away what was copied. What cannot be taken away does no harm: without `store` it is none.
@@ -108,7 +109,7 @@ public struct BackupRestore {
         do throws(DiskError) {
             let file = try source.open(BackupManifest.path, .reading)
             if try file.size() > BackupManifest.sizeLimit {
-                throw DiskError("reading", BackupManifest.path, code: 27, detail: "it is too large")
+                throw DiskError("reading", BackupManifest.path, code: EFBIG, detail: "it is too large")
             }
             bytes = try file.contents(limit: BackupManifest.sizeLimit)
         } catch {
@@ -134,7 +135,7 @@ public struct BackupRestore {
             let free = try target.freeBytes()
             if manifest.bytes > free {
                 throw DiskError(
-                    "writing", "", code: 28, detail: "the copy has \(manifest.bytes) bytes, and \(free) are free")
+                    "writing", "", code: ENOSPC, detail: "the copy has \(manifest.bytes) bytes, and \(free) are free")
             }
             clear()
             try target.open(Self.mark, .create).sync()
@@ -179,7 +180,7 @@ public struct BackupRestore {
         let path = entry.path == StorePath.store ? StorePath.storeDraft : entry.path
         let file = try target.open(path, .create)
         if try from.size() != entry.bytes {
-            throw DiskError("reading", entry.path, code: 5, detail: "it has not the size that the manifest says")
+            throw DiskError("reading", entry.path, code: EIO, detail: "it has not the size that the manifest says")
         }
         var sum: UInt32 = 0
         var at = 0
@@ -192,7 +193,7 @@ public struct BackupRestore {
             progress(done)
         }
         if sum != entry.checksum {
-            throw DiskError("reading", entry.path, code: 5, detail: "it is damaged: its checksum is another")
+            throw DiskError("reading", entry.path, code: EIO, detail: "it is damaged: its checksum is another")
         }
         if path.hasSuffix(".seg") { try fillUp(file, from: at) }
         try file.sync()
@@ -219,10 +220,10 @@ public struct BackupRestore {
         do throws(DiskError) { try trial.rename(StorePath.storeDraft, to: StorePath.store) } catch {
             throw StorageFailure("the copy cannot be checked: \(error)")
         }
-        let report = try Examination(trial, StoreCheck.tryStart(on: trial)).report
-        if case .refuses(let sentence) = report.start {
+        let start = try StoreCheck.tryStart(on: trial)
+        if case .refuses(let sentence) = start {
             throw StorageFailure("no broker would start on this copy: \(sentence)")
         }
-        return report
+        return try Examination(trial, start).report
     }
 }

@@ -1,4 +1,5 @@
 import BrokerCore
+import Glibc
 import Storage
 
 /// Looks at a whole data directory and says what is there, what is damaged and what follows. Changes
@@ -29,7 +30,7 @@ public enum StoreCheck {
         do throws(DiskError) {
             let names = Set(try disk.names(in: ""))
             if names.isDisjoint(with: [StorePath.store, StorePath.checkpoint, StorePath.journal, StorePath.queues]) {
-                throw DiskError("opening", "", code: 2, detail: "there is no store in it")
+                throw DiskError("opening", "", code: ENOENT, detail: "there is no store in it")
             }
             return try disk.lock(StorePath.lock)
         } catch {

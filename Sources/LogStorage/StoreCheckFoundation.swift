@@ -1,4 +1,5 @@
 import BrokerCore
+import Glibc
 import Storage
 
 /// What a store stands on: its id, its checkpoint, and which files there are. Where the checkpoint is
@@ -46,7 +47,7 @@ struct Foundation {
         var found = said
         if found == nil { found = try storeIDFromFiles() }
         guard let storeID = found else {
-            throw DiskError("reading", StorePath.store, code: 5, detail: "no file says which store this is")
+            throw DiskError("reading", StorePath.store, code: EIO, detail: "no file says which store this is")
         }
         let nothing = Checkpoint(storeID: storeID, firstSegment: 1, firstSequence: 1, applied: 0)
         if try reachesBack(storeID) { return Salvage(nothing, Ledger(), isRebuilt: false, report: report) }
@@ -69,7 +70,7 @@ struct Foundation {
             } catch {
                 if case .newer(let version) = error {
                     throw DiskError(
-                        "reading", StorePath.store, code: 5,
+                        "reading", StorePath.store, code: EIO,
                         detail: "it has format version \(version), this program knows \(FormatVersion.current) and "
                             + "older: use the brokerctl that belongs to the brokerd that wrote it")
                 }
@@ -89,7 +90,7 @@ struct Foundation {
         do throws(StorageFailure) {
             if let (checkpoint, ledger, _) = try copies.decode(on: disk) { found = (checkpoint, ledger) }
         } catch {
-            // One that the disk does not give back is among the problems.
+            // What the disk does not give back is among the problems that are noted below.
             found = nil
         }
         let hasCopies = (report.formatVersion ?? FormatVersion.current) >= FormatVersion.withCopies

@@ -1,3 +1,4 @@
+import Glibc
 import Storage
 
 /// Makes a store start again with the least loss, and keeps everything that it takes away.
@@ -79,6 +80,7 @@ public struct StoreRepair {
     // MARK: Carrying out
 
     private func carryOutRepair(_ examination: Examination) throws(DiskError) -> String {
+        try checkRoom(for: replaced(examination))
         let folder = try makeFolder()
         let report = RepairText.text(of: examination.report)
         try save(report, examination, in: folder)
@@ -91,6 +93,23 @@ public struct StoreRepair {
         try plan.writeDown()
         try plan.carryOut()
         return folder
+    }
+
+    /// Room for copies of what is replaced, unless they go elsewhere, and for what takes its place.
+    private func checkRoom(for paths: [String]) throws(DiskError) {
+        var bytes = 0
+        for path in paths {
+            do throws(DiskError) { bytes += try disk.open(path, .reading).size() } catch {
+                if !error.isMissing { throw error }
+            }
+        }
+        let needed = UInt64(bytes) * (saving == nil ? 2 : 1) + UInt64(LogSettings().segmentBytes)
+        let free = try disk.freeBytes()
+        if needed > free {
+            throw DiskError(
+                "repairing", "", code: ENOSPC,
+                detail: "up to \(needed) bytes are needed and \(free) are free; --save puts the copies elsewhere")
+        }
     }
 
     private func makeFolder() throws(DiskError) -> String {

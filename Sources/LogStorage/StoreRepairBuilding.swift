@@ -1,4 +1,5 @@
 import BrokerCore
+import Glibc
 import Storage
 
 /// The files of a store that says what could be read of a damaged one. What is alive in the journal goes to
@@ -115,7 +116,7 @@ struct RepairBuilding: ~Copyable {
                 runs[runs.count - 1].messages.append((sequence, place))
             } else {
                 guard let segment = salvage.segments.first(where: { $0.number & 63 == place.slot }) else {
-                    throw DiskError("reading", "", code: 5, detail: "message \(sequence) lies in no segment")
+                    throw DiskError("reading", "", code: EIO, detail: "message \(sequence) lies in no segment")
                 }
                 runs.append((segment, [(sequence, place)]))
             }

@@ -165,9 +165,9 @@ struct Salvage {
         isSealed = false
         while at + BatchHeader.size <= image.size {
             guard let batch = image.batch(at: at), batch.sequence > sequence else {
-                if hole == nil, later || highestDurable > sequence, let flags = image.emptyBatch(at, sequence + 1) {
-                    report.note(image.path, at, "batch \(sequence + 1) is damaged; it is a marker and held nothing")
-                    sequence += 1
+                if hole == nil, later || highestDurable > sequence, let flags = image.emptyBatch(at, sequence &+ 1) {
+                    report.note(image.path, at, "batch \(sequence &+ 1) is damaged; it is a marker and held nothing")
+                    sequence &+= 1
                     at += BatchHeader.size
                     isSealed = flags & BatchHeader.sealFlag != 0
                     if isSealed { break }

@@ -11,7 +11,13 @@ public final class SystemDisk: Disk {
 
     /// Opens the directory, and makes it (not its parents) where it is missing, unless it must exist.
     public init(directory root: String, mustExist: Bool = false) throws(DiskError) {
-        if !mustExist, mkdir(root, 0o700) != 0, errno != EEXIST { throw DiskError("making", root, code: errno) }
+        if !mustExist {
+            if mkdir(root, 0o700) == 0 {
+                try Self.syncDirectory(above: root)
+            } else if errno != EEXIST {
+                throw DiskError("making", root, code: errno)
+            }
+        }
         let descriptor = Glibc.open(root, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
         if descriptor < 0 {
             let code = errno
@@ -31,6 +37,14 @@ public final class SystemDisk: Disk {
     }
 
     deinit { close(directory) }
+
+    /// A new directory is there after a crash only when the one above it says so.
+    private static func syncDirectory(above root: String) throws(DiskError) {
+        let descriptor = Glibc.open("\(root)/..", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        if descriptor < 0 { throw DiskError("opening", "\(root)/..", code: errno) }
+        defer { close(descriptor) }
+        if fsync(descriptor) != 0 { throw DiskError("syncing", "\(root)/..", code: errno) }
+    }
 
     public func makeDirectory(_ path: String) throws(DiskError) {
         if mkdirat(directory, path, 0o700) != 0, errno != EEXIST { throw DiskError("making", path, code: errno) }
