@@ -29,6 +29,7 @@ let package = Package(
         .executable(name: "brokerd", targets: ["brokerd"]),
         .executable(name: "brokerctl", targets: ["brokerctl"]),
         .executable(name: "brokerbench", targets: ["brokerbench"]),
+        .executable(name: "brokersim", targets: ["brokersim"]),
     ],
     targets: [
         // Level 0
@@ -55,6 +56,7 @@ let package = Package(
         program("brokerd", uses: ["DaemonKit"]),
         program("brokerctl", uses: ["DaemonKit", "LogStorage", "Storage", "BrokerClient", "STOMP", "Net", "Base"]),
         program("brokerbench", uses: ["STOMP", "Net", "Base", "CSystem"]),
+        program("brokersim", uses: ["Simulation", "Base"]),
 
         tests("BaseTests", uses: ["Base"]),
         tests("STOMPTests", uses: ["STOMP", "Base"]),

@@ -158,14 +158,16 @@ package struct Keeper: ~Copyable {
     private mutating func writeCheckpoint(_ store: Store) throws(DiskError) {
         checkpointNumber += 1
         let number = checkpointNumber
-        let (bytes, covered, gone) = store.state.withLock { state in
+        let (bytes, first, covered, gone) = store.state.withLock { state in
             let bytes = Self.encodeCheckpoint(state, storeID: store.storeID, number: number)
-            return (bytes, state.bytesSinceCheckpoint, state.ledger.condemned)
+            let first = state.segments[0].segment.number
+            return (bytes, first, state.bytesSinceCheckpoint, state.ledger.condemned)
         }
         try CheckpointCopies.write(bytes, on: store.disk)
         store.state.withLock { state in
             state.bytesSinceCheckpoint -= covered
             state.statistics.checkpoints += 1
+            state.neededFrom = first
             // Others were condemned since: this checkpoint may still name those.
             state.ledger.condemned.removeFirst(gone.count)
         }
@@ -215,9 +217,10 @@ package struct Keeper: ~Copyable {
             let isPinned = store.state.withLock {
                 $0.pinned.contains(segment.number) || $0.held.contains(segment.number)
             }
+            let isDamaged = store.state.withLock { $0.retireThrough >= segment.number }
             let inUse = store.state.withLock { $0.segments.count }
             let path = StorePath.segment(segment.number)
-            if isPinned || segment.size != store.settings.segmentBytes
+            if isPinned || isDamaged || segment.size != store.settings.segmentBytes
                 || spares.count + inUse > store.settings.journalSegments
             {
                 try store.disk.remove(path)
@@ -318,10 +321,13 @@ package struct Keeper: ~Copyable {
 }
 
 extension Store {
-    /// The oldest segment, if there are more than there should be. Never the one being written.
+    /// The oldest segment, if there are more than there should be, or if it is no longer sound. Never the one
+    /// being written.
     func oldestToRetire() -> Segment? {
         state.withLock { state in
-            state.segments.count > max(1, settings.journalSegments) ? state.segments.first?.segment : nil
+            guard state.segments.count > 1, let oldest = state.segments.first?.segment else { return nil }
+            let isDue = state.segments.count > settings.journalSegments || oldest.number <= state.retireThrough
+            return isDue ? oldest : nil
         }
     }
 

@@ -61,7 +61,9 @@ package struct Opening {
     ) -> (store: Store, recovery: Recovery) {
         let ledger = replay.ledger
         let storeID = checkpoint.storeID
-        var state = StoreState(ledger: ledger, segments: replay.segments, ready: nil, syncedEnd: replay.offset)
+        var state = StoreState(
+            ledger: ledger, segments: replay.segments, ready: nil, syncedEnd: replay.offset,
+            neededFrom: checkpoint.firstSegment)
         if let next = replay.unused.first, let header = next.header {
             state.ready = Segment(number: next.number, file: next.file, seed: header.seed, size: next.size)
         }

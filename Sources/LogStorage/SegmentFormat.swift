@@ -18,7 +18,11 @@ enum FormatVersion {
     /// The checksum in a file's header, of what stands behind its first 16 bytes. It starts from the version,
     /// so that no flipped bit makes a file one of another version.
     static func checksum(_ bytes: UnsafeRawBufferPointer, version: UInt32) -> UInt32 {
-        Checksum.of(bytes, seed: version < withCopies ? 0 : Checksum.seed(UInt64(version)))
+        Checksum.of(bytes, seed: checksumStart(version))
+    }
+
+    static func checksumStart(_ version: UInt32) -> UInt32 {
+        version < withCopies ? 0 : Checksum.seed(UInt64(version))
     }
 
     /// The same of a whole file in memory.
@@ -144,7 +148,11 @@ struct BatchHeader: Equatable {
     /// damaged, or it belongs elsewhere, or it says more than the segment holds.
     init?(in bytes: UnsafeRawBufferPointer, at offset: Int, segment: UInt32, seed: UInt32) {
         guard let base = bytes.baseAddress, offset >= 0, bytes.count - offset >= Self.size else { return nil }
-        let header = base + offset
+        self.init(base + offset, at: offset, segmentSize: bytes.count, segment: segment, seed: seed)
+    }
+
+    /// The same of the 64 bytes alone.
+    init?(_ header: UnsafeRawPointer, at offset: Int, segmentSize: Int, segment: UInt32, seed: UInt32) {
         guard header.get32(0) == Self.magic, header.get32(24) == segment else { return nil }
         guard header.get32(4) == Checksum.of(header + 8, Self.size - 8, seed: seed) else { return nil }
         guard Int(header.get32(28)) * Self.alignment == offset else { return nil }
@@ -157,7 +165,7 @@ struct BatchHeader: Equatable {
         recordsChecksum = header.get32(40)
         flags = header.get32(44)
         // 32-bit counts times 40 cannot overflow 64 bits.
-        guard diskBytes <= bytes.count - offset else { return nil }
+        guard diskBytes <= segmentSize - offset else { return nil }
     }
 
     init(

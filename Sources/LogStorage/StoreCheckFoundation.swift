@@ -204,7 +204,7 @@ struct Foundation {
         var others: [String] = []
         let known: Set = [
             StorePath.lock, StorePath.store, StorePath.checkpoint, StorePath.secondCheckpoint, StorePath.reserve, StorePath.journal,
-            StorePath.queues, "admin.sock",
+            StorePath.queues, "admin.sock", BackupRestore.mark,
         ]
         others += try disk.names(in: "").filter { !known.contains($0) }
         let segments = Set(segmentNumbers.filter { $0 >= firstSegment }.map { StorePath.segment($0) })

@@ -121,5 +121,6 @@ private final class TrialFile: DiskFile {
     func syncData() throws(DiskError) {}
     func sync() throws(DiskError) {}
     func truncate(to size: Int) throws(DiskError) {}
+    func dropCache(_ range: Range<Int>) { file?.dropCache(range) }
     func size() throws(DiskError) -> Int { try file?.size() ?? 0 }
 }

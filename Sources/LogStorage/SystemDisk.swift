@@ -290,6 +290,11 @@ private final class SystemFile: DiskFile {
         }
     }
 
+    func dropCache(_ range: Range<Int>) {
+        // It may be refused without harm: then less is found.
+        _ = posix_fadvise(descriptor, off_t(range.lowerBound), off_t(range.count), POSIX_FADV_DONTNEED)
+    }
+
     func size() throws(DiskError) -> Int {
         var status = stat()
         if fstat(descriptor, &status) != 0 { throw DiskError("looking at", path, code: errno) }

@@ -2,11 +2,20 @@ import Glibc
 import LogStorage
 import Synchronization
 
-/// A disk in memory that knows what is synced.
+/// A disk in memory that knows what is synced. Its faults:
 ///
-/// What a power cut leaves: of each file its synced bytes and any part of what was written since, in
-/// sectors of 512 bytes and in any order; of each directory its synced entries and the first so many
-/// changes since. Nothing is lost that was synced, unless a test damages it by hand.
+///     power cut       of each file: its synced bytes and any part of what was written since, in sectors of 512
+///                     bytes and in any order (lost, reordered, torn); a size that grew without its bytes (zero
+///                     tail). Of each directory: its synced entries and the first so many changes since
+///     kill            everything that was written stays, synced or not
+///     recycled file   holds what an earlier use left behind, as any file does here
+///     EIO             of any operation, once or from then on. A write that fails has done a part of its work. A
+///                     sync that fails may lose what it was to write, which the kernel then takes for clean: it
+///                     is read back until the power is cut, and a second sync says that all is well
+///     full            writes beyond `capacity` do the part for which there is room, and fail with ENOSPC
+///     slow            is the simulator's to decide: nothing here takes time
+///
+/// Nothing is lost that was synced, unless a test damages it by hand.
 package final class SimulatedDisk: Disk {
     package enum Kind: Sendable {
         case open, create, read, write, sync, truncate, rename, link, remove, makeDirectory, syncDirectory, list
@@ -156,6 +165,8 @@ package final class SimulatedDisk: Disk {
         package var fault: (@Sendable (Operation) -> Int32?)?
         /// Told before each operation; may use the disk and the store.
         package var watch: (@Sendable (Operation) -> Void)?
+        /// A sync that fails may lose what it was to write.
+        package var losesWhenSyncFails = false
     }
 
     package let hooks = Mutex(Hooks())
@@ -333,6 +344,22 @@ package final class SimulatedDisk: Disk {
 
     package func checkStillThere() throws(DiskError) {}
 
+    /// The kernel gives up on some of what it was to write, and takes it for clean.
+    fileprivate func loseUnsynced(_ id: Int) {
+        if !hooks.withLock({ $0.losesWhenSyncFails }) { return }
+        var dice = Dice(randomWord())
+        image.withLock { image in
+            guard var inode = image.inodes[id], !inode.pending.isEmpty else { return }
+            let before = inode.pending.count
+            inode.pending.removeAll { change in
+                if case .write = change { return dice.oneIn(2) }
+                return false
+            }
+            if inode.pending.count < before { image.forgetful.insert(id) }
+            image.inodes[id] = inode
+        }
+    }
+
     fileprivate func unlock() { isLocked.withLock { $0 = false } }
 }
 
@@ -394,7 +421,12 @@ private final class SimulatedFile: DiskFile {
     }
 
     func syncData() throws(DiskError) {
-        try disk.begin(.sync, path)
+        do throws(DiskError) {
+            try disk.begin(.sync, path)
+        } catch {
+            disk.loseUnsynced(id)
+            throw error
+        }
         disk.image.withLock { image in
             guard var inode = image.inodes[id] else { return }
             // Only what the kernel holds for dirty goes to the disk.
@@ -416,6 +448,8 @@ private final class SimulatedFile: DiskFile {
             image.inodes[id]?.pending.append(.truncate(size))
         }
     }
+
+    func dropCache(_ range: Range<Int>) {}
 
     func size() throws(DiskError) -> Int { disk.image.withLock { $0.inodes[id]?.bytes.count ?? 0 } }
 }

@@ -42,9 +42,11 @@ struct DamageTests {
     }
 
     /// What opening says: the contents, or the refusal.
-    static func open(_ disk: SimulatedDisk) -> (model: Model?, report: [String], refusal: String?) {
+    static func open(
+        _ disk: SimulatedDisk, _ settings: LogSettings = smallSettings()
+    ) -> (model: Model?, report: [String], refusal: String?) {
         do {
-            let (store, recovery) = try Opening.open(disk, smallSettings())
+            let (store, recovery) = try Opening.open(disk, settings)
             let model = try store.contents()
             store.release()
             return (model, recovery.report, nil)

@@ -42,6 +42,23 @@ struct PageTests {
             })
     }
 
+    /// Goal: what one page read ahead is not taken for what lies at the same offset of another segment.
+    @Test func aPageEndedByItsBytesLeavesNothingBehind() throws {
+        let store = try Self.store(messages: 250)
+        for first in stride(from: UInt64(1), to: 250, by: 7) {
+            for second in stride(from: UInt64(1), to: 250, by: 11) {
+                for start in [first, second] {
+                    let page = store.page(Self.request(from: start, bytes: 700))
+                    #expect(page.failure == nil, "\(start) after \(first)")
+                    let areWhole = page.messages.allSatisfy { message in
+                        message.content.bytes.allSatisfy { $0 == UInt8(truncatingIfNeeded: message.sequence) }
+                    }
+                    #expect(areWhole)
+                }
+            }
+        }
+    }
+
     /// Goal: from wherever a page starts and wherever it ends, the next goes on right there.
     @Test(arguments: [1, 2, 7, 100]) func pagesFollowEachOtherWithoutGapOrOverlap(count: Int) throws {
         let store = try Self.store(messages: 250)
