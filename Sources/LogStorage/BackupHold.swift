@@ -79,7 +79,9 @@ public struct BackupHold: Sendable, Equatable {
             queue = item.queue
             try take(StorePath.queueFile(queue, first: item.file.first), item.file.bytes, on: disk)
         }
-        for segment in moment.segments.dropLast() { try take(StorePath.segment(segment.number), segment.size, on: disk) }
+        for segment in moment.segments.dropLast() {
+            try take(StorePath.segment(segment.number), segment.size, on: disk)
+        }
         if let last = moment.segments.last { try copy(last, moment.end, on: disk) }
         // The last may say already that the log goes on there.
         if let ready = moment.ready { try copy(ready, SegmentHeader.size, on: disk) }

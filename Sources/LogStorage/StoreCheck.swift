@@ -120,7 +120,7 @@ struct Examination {
         let header = QueueFileHeader(storeID: salvage.storeID, queue: queue.id, first: file.first)
         var scan = try QueueFileScan(open, header, count: file.contentBytes)
         var found = Found(next: queue.settled.firstLive(from: file.first))
-        scan.forEach { (message, content) in found.take(message, queue, until: file.last) }
+        scan.eachMessage { (message, content) in found.take(message, queue, until: file.last) }
         found.end(queue, until: file.last)
         var isDamaged = false
         func say(_ offset: Int?, _ sentence: String, _ report: inout StoreReport) {

@@ -163,7 +163,7 @@ struct Foundation {
                 let file = try disk.open(StorePath.queueFile(id, first: first), .existing)
                 var scan = try QueueFileScan(file, header, count: try file.size())
                 var found = QueueFile(first: first, last: first, bytes: 0, kind: .unsummed)
-                scan.forEach { (message, _) in
+                scan.eachMessage { (message, _) in
                     let sequence = message.head.sequence
                     if !message.isWhole || sequence < next || sequence == .max { return }
                     _ = settled.insert(next, sequence)
@@ -203,7 +203,8 @@ struct Foundation {
     func otherFiles(beside ledger: Ledger) throws(DiskError) -> [String] {
         var others: [String] = []
         let known: Set = [
-            StorePath.lock, StorePath.store, StorePath.checkpoint, StorePath.secondCheckpoint, StorePath.reserve, StorePath.journal,
+            StorePath.lock, StorePath.store, StorePath.checkpoint, StorePath.secondCheckpoint, StorePath.reserve,
+            StorePath.journal,
             StorePath.queues, "admin.sock", BackupRestore.mark,
         ]
         others += try disk.names(in: "").filter { !known.contains($0) }

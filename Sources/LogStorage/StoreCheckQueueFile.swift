@@ -38,7 +38,7 @@ struct QueueFileScan: ~Copyable {
     }
 
     /// Tells of every message that can be found; `content` is valid during the call only.
-    mutating func forEach<Failure: Error>(
+    mutating func eachMessage<Failure: Error>(
         _ body: (_ message: Message, _ content: UnsafeRawBufferPointer) throws(Failure) -> Void
     ) throws(Failure) {
         var at = QueueFileHeader.size

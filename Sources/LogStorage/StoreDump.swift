@@ -132,7 +132,7 @@ public struct StoreDump {
         let header = QueueFileHeader(storeID: storeID, queue: queue.id, first: file.first)
         var scan = try QueueFileScan(open, header, count: file.contentBytes)
         if !scan.hasHeader { try tell("damage", path, [("what", .text("the header is damaged"))]) }
-        try scan.forEach { (message, content) throws(DiskError) in
+        try scan.eachMessage { (message, content) throws(DiskError) in
             let head = message.head
             let contents = withContents && message.isWhole ? [("content", Value.bytes(Array(content)))] : []
             try tell(

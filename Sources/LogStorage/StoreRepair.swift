@@ -51,12 +51,6 @@ public struct StoreRepair {
         return try repair.run(carryOut)
     }
 
-    private init(disk: any Disk, saving: (any Disk)?, stamp: String) {
-        self.disk = disk
-        self.saving = saving
-        self.stamp = stamp
-    }
-
     private func run(_ carryOut: Bool) throws(StorageFailure) -> Outcome {
         var hasFinished = false
         if carryOut {
@@ -121,8 +115,9 @@ public struct StoreRepair {
             folder = "\(Self.prefix)\(stamp)-\(copy)"
         }
         try disk.makeDirectory(folder)
-        for name in [RepairInstall.new, "\(RepairInstall.new)/\(StorePath.journal)", "\(RepairInstall.new)/\(StorePath.queues)"]
-        {
+        for name in [
+            RepairInstall.new, "\(RepairInstall.new)/\(StorePath.journal)", "\(RepairInstall.new)/\(StorePath.queues)",
+        ] {
             try disk.makeDirectory("\(folder)/\(name)")
         }
         return folder

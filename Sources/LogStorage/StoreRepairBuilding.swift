@@ -64,7 +64,7 @@ struct RepairBuilding: ~Copyable {
         var writer: RepairFile?
         var last = item.file.first - 1
         let (disk, storeID) = (target, salvage.storeID)
-        try scan.forEach { (message, content) throws(DiskError) in
+        try scan.eachMessage { (message, content) throws(DiskError) in
             let sequence = message.head.sequence
             guard message.isWhole, sequence > last, sequence <= item.file.last, !queue.settled.contains(sequence)
             else { return }

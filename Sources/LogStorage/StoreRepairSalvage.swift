@@ -309,7 +309,8 @@ struct Salvage {
             forget(id)
         case .note:
             if !found.isWhole {
-                report.consequences.append("a note on \(id == 0 ? "the broker" : name(id)) is damaged: the one before stays")
+                report.consequences.append(
+                    "a note on \(id == 0 ? "the broker" : name(id)) is damaged: the one before stays")
                 return
             }
         case .forget:

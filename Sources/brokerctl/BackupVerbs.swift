@@ -80,7 +80,8 @@ enum BackupVerbs {
 
         static let summary = "A finished copy."
         static let notes = [
-            "files": "how many", "bytes": "of all", "store_id": "16 hexadecimal digits", "format_version": "of the files",
+            "files": "how many", "bytes": "of all", "store_id": "16 hexadecimal digits",
+            "format_version": "of the files",
         ]
 
         init() {}

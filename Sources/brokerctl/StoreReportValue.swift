@@ -74,7 +74,8 @@ struct StoreReportValue: APISchema {
     static let notes = [
         "whole": "nothing is damaged, and a start goes on", "format_version": "of the files",
         "store_id": "16 hexadecimal digits", "queues": "by id", "segments": "of the journal", "batches": "in them",
-        "queue_files": "how many", "queue_file_bytes": "of all", "other_files": "that no store has, or that a start removes",
+        "queue_files": "how many", "queue_file_bytes": "of all",
+        "other_files": "that no store has, or that a start removes",
         "starts": "whether a start of the broker goes on", "start": "what it says",
         "damages": "places", "further_damages": "places that are not listed", "losses": "messages",
         "consequences": "what a repair changes beside messages", "repaired": "present when a repair was carried out",
@@ -109,7 +110,9 @@ struct StoreReportValue: APISchema {
         furtherDamages = report.furtherDamages
         losses = report.losses.map { row in
             var loss = Loss()
-            (loss.kind, loss.queueID, loss.queue) = (row.kind.rawValue, row.queue, String(decoding: row.name, as: UTF8.self))
+            (loss.kind, loss.queueID, loss.queue) = (
+                row.kind.rawValue, row.queue, String(decoding: row.name, as: UTF8.self)
+            )
             loss.ranges = row.sequences.ranges.map { run in
                 var range = Range()
                 (range.first, range.last) = (run.lowerBound, run.upperBound)

@@ -16,7 +16,8 @@ enum StoreVerbs {
         if !report.isWhole {
             throw CtlFailure(
                 .damaged,
-                "\(directory) is damaged; put it back from a copy (brokerctl restore), or see brokerctl help store repair")
+                "\(directory) is damaged; put it back from a copy (brokerctl restore), or see brokerctl help store repair"
+            )
         }
     }
 
@@ -39,9 +40,12 @@ enum StoreVerbs {
         if outcome.before.isWhole { return }
         guard let after = outcome.after else {
             throw CtlFailure(
-                .damaged, "Nothing was changed; --cut-what-is-damaged carries the repair out, after saving what it replaces")
+                .damaged,
+                "Nothing was changed; --cut-what-is-damaged carries the repair out, after saving what it replaces")
         }
-        if !after.isWhole { throw CtlFailure(.damaged, "Something is still damaged after the repair: brokerctl store check says what") }
+        if !after.isWhole {
+            throw CtlFailure(.damaged, "Something is still damaged after the repair: brokerctl store check says what")
+        }
     }
 
     private static func text(
@@ -58,7 +62,8 @@ enum StoreVerbs {
 
     /// `20261121-181503`, UTC: part of the name of a directory.
     private static func stamp() -> String {
-        let style = Date.ISO8601FormatStyle(dateSeparator: .omitted, dateTimeSeparator: .standard, timeSeparator: .omitted)
+        let style = Date.ISO8601FormatStyle(
+            dateSeparator: .omitted, dateTimeSeparator: .standard, timeSeparator: .omitted)
         return String(Date.now.formatted(style).filter { $0.isNumber || $0 == "T" }.map { $0 == "T" ? "-" : $0 })
     }
 

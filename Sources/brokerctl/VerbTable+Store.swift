@@ -21,7 +21,8 @@ extension Verb {
             examples: ["brokerctl restore /var/backups/brokerd/monday /var/lib/brokerd"], run: BackupVerbs.restore),
         Verb(
             "store check", "Looks at a whole data directory and says what is damaged.", arguments: [directory],
-            detail: "Changes nothing. Says what a start of the broker would do, and what a repair would lose. Exit code 0 "
+            detail:
+                "Changes nothing. Says what a start of the broker would do, and what a repair would lose. Exit code 0 "
                 + "when all is whole, 6 when something is damaged, 7 when the directory is in use or cannot be read.",
             examples: ["brokerctl store check /var/lib/brokerd", "brokerctl store check ./data --json"],
             run: StoreVerbs.check),

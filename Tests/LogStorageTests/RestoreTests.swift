@@ -18,7 +18,9 @@ struct RestoreTests {
         _ = try run.store.beginBackup()
         let copy = SimulatedDisk()
         let manifest = try BackupCopy.run(from: run.disk, to: copy)
-        #expect(manifest.entries.count == copy.paths.filter { $0.contains(".") || $0 == "store" || $0 == "checkpoint" }.count)
+        #expect(
+            manifest.entries.count
+                == copy.paths.filter { $0.contains(".") || $0 == "store" || $0 == "checkpoint" }.count)
         try run.store.endBackup()
         var dice = Dice(seed)
         // What is not durable when the copy is said to be finished is not in it.
@@ -61,7 +63,8 @@ struct RestoreTests {
 
     @Test(arguments: [
         "../store", "/etc/passwd", "journal/../store", "journal/1.seg", "journal/00000001.SEG", "queues/01/x.log",
-        "queues/1/1.log", "queues/0/00000000000000000001.log", "queues/1/00000000000000000001.log/x", "lock", "manifest",
+        "queues/1/1.log", "queues/0/00000000000000000001.log", "queues/1/00000000000000000001.log/x", "lock",
+        "manifest",
         "journal//00000001.seg", "checkpoint.3", "",
     ])
     func aManifestNamesOnlyWhatAStoreHas(path: String) throws {

@@ -68,7 +68,8 @@ struct StoreCheckTests {
                 try #require(after.model == large.model, "\(path) at \(at): \(after.refusal ?? "")")
             } else {
                 found += 1
-                #expect(report.map { $0.damages.contains { $0.path == path } } ?? true,
+                #expect(
+                    report.map { $0.damages.contains { $0.path == path } } ?? true,
                     "\(path) at \(at): \(report?.damages ?? []) \(String(describing: report?.start))")
             }
         }

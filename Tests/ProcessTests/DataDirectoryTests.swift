@@ -133,7 +133,8 @@ extension ProcessTests {
             let text = try Self.run("store", "dump", broker.data, "--bodies").output
             let lines = text.split(separator: "\n")
             #expect(lines.filter { $0.contains(" append ") && $0.contains("sequence=") }.count == 2)
-            #expect(!text.contains("\u{1B}") && lines.allSatisfy { !$0.hasPrefix("journal/00000001.seg append forged") })
+            #expect(
+                !text.contains("\u{1B}") && lines.allSatisfy { !$0.hasPrefix("journal/00000001.seg append forged") })
             #expect(text.contains("\\n\\u{1b}[2J"))
             let one = try Self.run("store", "dump", broker.data, "--queue", "other", "--json").output
             var kinds: Set<String> = []
