@@ -27,7 +27,7 @@ package struct Keeper: ~Copyable {
     /// Queues whose last file must not be written to any more, since a sync of it failed.
     private var closed: Set<UInt32> = []
     /// Of the last checkpoint that was written, or that there was.
-    private var checkpointNumber: UInt64
+    private(set) var checkpointNumber: UInt64
 
     init(spares: [String], checkpointNumber: UInt64) {
         self.spares = spares
@@ -174,7 +174,7 @@ package struct Keeper: ~Copyable {
         disposable += gone
     }
 
-    private static func encodeCheckpoint(_ state: StoreState, storeID: UInt64, number: UInt64) -> [UInt8] {
+    static func encodeCheckpoint(_ state: StoreState, storeID: UInt64, number: UInt64) -> [UInt8] {
         let first = state.segments[0]
         let checkpoint = Checkpoint(
             storeID: storeID, firstSegment: first.segment.number, firstSequence: first.firstSequence,
@@ -214,7 +214,9 @@ package struct Keeper: ~Copyable {
     /// The checkpoint on disk names none of these.
     private mutating func tidy(_ store: Store) throws(DiskError) {
         while let segment = retired.last {
-            let isPinned = store.state.withLock { $0.pinned.contains(segment.number) }
+            let isPinned = store.state.withLock {
+                $0.pinned.contains(segment.number) || $0.held.contains(segment.number)
+            }
             let isDamaged = store.state.withLock { $0.retireThrough >= segment.number }
             let inUse = store.state.withLock { $0.segments.count }
             let path = StorePath.segment(segment.number)

@@ -375,6 +375,16 @@ struct DamageTests {
         return (model, failures)
     }
 
+    /// What can be read of a store that starts.
+    static func readAllOf(_ disk: SimulatedDisk) -> Model {
+        guard let (store, recovery) = try? Opening.open(disk, smallSettings()) else { return Model() }
+        var model = readAll(store).0
+        for queue in recovery.queues { model.queues[queue.id.rawValue]?.next = queue.next }
+        model.nextQueueID = recovery.nextQueueID
+        store.release()
+        return model
+    }
+
     @Test func aFlippedBitInTheJournalWhileRunningIsNotGivenOut() throws {
         let disk = SimulatedDisk()
         let store = try Opening.open(disk, smallSettings()).store
