@@ -3,11 +3,13 @@
 A test carries the numbers of the fault cases that it produces; the table in docs/testing.md has a row for each case
 and names the tests. `LONG` tests run with --long only.
 """
+import json
 import os
 import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -120,6 +122,32 @@ class FaultyBroker(brokerd.Broker):
 
     def connect(self, **more):
         return wire.Connection(self.port, **more)
+
+    def admin(self, path):
+        """What the admin socket answers to GET, as JSON; None if there is no such thing."""
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(20)
+            sock.connect(os.path.join(self.data, "admin.sock"))
+            sock.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+            raw = b""
+            while data := sock.recv(65536):
+                raw += data
+        head, _, body = raw.partition(b"\r\n\r\n")
+        return json.loads(body) if head.split()[1] == b"200" else None
+
+    def count(self, queue):
+        """How many messages a queue has."""
+        shown = self.admin(f"/v1/queues/{queue}")
+        return shown.get("queue", shown)["messages"] if shown else 0
+
+    def take_all(self, queue):
+        """The bodies of all messages of a queue, which stay in it."""
+        connection = self.connect()
+        connection.say("SUBSCRIBE", {"id": "1", "destination": f"/queue/{queue}", "ack": "client-individual",
+                                     "prefetch-count": "1000000"})
+        bodies = [connection.message().body for _ in range(self.count(queue))]
+        connection.close()
+        return bodies
 
     def drain(self, queues, count, seconds=30.0):
         """Reads all that there is, `count` messages, and takes nothing: (queue, body), in order of delivery."""
