@@ -44,7 +44,7 @@ class Proxy:
     def carry(self, source, sink, line):
         try:
             while True:
-                data = source.recv(65536 if line.bytes_per_second is None else 1)
+                data = source.recv(65536)
                 if not data:
                     if not line.is_black:
                         sink.shutdown(socket.SHUT_WR)
@@ -56,14 +56,21 @@ class Proxy:
                     continue
                 if line.delay or line.jitter:
                     time.sleep(line.delay + line.jitter * self.dice.random())
-                if line.bytes_per_second:
-                    time.sleep(len(data) / line.bytes_per_second)
-                if line.is_black:
-                    continue
-                sink.sendall(data)
-                line.passed += len(data)
+                self.pass_on(sink, data, line)
         except OSError:
             return
+
+    def pass_on(self, sink, data, line):
+        """At once, or byte by byte for as long as that is wanted."""
+        at = 0
+        while at < len(data) and not line.is_black:
+            end = len(data)
+            if line.bytes_per_second:
+                time.sleep(1 / line.bytes_per_second)
+                end = at + 1
+            sink.sendall(data[at:end])
+            line.passed += end - at
+            at = end
 
     @staticmethod
     def reset(*socks):

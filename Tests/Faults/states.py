@@ -237,43 +237,43 @@ def is_writing(disk, begin):
 def at_moments(lab, question, count, ways, rounds=400):
     recorded = Recorded(lab, rounds * (4 if lab.is_long else 1))
     moments = recorded.moments(question)
-    Bench(lab, recorded).run(spread(lab, moments, count * (15 if lab.is_long else 1)), ways)
+    Bench(lab, recorded).run(spread(lab, moments, count * (20 if lab.is_long else 1)), ways)
 
 
 @case(5)
 def any_moment(lab):
-    at_moments(lab, lambda event, disk: disk.is_pending, 90, ALL_WAYS)
+    at_moments(lab, lambda event, disk: disk.is_pending, 64, ALL_WAYS)
 
 
 @case(5)
 def in_a_commit(lab):
-    at_moments(lab, lambda event, disk: event.kind == "w" and is_writing(disk, "journal/000"), 90, ALL_WAYS)
+    at_moments(lab, lambda event, disk: event.kind == "w" and is_writing(disk, "journal/000"), 64, ALL_WAYS)
 
 
 @case(6)
 def a_segment_is_made(lab):
     def is_made(event, disk):
         return any(come.endswith((".seg", "draft")) for _, come in changes(disk, "journal"))
-    at_moments(lab, is_made, 36, NAME_WAYS)
+    at_moments(lab, is_made, 24, NAME_WAYS)
 
 
 @case(7)
 def a_checkpoint_takes_its_place(lab):
     def is_replaced(event, disk):
         return any(come.startswith(("checkpoint", "store")) for _, come in changes(disk))
-    at_moments(lab, is_replaced, 36, NAME_WAYS)
+    at_moments(lab, is_replaced, 24, NAME_WAYS)
 
 
 @case(8)
 def a_segment_or_a_queue_file_goes(lab):
     def is_gone(event, disk):
         return any(gone.endswith((".seg", ".log")) for folder in disk.directories for gone, _ in changes(disk, folder))
-    at_moments(lab, is_gone, 36, NAME_WAYS)
+    at_moments(lab, is_gone, 24, NAME_WAYS)
 
 
 @case(59)
 def messages_move_to_queue_files(lab):
-    at_moments(lab, lambda event, disk: is_writing(disk, "queues/"), 48, ALL_WAYS)
+    at_moments(lab, lambda event, disk: is_writing(disk, "queues/"), 32, ALL_WAYS)
 
 
 @case(53)
@@ -288,7 +288,7 @@ def in_a_transaction(lab):
             is_open = False
         elif is_open and event.kind in "we":
             moments.append(index)
-    Bench(lab, recorded).run(spread(lab, moments, 600 if lab.is_long else 40), ALL_WAYS)
+    Bench(lab, recorded).run(spread(lab, moments, 600 if lab.is_long else 32), ALL_WAYS)
 
 
 @case(3, 5)
@@ -330,7 +330,7 @@ def a_lie_is_seen(lab):
     recorded = Recorded(lab, 200)
     moments = recorded.moments(lambda event, disk: is_writing(disk, "journal/000"))
     seen = []
-    for moment in spread(lab, moments[:-20], 8):
+    for moment in spread(lab, moments[:len(moments) // 2], 8):
         disk, promises = recording.Disk(), Promises()
         for event in recorded.events[:moment + 1]:
             (promises if event.kind in "<>" else disk).take(event)
