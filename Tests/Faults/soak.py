@@ -171,7 +171,7 @@ class Soak:
         self.broker.rules.clear()
         if not self.broker.is_running():
             code = self.broker.process.returncode
-            if name not in ("kill", "stop") and code != 3:
+            if name not in ("kill", "stop", "read") and code != 3:
                 self.books.wrong.append(f"behind {name} it ended with {code}: {self.broker.log[-500:]}")
             self.broker.start()
         self.is_faulty = False

@@ -3,6 +3,7 @@
 A test carries the numbers of the fault cases that it produces; the table in docs/testing.md has a row for each case
 and names the tests. `LONG` tests run with --long only.
 """
+import ctypes
 import json
 import os
 import random
@@ -55,6 +56,11 @@ def scratch_root():
     return tempfile.gettempdir()
 
 
+def end_with_parent():
+    """A run that is broken off leaves no brokers behind."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
 class FaultyBroker(brokerd.Broker):
     """A broker with the shim in front of the system, or under another program (`under`)."""
 
@@ -82,7 +88,7 @@ class FaultyBroker(brokerd.Broker):
             offset = log.tell()
             self.log_start = offset
             self.process = subprocess.Popen([*self.under, "env", *variables, *command], stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log)
+                                            stdout=log, stderr=log, preexec_fn=end_with_parent)
         return offset
 
     @property
