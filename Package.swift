@@ -29,6 +29,7 @@ let package = Package(
         .executable(name: "brokerd", targets: ["brokerd"]),
         .executable(name: "brokerctl", targets: ["brokerctl"]),
         .executable(name: "brokerbench", targets: ["brokerbench"]),
+        .executable(name: "brokersim", targets: ["brokersim"]),
     ],
     targets: [
         // Level 0
@@ -48,16 +49,20 @@ let package = Package(
         // Level 5
         room(
             "DaemonKit", uses: ["Sessions", "LogStorage", "Storage", "Net", "STOMP", "BrokerCore", "Base", "CSystem"]),
+        room(
+            "Simulation",
+            uses: ["Sessions", "LogStorage", "Storage", "STOMP", "BrokerCore", "Base"]),
         // Level 6
         program("brokerd", uses: ["DaemonKit"]),
         program("brokerctl", uses: ["DaemonKit", "BrokerClient", "STOMP", "Net", "Base"]),
         program("brokerbench", uses: ["STOMP", "Net", "Base", "CSystem"]),
+        program("brokersim", uses: ["Simulation", "Base"]),
 
         tests("BaseTests", uses: ["Base"]),
         tests("STOMPTests", uses: ["STOMP", "Base"]),
         tests("BrokerCoreTests", uses: ["BrokerCore", "Base"]),
         tests("SessionsTests", uses: ["Sessions", "STOMP", "BrokerCore", "Base"]),
-        tests("LogStorageTests", uses: ["LogStorage", "Storage", "BrokerCore", "Base", "CSystem"]),
+        tests("LogStorageTests", uses: ["Simulation", "LogStorage", "Storage", "BrokerCore", "Base", "CSystem"]),
         tests("NetTests", uses: ["Net", "Base"]),
         tests("BrokerClientTests", uses: ["BrokerClient", "STOMP", "Base"]),
         tests("DaemonKitTests", uses: ["brokerctl", "DaemonKit", "Net", "STOMP", "BrokerCore", "Base"]),

@@ -3,21 +3,23 @@ import BrokerCore
 
 /// The durable state at one batch, so that the journal before it is not needed.
 ///
-///     0       8         12    16       24        32              36           40               48        56       60
-///     | magic | version | CRC | length | storeID | first segment | next queue | first sequence | applied | queues | note length |
+///     0       8         12    16       24        32              36           40               48        56       60            64        72
+///     | magic | version | CRC | length | storeID | first segment | next queue | first sequence | applied | queues | note length | number |
 ///     | note on the broker, zeros to a multiple of 8 |
 ///     then for each queue, rising by id:
 ///     | id 4 | name length 4 | head 8 | next 8 | located 8 | live bytes 8 | attempts 4 | pages 4 | files 4 |
 ///     | note length 4 | remembered ids 4 | 0 4 |
 ///     | name, zeros to a multiple of 8 | note, zeros to a multiple of 8 |
 ///     | attempts: sequence 8, count 4, verdict 4, not before 8 | pages: number 8, kind 8, words 512 if kind is 0 |
-///     | files: first 8, last 8, bytes 8 | ids: high 8, low 8, second 4; zeros to a multiple of 8 |
+///     | files: first 8, last 8, bytes 8, messages 4, checksum 4, kind 4, 0 4 |
+///     | ids: high 8, low 8, second 4; zeros to a multiple of 8 |
 ///
-/// The CRC covers all behind it. Written beside the old one, synced, renamed over it. Version 1 has zeros
-/// for the lengths of notes, ends a queue's numbers behind that, has 16 bytes for an attempt (sequence 8,
-/// count 8), and no notes and no ids.
-struct Checkpoint {
-    static let headerSize = 64
+/// The CRC covers all behind it and starts from the version. There are two copies, see `CheckpointCopies`.
+/// Version 2 has no number, and ends a file behind its bytes. Version 1 has besides zeros for the lengths of
+/// notes, ends a queue's numbers behind that, has 16 bytes for an attempt (sequence 8, count 8), and no notes
+/// and no ids.
+struct Checkpoint: Equatable {
+    static let headerSize = 72
     static let magic: UInt64 = 0x3154_504B_434B_5242  // "BRKCKPT1"
     /// A checkpoint larger than this is not believed: 4 GiB.
     static let sizeLimit = 1 << 32
@@ -29,6 +31,9 @@ struct Checkpoint {
     var firstSequence: UInt64
     /// What all batches up to this sequence say is contained.
     var applied: UInt64
+    /// Counts the checkpoints of the store: of two copies the one with the higher number is the newer.
+    var number: UInt64 = 0
+    var version = FormatVersion.current
 
     enum Damage: Error {
         case newer(UInt32)
@@ -51,17 +56,15 @@ struct Checkpoint {
         writer.put(applied)
         writer.put(UInt32(ids.count))
         writer.put(UInt32(ledger.note.count))
+        writer.put(number)
         writer.put(ledger.note)
         writer.pad(to: 8)
         for id in ids {
             if let queue = ledger.queue(id) { Self.put(queue, into: &writer) }
         }
         let length = UInt64(writer.bytes.count)
-        writer.bytes.withUnsafeMutableBytes { bytes in
-            guard let base = bytes.baseAddress else { return }
-            base.put64(length, 16)
-            base.put32(Checksum.of(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(bytes)[16...])), 12)
-        }
+        writer.bytes.withUnsafeMutableBytes { $0.baseAddress?.put64(length, 16) }
+        writer.set(FormatVersion.checksum(ofFile: writer.bytes, version: FormatVersion.current), at: 12)
         return writer.bytes
     }
 
@@ -99,38 +102,74 @@ struct Checkpoint {
             writer.put(file.first)
             writer.put(file.last)
             writer.put(UInt64(file.bytes))
+            writer.put(file.messages)
+            writer.put(file.checksum)
+            writer.put(file.kind.rawValue)
+            writer.put(UInt32(0))
         }
         writer.bytes.append(contentsOf: queue.remembered.encoded)
         writer.pad(to: 8)
     }
 
-    /// The checkpoint and the state that it holds.
-    static func decode(_ bytes: [UInt8]) throws(Damage) -> (Checkpoint, Ledger) {
+    /// What stands at its front, if the whole is undamaged: enough to choose between two.
+    static func front(_ bytes: [UInt8]) throws(Damage) -> Checkpoint { try takeFront(bytes).checkpoint }
+
+    private struct Front {
+        var checkpoint: Checkpoint
+        var nextQueueID: UInt32
+        var queues: UInt32
+        var noteLength: UInt32
+        /// Behind it.
+        var reader: ByteReader
+    }
+
+    private static func takeFront(_ bytes: [UInt8]) throws(Damage) -> Front {
         var reader = ByteReader(bytes)
-        guard let magic = reader.take64(), magic == Self.magic, let version = reader.take32() else { throw .damaged }
+        guard let magic = reader.take64(), magic == Self.magic, let version = reader.take32(),
+            let sum = reader.take32(), version >= FormatVersion.oldest,
+            sum == FormatVersion.checksum(ofFile: bytes, version: version)
+        else { throw .damaged }
+        // The file `store` is looked at first, and says which version there may be. So one that is newer here
+        // is believed only if all of it is undamaged.
         if version > FormatVersion.current { throw .newer(version) }
-        let sum = bytes.withUnsafeBytes { Checksum.of(UnsafeRawBufferPointer(rebasing: $0[min(16, $0.count)...])) }
-        guard FormatVersion.isKnown(version), reader.take32() == sum, reader.take64() == UInt64(bytes.count),
+        guard reader.take64() == UInt64(bytes.count),
             let storeID = reader.take64(), let firstSegment = reader.take32(), let nextQueueID = reader.take32(),
             let firstSequence = reader.take64(), let applied = reader.take64(), let count = reader.take32(),
             let noteLength = reader.take32()
         else { throw .damaged }
+        var checkpoint = Checkpoint(
+            storeID: storeID, firstSegment: firstSegment, firstSequence: firstSequence, applied: applied,
+            version: version)
+        if version >= FormatVersion.withCopies {
+            guard let number = reader.take64() else { throw .damaged }
+            checkpoint.number = number
+        }
+        return Front(
+            checkpoint: checkpoint, nextQueueID: nextQueueID, queues: count, noteLength: noteLength, reader: reader)
+    }
+
+    /// The checkpoint and the state that it holds.
+    static func decode(_ bytes: [UInt8]) throws(Damage) -> (Checkpoint, Ledger) {
+        let front = try takeFront(bytes)
+        let version = front.checkpoint.version
+        var reader = front.reader
         var ledger = Ledger()
         if version > 1 {
-            guard let note = takeNote(noteLength, limit: Record.brokerNoteLimit, from: &reader) else { throw .damaged }
+            guard let note = takeNote(front.noteLength, limit: Record.brokerNoteLimit, from: &reader) else {
+                throw .damaged
+            }
             ledger.note = note
         }
-        for _ in 0..<count {
-            guard let queue = takeQueue(from: &reader, version), queue.id < nextQueueID, ledger.queue(queue.id) == nil
+        for _ in 0..<front.queues {
+            guard let queue = takeQueue(from: &reader, version), queue.id < front.nextQueueID,
+                ledger.queue(queue.id) == nil
             else { throw .damaged }
             ledger.add(queue)
         }
         if reader.left != 0 { throw .damaged }
-        ledger.nextQueueID = nextQueueID
-        ledger.applied = applied
-        let checkpoint = Checkpoint(
-            storeID: storeID, firstSegment: firstSegment, firstSequence: firstSequence, applied: applied)
-        return (checkpoint, ledger)
+        ledger.nextQueueID = front.nextQueueID
+        ledger.applied = front.checkpoint.applied
+        return (front.checkpoint, ledger)
     }
 
     private static func takeNote(_ length: UInt32, limit: Int, from reader: inout ByteReader) -> [UInt8]? {
@@ -174,11 +213,10 @@ struct Checkpoint {
             queue.settled.insertPage(number, words: words, limit: next)
         }
         for _ in 0..<fileCount {
-            guard let first = reader.take64(), let last = reader.take64(), let length = reader.take64(),
-                let bytes = Int(exactly: length), bytes >= QueueFileHeader.size, first <= last, last < located,
-                first > queue.files.last?.last ?? 0
+            guard let file = takeFile(from: &reader, version), file.last < located,
+                file.first > queue.files.last?.last ?? 0
             else { return nil }
-            queue.files.append(QueueFile(first: first, last: last, bytes: bytes))
+            queue.files.append(file)
         }
         guard let ids = reader.take(Int(idCount) * RememberedIDs.size), let remembered = RememberedIDs(ids) else {
             return nil
@@ -188,6 +226,22 @@ struct Checkpoint {
         return queue
     }
 
+    private static func takeFile(from reader: inout ByteReader, _ version: UInt32) -> QueueFile? {
+        guard let first = reader.take64(), let last = reader.take64(), let length = reader.take64(),
+            let bytes = Int(exactly: length), first <= last
+        else { return nil }
+        var file = QueueFile(first: first, last: last, bytes: bytes, kind: .unsummed)
+        if version >= FormatVersion.withCopies {
+            guard let messages = reader.take32(), let checksum = reader.take32(),
+                let kind = reader.take32().flatMap(QueueFile.Kind.init(rawValue:)), reader.take32() != nil
+            else { return nil }
+            file.messages = messages
+            file.checksum = checksum
+            file.kind = kind
+        }
+        return file.contentBytes >= QueueFileHeader.size ? file : nil
+    }
+
     private static func takeAttempt(from reader: inout ByteReader, _ version: UInt32) -> Attempt? {
         guard let count = reader.take32(), let verdict = reader.take32() else { return nil }
         if version == 1 { return Attempt(count: count) }
@@ -195,40 +249,5 @@ struct Checkpoint {
             let notBefore = reader.take64()
         else { return nil }
         return Attempt(count: count, notBefore: notBefore, verdict: known)
-    }
-}
-
-/// The file `store`: what this directory is, and whose.
-///
-///     0        8         12    16        24   32
-///     | magic  | version | CRC | storeID | 0  |
-struct StoreHeader {
-    static let magic: UInt64 = 0x3152_4F54_534B_5242  // "BRKSTOR1"
-    static let size = 32
-    var storeID: UInt64
-    /// The newest version that any file of the store may be of.
-    var version = FormatVersion.current
-
-    func encoded() -> [UInt8] {
-        var writer = ByteWriter()
-        writer.put(Self.magic)
-        writer.put(version)
-        writer.put(UInt32(0))
-        writer.put(storeID)
-        writer.put(UInt64(0))
-        writer.set(writer.bytes.withUnsafeBytes { Checksum.of(UnsafeRawBufferPointer(rebasing: $0[16...])) }, at: 12)
-        return writer.bytes
-    }
-
-    /// The version is looked at first: whatever a newer one changes, it stands there.
-    static func decode(_ bytes: [UInt8]) throws(Checkpoint.Damage) -> StoreHeader {
-        var reader = ByteReader(bytes)
-        guard let magic = reader.take64(), magic == Self.magic, let version = reader.take32() else { throw .damaged }
-        if version > FormatVersion.current { throw .newer(version) }
-        let sum = bytes.withUnsafeBytes { Checksum.of(UnsafeRawBufferPointer(rebasing: $0[min(16, $0.count)...])) }
-        guard FormatVersion.isKnown(version), bytes.count == size, reader.take32() == sum,
-            let storeID = reader.take64()
-        else { throw .damaged }
-        return StoreHeader(storeID: storeID, version: version)
     }
 }

@@ -24,6 +24,8 @@ public protocol Disk: AnyObject, Sendable {
     /// Takes the store for this process until the returned value goes away. Throws with
     /// `isHeld` when another has it.
     func lock(_ path: String) throws(DiskError) -> any DiskLock
+    /// 64 random bits: ids and salts.
+    func randomWord() -> UInt64
     /// Throws when the store's directory was removed or replaced under us.
     func checkStillThere() throws(DiskError)
 }

@@ -57,17 +57,24 @@ struct Filer: ~Copyable {
     mutating func file(_ work: Work, from segment: Segment, isClosed: Bool) throws(DiskError) {
         guard !work.messages.isEmpty else { return }
         var next = 0
-        if let tail = work.tail, !isClosed, tail.bytes < settings.queueFileBytes {
-            let file = try disk.open(StorePath.queueFile(work.queue, first: tail.first), .existing)
-            next = try append(work, from: next, to: file, tail, isNew: false, segment)
+        // What a sync failed on is left as it is: a footer would need one more sync of the same file.
+        if let tail = work.tail, !isClosed, tail.kind != .closed {
+            if tail.bytes < settings.queueFileBytes {
+                let file = try disk.open(StorePath.queueFile(work.queue, first: tail.first), .existing)
+                next = try append(work, from: next, to: file, tail, isNew: false, segment)
+            } else if tail.kind == .open {
+                try close(tail, of: work.queue)
+            }
         }
         while next < work.messages.count {
             try makeDirectory(work.queue)
             let first = work.messages[next].sequence
             let file = try disk.open(StorePath.queueFile(work.queue, first: first), .create)
             let header = QueueFileHeader(storeID: storeID, queue: work.queue, first: first)
-            let fresh = QueueFile(first: first, last: first, bytes: QueueFileHeader.size)
-            try file.write(header.encoded(), at: 0)
+            let bytes = header.encoded()
+            let fresh = QueueFile(
+                first: first, last: first, bytes: bytes.count, checksum: bytes.withUnsafeBytes { Checksum.of($0) })
+            try file.write(bytes, at: 0)
             next = try append(work, from: next, to: file, fresh, isNew: true, segment)
         }
     }
@@ -83,13 +90,7 @@ struct Filer: ~Copyable {
         let seed = QueueFileHeader(storeID: storeID, queue: work.queue, first: before.first).seed
         var file = before
         var written = file.bytes
-        changes.append(Change(queue: work.queue, file: file, isNew: isNew, before: before.bytes))
-        if unsynced.count >= settings.filesSyncedSingly {
-            // Too many for one by one: they are synced all together in the end.
-            unsynced.removeAll()
-            wasClosedUnsynced = true
-        }
-        unsynced.append((target, isNew))
+        note(Change(queue: work.queue, file: file, isNew: isNew, before: before.bytes), target)
         var next = start
         output.clear()
         window.forget()
@@ -99,26 +100,60 @@ struct Filer: ~Copyable {
             let head = StoredHead(
                 sequence: sequence, length: place.length, headerBytes: place.headerBytes, checksum: place.checksum,
                 flags: place.flags)
-            take(head, content, seed: seed)
+            let checksum = take(head, content, seed: seed, fileChecksum: file.checksum)
+            if file.kind != .unsummed {
+                file.checksum = checksum
+                file.messages &+= 1
+            }
             file.bytes += head.diskBytes
             file.last = sequence
             next += 1
             if output.count >= Self.writeSize { try flush(to: target, &written) }
+        }
+        if file.bytes >= settings.queueFileBytes, file.kind == .open {
+            let footer = QueueFileFooter(storeID: storeID, queue: work.queue, file: file).encoded()
+            output.append(footer)
+            file.bytes += footer.count
+            file.kind = .closed
         }
         try flush(to: target, &written)
         changes[changes.count - 1].file = file
         return next
     }
 
-    /// Adds one message to `output`. A damaged one is carried along with the checksum that it had:
-    /// reading it will say so, as it would have before.
-    private mutating func take(_ head: StoredHead, _ content: UnsafeRawBufferPointer, seed: UInt32) {
+    private mutating func note(_ change: Change, _ target: any DiskFile) {
+        changes.append(change)
+        if unsynced.count >= settings.filesSyncedSingly {
+            // Too many for one by one: they are synced all together in the end.
+            unsynced.removeAll()
+            wasClosedUnsynced = true
+        }
+        unsynced.append((target, change.isNew))
+    }
+
+    /// A file that is long enough, but was not when it was last written to: the setting is another now.
+    private mutating func close(_ tail: QueueFile, of queue: UInt32) throws(DiskError) {
+        let target = try disk.open(StorePath.queueFile(queue, first: tail.first), .existing)
+        let footer = QueueFileFooter(storeID: storeID, queue: queue, file: tail).encoded()
+        var file = tail
+        file.bytes += footer.count
+        file.kind = .closed
+        note(Change(queue: queue, file: file, isNew: false, before: tail.bytes), target)
+        try target.write(footer, at: tail.bytes)
+    }
+
+    /// Adds one message to `output`, and returns the file's checksum with it. A damaged one is carried along
+    /// with the checksum that it had: reading it will say so, as it would have before.
+    private mutating func take(
+        _ head: StoredHead, _ content: UnsafeRawBufferPointer, seed: UInt32, fileChecksum: UInt32
+    ) -> UInt32 {
         output.reserve(head.diskBytes)
         let target = UnsafeMutableRawPointer(output.room.baseAddress.unsafelyUnwrapped)
         memset(target + (head.diskBytes - StoredHead.alignment), 0, StoredHead.alignment)
         head.encode(to: target, seed: seed)
         if let source = content.baseAddress { memcpy(target + StoredHead.size, source, content.count) }
         output.written(head.diskBytes)
+        return Checksum.of(target, head.diskBytes, seed: fileChecksum)
     }
 
     private mutating func flush(to file: any DiskFile, _ written: inout Int) throws(DiskError) {

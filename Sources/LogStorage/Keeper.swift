@@ -12,7 +12,7 @@ import Synchronization
 ///                 only then: 7 becomes a spare, files without live messages are removed
 ///
 /// Nothing that the last checkpoint on disk names is ever destroyed; everything else can be remade.
-struct Keeper: ~Copyable {
+package struct Keeper: ~Copyable {
     /// Files that can become segments.
     var spares: [String]
     /// Segments that no replay needs once the next checkpoint is on disk.
@@ -26,17 +26,22 @@ struct Keeper: ~Copyable {
     private var hasReserve = false
     /// Queues whose last file must not be written to any more, since a sync of it failed.
     private var closed: Set<UInt32> = []
+    /// Of the last checkpoint that was written, or that there was.
+    private var checkpointNumber: UInt64
 
-    init(spares: [String]) { self.spares = spares }
+    init(spares: [String], checkpointNumber: UInt64) {
+        self.spares = spares
+        self.checkpointNumber = checkpointNumber
+    }
 
     /// What a round found out.
-    struct Round: Sendable {
+    package struct Round: Sendable {
         /// Set when the room changed.
-        var room: StorageRoom?
+        package var room: StorageRoom?
         /// A segment was made ready or given back: commits that wait may go on.
-        var madeRoom = false
+        package var madeRoom = false
         /// There is more to do at once.
-        var isBehind = false
+        package var isBehind = false
     }
 
     /// One round of everything that is due. Throws only what no later round can mend.
@@ -151,11 +156,13 @@ struct Keeper: ~Copyable {
     }
 
     private mutating func writeCheckpoint(_ store: Store) throws(DiskError) {
+        checkpointNumber += 1
+        let number = checkpointNumber
         let (bytes, covered, gone) = store.state.withLock { state in
-            let bytes = Self.encodeCheckpoint(state, storeID: store.storeID)
+            let bytes = Self.encodeCheckpoint(state, storeID: store.storeID, number: number)
             return (bytes, state.bytesSinceCheckpoint, state.ledger.condemned)
         }
-        try Self.replace(StorePath.checkpoint, StorePath.checkpointDraft, bytes, on: store.disk)
+        try CheckpointCopies.write(bytes, on: store.disk)
         store.state.withLock { state in
             state.bytesSinceCheckpoint -= covered
             state.statistics.checkpoints += 1
@@ -165,11 +172,11 @@ struct Keeper: ~Copyable {
         disposable += gone
     }
 
-    private static func encodeCheckpoint(_ state: StoreState, storeID: UInt64) -> [UInt8] {
+    private static func encodeCheckpoint(_ state: StoreState, storeID: UInt64, number: UInt64) -> [UInt8] {
         let first = state.segments[0]
         let checkpoint = Checkpoint(
             storeID: storeID, firstSegment: first.segment.number, firstSequence: first.firstSequence,
-            applied: state.ledger.applied)
+            applied: state.ledger.applied, number: number)
         return checkpoint.encoded(state.ledger)
     }
 

@@ -33,7 +33,25 @@ struct JournalPlace: Equatable {
 struct QueueFile: Equatable, Sendable {
     var first: UInt64
     var last: UInt64
+    /// With the footer, where there is one.
     var bytes: Int
+    /// How many messages were written to it, and the checksum of all its bytes before the footer. Both are
+    /// 0 where they are not known.
+    var messages: UInt32 = 0
+    var checksum: UInt32 = 0
+    var kind = Kind.open
+
+    enum Kind: UInt32, Sendable {
+        /// Begun before version 3 of the format: number and checksum are not known, and there is no footer.
+        case unsummed = 0
+        /// Without a footer: the last one of its queue, or one of which a sync failed.
+        case open = 1
+        /// With a footer: nothing is ever appended.
+        case closed = 2
+    }
+
+    /// The bytes before the footer: the header and the messages.
+    var contentBytes: Int { kind == .closed ? bytes - QueueFileFooter.size : bytes }
 }
 
 /// What synced batches say about one queue, and where its messages lie.

@@ -3,12 +3,14 @@ import Storage
 
 /// Opens a store: takes it, checks what it is, brings the journal and the files back to a state that
 /// can be gone on from. Or says why not, having changed nothing.
-struct Opening {
+package struct Opening {
     private let disk: any Disk
     private let settings: LogSettings
     private var report: [String] = []
+    /// The file `store` has to be made anew.
+    private var isStoreDamaged = false
 
-    static func open(
+    package static func open(
         _ disk: any Disk, _ settings: LogSettings
     ) throws(StorageFailure) -> (store: Store, recovery: Recovery) {
         try settings.validate()
@@ -25,7 +27,8 @@ struct Opening {
         let lock = try takeLock()
         let header = try identify()
         let storeID = header.storeID
-        let (checkpoint, ledger) = try readCheckpoint(storeID)
+        var copies = try CheckpointCopies(on: disk, storeID: storeID)
+        let (checkpoint, ledger, bytes) = try readCheckpoint(&copies, header)
         let named = ledger.ids.flatMap { id in
             (ledger.queue(id)?.files ?? []).map { Ledger.Condemned(queue: id, file: $0) }
         }
@@ -45,21 +48,24 @@ struct Opening {
             throw Self.failure(error)
         }
         report += said
+        try makeEqual(copies, bytes)
         try cut(named)
         try removeStrayFiles(except: named)
         let spares = try tidy(journal, unused: replay.unused)
-        return finish(replay, storeID, lock, spares: spares)
+        return finish(replay, checkpoint, lock, spares: spares)
     }
 
     private func finish(
-        _ replay: consuming Replay, _ storeID: UInt64, _ lock: any DiskLock, spares: [String]
+        _ replay: consuming Replay, _ checkpoint: Checkpoint, _ lock: any DiskLock, spares: [String]
     ) -> (store: Store, recovery: Recovery) {
         let ledger = replay.ledger
+        let storeID = checkpoint.storeID
         var state = StoreState(ledger: ledger, segments: replay.segments, ready: nil)
         if let next = replay.unused.first, let header = next.header {
             state.ready = Segment(number: next.number, file: next.file, seed: header.seed, size: next.size)
         }
-        state.bytesSinceCheckpoint = replay.replayedBytes
+        // Where both copies of the checkpoint were of no use, new ones are due at once.
+        state.bytesSinceCheckpoint = checkpoint.number == 0 ? settings.checkpointBytes : replay.replayedBytes
         for queue in ledger.queues where !queue.files.isEmpty { state.shrunk.insert(queue.id) }
         let recovery = Recovery(
             queues: ledger.ids.compactMap { ledger.queue($0)?.recovered }, nextQueueID: ledger.nextQueueID,
@@ -68,13 +74,14 @@ struct Opening {
         let writer = JournalWriter(
             segment: last, offset: replay.offset, sequence: replay.sequence, isSealed: false, door: Door(ledger))
         let store = Store(
-            disk: disk, lock: lock, settings: settings, storeID: storeID, state: state, journal: writer, spares: spares)
+            disk: disk, lock: lock, settings: settings, storeID: storeID, state: state, journal: writer,
+            keeper: Keeper(spares: spares, checkpointNumber: checkpoint.number))
         return (store, recovery)
     }
 
     // MARK: Failures
 
-    private static func failure(_ error: DiskError) -> StorageFailure {
+    static func failure(_ error: DiskError) -> StorageFailure {
         StorageFailure("the store cannot be opened: \(error)")
     }
 
@@ -82,7 +89,7 @@ struct Opening {
         do throws(DiskError) { return try work() } catch { throw Self.failure(error) }
     }
 
-    private static func sentence(_ damage: Checkpoint.Damage, about path: String) -> StorageFailure {
+    static func sentence(_ damage: Checkpoint.Damage, about path: String) -> StorageFailure {
         switch damage {
         case .newer(let version):
             StorageFailure(
@@ -115,19 +122,34 @@ struct Opening {
     private mutating func identify() throws(StorageFailure) -> StoreHeader {
         guard let bytes = try contents(StorePath.store, limit: 4096) else { return try create() }
         do throws(Checkpoint.Damage) { return try StoreHeader.decode(bytes) } catch {
+            if case .damaged = error, let header = try headerFromOtherFiles() { return header }
             throw Self.sentence(error, about: StorePath.store)
         }
+    }
+
+    /// What a damaged `store` said, if the checkpoint and the journal agree on it. A missing one is another
+    /// thing: it is the last file that a new store or a copy gets.
+    private mutating func headerFromOtherFiles() throws(StorageFailure) -> StoreHeader? {
+        guard let (_, checkpoint) = try CheckpointCopies(on: disk, storeID: nil).newest,
+            let segment = try inspect(checkpoint.firstSegment)?.header, segment.number == checkpoint.firstSegment,
+            segment.storeID == checkpoint.storeID
+        else { return nil }
+        isStoreDamaged = true
+        report.append(
+            "\(StorePath.store) is damaged: it is made anew from what the checkpoint and the journal say")
+        return StoreHeader(storeID: checkpoint.storeID, version: checkpoint.version)
     }
 
     /// The first thing that is changed about an older store: before any file of our version is in it,
     /// `store` says so, and an older program refuses it rather than take what it cannot read for damage.
     /// Other files become of our version when they are next written.
     private mutating func upgrade(_ header: StoreHeader) throws(StorageFailure) {
-        if header.version == FormatVersion.current { return }
+        if header.version == FormatVersion.current, !isStoreDamaged { return }
         let bytes = StoreHeader(storeID: header.storeID).encoded()
         try attempt { () throws(DiskError) in
             try Keeper.replace(StorePath.store, StorePath.storeDraft, bytes, on: disk)
         }
+        if header.version == FormatVersion.current { return }
         report.append(
             "the store was of format version \(header.version) and is of version \(FormatVersion.current) now: older "
                 + "programs will refuse it")
@@ -136,14 +158,14 @@ struct Opening {
     /// Makes an empty store. The file `store` comes last: where it is, all else must be too.
     private mutating func create() throws(StorageFailure) -> StoreHeader {
         try makeSureThatNothingIsThere()
-        let storeID = randomWord()
+        let storeID = disk.randomWord()
         let settings = settings
         try attempt { () throws(DiskError) in
             try disk.makeDirectory(StorePath.journal)
             try disk.makeDirectory(StorePath.queues)
             _ = try SegmentFactory.make(number: 1, storeID: storeID, size: settings.segmentBytes, on: disk)
-            let checkpoint = Checkpoint(storeID: storeID, firstSegment: 1, firstSequence: 1, applied: 0)
-            try Keeper.replace(StorePath.checkpoint, StorePath.checkpointDraft, checkpoint.encoded(Ledger()), on: disk)
+            let checkpoint = Checkpoint(storeID: storeID, firstSegment: 1, firstSequence: 1, applied: 0, number: 1)
+            try CheckpointCopies.write(checkpoint.encoded(Ledger()), on: disk)
             let header = StoreHeader(storeID: storeID).encoded()
             try Keeper.replace(StorePath.store, StorePath.storeDraft, header, on: disk)
         }
@@ -155,7 +177,8 @@ struct Opening {
     private func makeSureThatNothingIsThere() throws(StorageFailure) {
         let refusal = StorageFailure(
             "\(StorePath.store) is missing, but there is data: this is not a whole store. \(Replay.advice)")
-        if let bytes = try contents(StorePath.checkpoint, limit: Checkpoint.sizeLimit) {
+        for path in CheckpointCopies.paths {
+            guard let bytes = try contents(path, limit: Checkpoint.sizeLimit) else { continue }
             do throws(Checkpoint.Damage) {
                 let (checkpoint, ledger) = try Checkpoint.decode(bytes)
                 if checkpoint.applied > 0 || ledger.nextQueueID > 1 || checkpoint.firstSegment != 1 { throw .damaged }
@@ -178,29 +201,31 @@ struct Opening {
 
     /// The state that replay starts from. Without a checkpoint that is nothing at all, which is right
     /// if no segment was ever given up.
-    private mutating func readCheckpoint(_ storeID: UInt64) throws(StorageFailure) -> (Checkpoint, Ledger) {
-        let problem: String
-        if let bytes = try contents(StorePath.checkpoint, limit: Checkpoint.sizeLimit) {
-            do throws(Checkpoint.Damage) {
-                let (checkpoint, ledger) = try Checkpoint.decode(bytes)
-                if checkpoint.storeID == storeID { return (checkpoint, ledger) }
-                problem = "is of another store"
-            } catch {
-                if case .newer = error { throw Self.sentence(error, about: StorePath.checkpoint) }
-                problem = "is damaged"
+    private mutating func readCheckpoint(
+        _ copies: inout CheckpointCopies, _ header: StoreHeader
+    ) throws(StorageFailure) -> (Checkpoint, Ledger, bytes: [UInt8]) {
+        let storeID = header.storeID
+        if let (checkpoint, ledger, bytes) = try copies.decode(on: disk) {
+            if header.version >= FormatVersion.withCopies {
+                for problem in copies.problems {
+                    report.append("\(problem): the other copy of it is whole, was used, and is written in its place")
+                }
             }
-        } else {
-            problem = "is missing"
+            return (checkpoint, ledger, copies.areEqual ? [] : bytes)
         }
+        let problem = header.version < FormatVersion.withCopies ? copies.problems[0] : copies.problems.spoken
         guard let first = try inspect(1), first.header?.number == 1, first.header?.storeID == storeID else {
             throw StorageFailure(
-                "\(StorePath.checkpoint) \(problem), and the journal does not reach back to the beginning. "
-                    + Replay.advice
-            )
+                "\(problem), and the journal does not reach back to the beginning. \(Replay.advice)")
         }
-        report.append(
-            "\(StorePath.checkpoint) \(problem): everything was read anew from the journal, which is complete")
-        return (Checkpoint(storeID: storeID, firstSegment: 1, firstSequence: 1, applied: 0), Ledger())
+        report.append("\(problem): everything was read anew from the journal, which is complete")
+        return (Checkpoint(storeID: storeID, firstSegment: 1, firstSequence: 1, applied: 0), Ledger(), [])
+    }
+
+    /// Before anything is destroyed that only the older copy of the checkpoint names.
+    private mutating func makeEqual(_ copies: CheckpointCopies, _ bytes: [UInt8]) throws(StorageFailure) {
+        let isDone = try attempt { () throws(DiskError) in try copies.makeEqual(to: bytes, on: disk) }
+        if !isDone { report.append("there is no room for the second copy of the checkpoint: it is made with the next") }
     }
 
     // MARK: Journal files
@@ -313,4 +338,9 @@ extension QueueLedger {
             id: QueueID(rawValue: id), name: name, head: head, next: next, messages: live, bytes: liveBytes,
             attempts: attempts, note: note, dedup: remembered.entries)
     }
+}
+
+extension [String] {
+    /// As a list in a sentence.
+    fileprivate var spoken: String { joined(separator: " and ") }
 }

@@ -78,6 +78,8 @@ struct PageReader: ~Copyable {
     private mutating func read(
         _ places: [(sequence: UInt64, place: JournalPlace)], of segment: Segment, into filling: inout Filling
     ) {
+        // Wherever this ends: what lies at the same offset of another segment is something else.
+        defer { window.forget() }
         for (index, (sequence, place)) in places.enumerated() {
             if !filling.hasRoom(for: place.length) { return }
             do throws(DiskError) {
@@ -92,7 +94,6 @@ struct PageReader: ~Copyable {
             }
             if filling.isFull { break }
         }
-        window.forget()
     }
 
     // MARK: Queue files
@@ -120,7 +121,7 @@ struct PageReader: ~Copyable {
             for sequence in sequences {
                 if filling.isFull { return true }
                 wanted = sequence
-                try reader.read(sequence, limit: file.bytes, &window, into: &filling, &arena)
+                try reader.read(sequence, limit: file.contentBytes, &window, into: &filling, &arena)
             }
         } catch {
             if error.isMissing { return false }

@@ -1,4 +1,4 @@
-/// A queue file: a header, then records in the order of their sequences.
+/// A queue file: a header, then messages in the order of their sequences, and a footer once it is closed.
 ///
 ///     0       8         12    16        24      32               40        64
 ///     | magic | version | CRC | storeID | queue | first sequence | zeros   |
@@ -22,15 +22,17 @@ struct QueueFileHeader: Equatable {
         writer.put(UInt64(queue))
         writer.put(first)
         writer.pad(to: Self.size)
-        writer.set(writer.bytes.withUnsafeBytes { Checksum.of(UnsafeRawBufferPointer(rebasing: $0[16...])) }, at: 12)
+        writer.set(FormatVersion.checksum(ofFile: writer.bytes, version: FormatVersion.current), at: 12)
         return writer.bytes
     }
 
     /// nil when the bytes are no header of a version that is known, or damaged.
     init?(_ bytes: UnsafeRawBufferPointer) {
         guard bytes.count >= Self.size, let base = bytes.baseAddress else { return nil }
-        guard base.get64(0) == Self.magic, FormatVersion.isKnown(base.get32(8)) else { return nil }
-        guard base.get32(12) == Checksum.of(base + 16, Self.size - 16) else { return nil }
+        let version = base.get32(8)
+        guard base.get64(0) == Self.magic, FormatVersion.isKnown(version) else { return nil }
+        let rest = UnsafeRawBufferPointer(start: base + 16, count: Self.size - 16)
+        guard base.get32(12) == FormatVersion.checksum(rest, version: version) else { return nil }
         storeID = base.get64(16)
         guard let queue = UInt32(exactly: base.get64(24)) else { return nil }
         self.queue = queue
@@ -41,6 +43,59 @@ struct QueueFileHeader: Equatable {
         self.storeID = storeID
         self.queue = queue
         self.first = first
+    }
+}
+
+/// The end of a queue file that is closed: nothing is appended any more. Says what all before it is.
+///
+///     0       8         12    16        24      28              32      40     48         56             64
+///     | magic | version | CRC | storeID | queue | CRC of before | first | last | messages | bytes before |
+///
+/// `CRC` covers bytes 16 to 64 and starts from the version.
+struct QueueFileFooter: Equatable {
+    static let size = 64
+    static let magic: UInt64 = 0x3146_5545_514B_5242  // "BRKQEUF1"
+
+    var storeID: UInt64
+    var queue: UInt32
+    /// As it stood in the ledger when it was written: `file.bytes` does not count it yet.
+    var file: QueueFile
+
+    func encoded() -> [UInt8] {
+        var writer = ByteWriter()
+        writer.put(Self.magic)
+        writer.put(FormatVersion.current)
+        writer.put(UInt32(0))
+        writer.put(storeID)
+        writer.put(queue)
+        writer.put(file.checksum)
+        writer.put(file.first)
+        writer.put(file.last)
+        writer.put(UInt64(file.messages))
+        writer.put(UInt64(file.bytes))
+        writer.set(FormatVersion.checksum(ofFile: writer.bytes, version: FormatVersion.current), at: 12)
+        return writer.bytes
+    }
+
+    init(storeID: UInt64, queue: UInt32, file: QueueFile) {
+        self.storeID = storeID
+        self.queue = queue
+        self.file = file
+    }
+
+    /// nil when the bytes are no footer of a version that is known, or damaged.
+    init?(_ bytes: UnsafeRawBufferPointer) {
+        guard bytes.count >= Self.size, let base = bytes.baseAddress else { return nil }
+        let version = base.get32(8)
+        guard base.get64(0) == Self.magic, FormatVersion.isKnown(version) else { return nil }
+        let rest = UnsafeRawBufferPointer(start: base + 16, count: Self.size - 16)
+        guard base.get32(12) == FormatVersion.checksum(rest, version: version),
+            let messages = UInt32(exactly: base.get64(48)), let bytes = Int(exactly: base.get64(56))
+        else { return nil }
+        storeID = base.get64(16)
+        queue = base.get32(24)
+        file = QueueFile(
+            first: base.get64(32), last: base.get64(40), bytes: bytes, messages: messages, checksum: base.get32(28))
     }
 }
 
@@ -101,6 +156,8 @@ enum StorePath {
     static let lock = "lock"
     static let store = "store"
     static let checkpoint = "checkpoint"
+    /// The same once more.
+    static let secondCheckpoint = "checkpoint.2"
     static let checkpointDraft = "checkpoint.tmp"
     static let storeDraft = "store.tmp"
     static let reserve = "reserve"

@@ -43,7 +43,7 @@ struct Replay: ~Copyable {
     private let storeID: UInt64
     /// The highest batch that is known to have been synced.
     private var highestDurable: UInt64
-    private var memory = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+    private var reader = SegmentReader()
 
     init(_ checkpoint: Checkpoint, _ ledger: Ledger, storeID: UInt64) {
         self.ledger = ledger
@@ -51,8 +51,6 @@ struct Replay: ~Copyable {
         sequence = checkpoint.firstSequence
         highestDurable = checkpoint.applied
     }
-
-    deinit { memory.deallocate() }
 
     static let advice =
         "Nothing was changed. Put the file back from a copy, or see docs/operations.md: "
@@ -109,13 +107,9 @@ struct Replay: ~Copyable {
         let segment = Segment(
             number: header.number, file: found[index].file, seed: header.seed, size: found[index].size)
         segments.append(SegmentUse(segment: segment, firstSequence: sequence))
-        try load(found[index])
-        let bytes = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(memory)[..<segment.size])
+        reader.open(segment.file, number: segment.number, seed: segment.seed, size: segment.size)
         offset = SegmentHeader.size
-        while let batch = BatchHeader(in: bytes, at: offset, segment: segment.number, seed: segment.seed),
-            batch.sequence == sequence, Self.isWhole(batch, in: bytes, seed: segment.seed)
-        {
-            try apply(batch, in: bytes, segment)
+        while let batch = try nextHeader(), batch.sequence == sequence, try apply(batch, segment) {
             highestDurable = max(highestDurable, batch.durable)
             mending.note(sequence, segment, offset..<offset + batch.diskBytes)
             offset += batch.diskBytes
@@ -123,75 +117,53 @@ struct Replay: ~Copyable {
             replayedBytes += batch.diskBytes
             if batch.isSeal { return false }
         }
-        try judgeEnd(of: found[index], segment, bytes, later: found[(index + 1)...])
+        try judgeEnd(of: found[index], segment, later: found[(index + 1)...])
         return true
     }
 
-    /// The whole segment in `memory`, zeros where the file is too short.
-    private mutating func load(_ found: FoundSegment) throws(StorageFailure) {
-        if memory.count < found.size {
-            memory.deallocate()
-            memory = UnsafeMutableRawBufferPointer.allocate(byteCount: found.size, alignment: 64)
-        }
-        let target = UnsafeMutableRawBufferPointer(rebasing: memory[..<found.size])
-        do throws(DiskError) {
-            let got = try found.file.read(into: target, at: 0)
-            if got < target.count, let base = target.baseAddress { memset(base + got, 0, target.count - got) }
-        } catch {
+    private mutating func reading<Result>(
+        _ body: (inout SegmentReader) throws(DiskError) -> Result
+    ) throws(StorageFailure) -> Result {
+        do throws(DiskError) { return try body(&reader) } catch {
             throw refusal("the journal cannot be read: \(error)")
         }
     }
 
-    /// Whether records and payload are as they were written.
-    private static func isWhole(_ batch: BatchHeader, in bytes: UnsafeRawBufferPointer, seed: UInt32) -> Bool {
-        guard let base = bytes.baseAddress, hasWholeRecords(batch, in: bytes, seed: seed) else { return false }
-        var source = base + batch.offset + BatchHeader.size
-        let payload = source + batch.recordCount * RecordFormat.size
-        for _ in 0..<batch.recordCount {
-            guard let (record, checksum) = RecordFormat.decode(source) else { return false }
-            if record.hasPayload {
-                guard record.bytes <= UInt64(batch.payloadBytes),
-                    Int(record.offset) + Int(record.bytes) <= batch.payloadBytes
-                else { return false }
-                if Checksum.of(payload + Int(record.offset), Int(record.bytes)) != checksum { return false }
-            }
-            source += RecordFormat.size
-        }
-        return true
+    private mutating func nextHeader() throws(StorageFailure) -> BatchHeader? {
+        let offset = offset
+        return try reading { (reader) throws(DiskError) in try reader.header(at: offset) }
     }
 
-    private static func hasWholeRecords(_ batch: BatchHeader, in bytes: UnsafeRawBufferPointer, seed: UInt32) -> Bool {
-        guard let base = bytes.baseAddress else { return false }
-        let records = base + batch.offset + BatchHeader.size
-        return Checksum.of(records, batch.recordCount * RecordFormat.size, seed: seed) == batch.recordsChecksum
-    }
-
-    private mutating func apply(
-        _ batch: BatchHeader, in bytes: UnsafeRawBufferPointer, _ segment: Segment
-    ) throws(StorageFailure) {
-        guard let base = bytes.baseAddress else { return }
-        var source = base + batch.offset + BatchHeader.size
-        let payloadOffset = batch.offset + BatchHeader.size + batch.recordCount * RecordFormat.size
+    /// False, having done nothing, when the batch is not as it was written.
+    private mutating func apply(_ batch: BatchHeader, _ segment: Segment) throws(StorageFailure) -> Bool {
+        let found = try reading { (reader) throws(DiskError) in try reader.wholeRecords(of: batch) }
+        guard let found else { return false }
+        let payload = batch.offset + BatchHeader.size + found.count
         let isKnown = batch.sequence <= ledger.applied
-        for _ in 0..<batch.recordCount {
-            guard let (record, checksum) = RecordFormat.decode(source) else { continue }
+        for index in 0..<batch.recordCount {
+            guard let base = found.baseAddress, let (record, checksum) = RecordFormat.decode(base + index * RecordFormat.size)
+            else { continue }
             let fits: Bool
             if isKnown {
-                fits = ledger.locate(record, checksum: checksum, segment: segment.number, payload: payloadOffset)
+                fits = ledger.locate(record, checksum: checksum, segment: segment.number, payload: payload)
             } else {
-                fits = ledger.apply(record, checksum: checksum, segment: segment.number, payload: payloadOffset) {
-                    record in
-                    Array(bytes[(payloadOffset + Int(record.offset))...].prefix(Int(record.bytes)))
-                }
+                // Names and notes are the only bytes that the ledger keeps.
+                let isWanted = record.hasPayload && record.kind != .append
+                let bytes = isWanted ? try self.bytes(payload + Int(record.offset), Int(record.bytes)) : []
+                fits = ledger.apply(record, checksum: checksum, segment: segment.number, payload: payload) { _ in bytes }
             }
             if !fits {
                 throw refusal(
                     "\(segment.file.path) holds at offset \(batch.offset) a record of queue \(record.queue.rawValue) "
                         + "that does not follow what came before it")
             }
-            source += RecordFormat.size
         }
         if !isKnown { ledger.applied = batch.sequence }
+        return true
+    }
+
+    private mutating func bytes(_ offset: Int, _ count: Int) throws(StorageFailure) -> [UInt8] {
+        try reading { (reader) throws(DiskError) in Array(try reader.bytes(offset, count)) }
     }
 
     // MARK: The end
@@ -205,15 +177,16 @@ struct Replay: ~Copyable {
 
     /// No batch `sequence` can be read at `offset`: the end of the log, a torn tail, or damage.
     private mutating func judgeEnd(
-        of found: FoundSegment, _ segment: Segment, _ bytes: UnsafeRawBufferPointer, later: ArraySlice<FoundSegment>
+        of found: FoundSegment, _ segment: Segment, later: ArraySlice<FoundSegment>
     ) throws(StorageFailure) {
-        let own = BatchHeader(in: bytes, at: offset, segment: segment.number, seed: segment.seed)
-        let evidence = gather(segment, bytes)
+        let own = try nextHeader()
+        let looks = try looksLikeBatch(segment.number)
+        let evidence = try gather(isRecycled: found.header?.isRecycled ?? true)
         let known = max(evidence.highestDurable, highestDurable)
         if known >= sequence {
             throw refusal(
                 "\(segment.file.path) is damaged at offset \(offset): batch \(sequence) cannot be read, though it was "
-                    + "on disk when batch \(known) was\(concerned(own, bytes, segment.seed))")
+                    + "on disk when batch \(known) was\(try concerned(own))")
         }
         if let own, own.sequence != sequence {
             throw refusal("\(segment.file.path) holds at offset \(offset) batch \(own.sequence) instead of \(sequence)")
@@ -222,13 +195,9 @@ struct Replay: ~Copyable {
             guard let path = try pathIfUsed(other) else { continue }
             throw refusal(
                 "\(segment.file.path) is damaged at offset \(offset): batch \(sequence) cannot be read, but the log "
-                    + "goes on in \(path)\(concerned(own, bytes, segment.seed))")
+                    + "goes on in \(path)\(try concerned(own))")
         }
-        var end = evidence.end
-        if found.header?.isRecycled == false { end = max(end, Self.endOfContents(bytes, from: offset)) }
-        if Self.looksLikeBatch(bytes, at: offset, segment.number, sequence) {
-            end = max(end, offset + BatchHeader.size)
-        }
+        let end = looks ? max(evidence.end, offset + BatchHeader.size) : evidence.end
         if end > offset {
             mending.cut(segment, offset..<end)
             report.append(
@@ -240,68 +209,72 @@ struct Replay: ~Copyable {
         }
     }
 
-    private func gather(_ segment: Segment, _ bytes: UnsafeRawBufferPointer) -> Evidence {
+    /// Looks at all from `offset` to the end of the segment. In a file that was not used before, every byte
+    /// that is not zero was written by us.
+    private mutating func gather(isRecycled: Bool) throws(StorageFailure) -> Evidence {
         var evidence = Evidence(end: offset)
-        var at = offset
-        while at + BatchHeader.size <= bytes.count {
-            if let batch = BatchHeader(in: bytes, at: at, segment: segment.number, seed: segment.seed) {
-                evidence.highestDurable = max(evidence.highestDurable, batch.durable)
-                evidence.end = max(evidence.end, at + batch.diskBytes)
+        let start = offset
+        try reading { (reader) throws(DiskError) in
+            try reader.eachBlock(from: start) { at, block, batch in
+                if let batch {
+                    evidence.highestDurable = max(evidence.highestDurable, batch.durable)
+                    evidence.end = max(evidence.end, at + batch.diskBytes)
+                }
+                if isRecycled { return true }
+                let end = Self.endOfContents(block)
+                if end > 0 { evidence.end = max(evidence.end, at + end) }
+                return true
             }
-            at += BatchHeader.alignment
         }
         return evidence
     }
 
     /// The path of a segment in which a batch can be found.
-    private func pathIfUsed(_ found: FoundSegment) throws(StorageFailure) -> String? {
+    private mutating func pathIfUsed(_ found: FoundSegment) throws(StorageFailure) -> String? {
         guard let header = found.header else { return nil }
-        let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: found.size, alignment: 64)
-        defer { memory.deallocate() }
-        let count: Int
-        do throws(DiskError) { count = try found.file.read(into: memory, at: 0) } catch {
+        var other = SegmentReader()
+        other.open(found.file, number: header.number, seed: header.seed, size: found.size)
+        var isUsed = false
+        do throws(DiskError) {
+            try other.eachBlock(from: SegmentHeader.size) { _, _, batch in
+                isUsed = batch != nil
+                return !isUsed
+            }
+        } catch {
             throw refusal("the journal cannot be read: \(error)")
         }
-        let bytes = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(memory)[..<count])
-        var at = SegmentHeader.size
-        while at + BatchHeader.size <= count {
-            if BatchHeader(in: bytes, at: at, segment: header.number, seed: header.seed) != nil { return found.path }
-            at += BatchHeader.alignment
-        }
-        return nil
+        return isUsed ? found.path : nil
     }
 
-    /// Behind the last byte that is not zero; `start` if all are.
-    private static func endOfContents(_ bytes: UnsafeRawBufferPointer, from start: Int) -> Int {
-        guard let base = bytes.baseAddress else { return start }
+    /// Behind the last byte that is not zero; 0 if all are.
+    private static func endOfContents(_ bytes: UnsafeRawBufferPointer) -> Int {
+        guard let base = bytes.baseAddress else { return 0 }
         var end = bytes.count
-        while end - start >= 8, base.get64(end - 8) == 0 { end -= 8 }
-        while end > start, bytes[end - 1] == 0 { end -= 1 }
+        while end >= 8, base.get64(end - 8) == 0 { end -= 8 }
+        while end > 0, bytes[end - 1] == 0 { end -= 1 }
         return end
     }
 
-    /// Whether a header that is damaged was meant to be batch `sequence` here: stale bytes of an
+    /// Whether a header that is damaged was meant to be batch `sequence` at `offset`: stale bytes of an
     /// earlier use of the file agree in one of these at most.
-    private static func looksLikeBatch(
-        _ bytes: UnsafeRawBufferPointer, at offset: Int, _ segment: UInt32, _ sequence: UInt64
-    ) -> Bool {
-        guard let base = bytes.baseAddress, bytes.count - offset >= BatchHeader.size else { return false }
-        let header = base + offset
-        return header.get32(24) == segment && header.get64(8) == sequence
-            || header.get32(0) == BatchHeader.magic && (header.get32(24) == segment || header.get64(8) == sequence)
+    private mutating func looksLikeBatch(_ segment: UInt32) throws(StorageFailure) -> Bool {
+        if reader.size - offset < BatchHeader.size { return false }
+        let offset = offset
+        let header = try bytes(offset, BatchHeader.size)
+        return header.withUnsafeBytes { header in
+            guard let base = header.baseAddress else { return false }
+            return base.get32(24) == segment && base.get64(8) == sequence
+                || base.get32(0) == BatchHeader.magic && (base.get32(24) == segment || base.get64(8) == sequence)
+        }
     }
 
     /// The queues that a damaged batch names, as the end of a sentence.
-    private func concerned(_ batch: BatchHeader?, _ bytes: UnsafeRawBufferPointer, _ seed: UInt32) -> String {
-        guard let batch, let base = bytes.baseAddress, Self.hasWholeRecords(batch, in: bytes, seed: seed) else {
-            return "; which queues it concerns cannot be read"
+    private mutating func concerned(_ batch: BatchHeader?) throws(StorageFailure) -> String {
+        let ids = try batch.flatMap { (batch) throws(StorageFailure) in
+            try reading { (reader) throws(DiskError) in try reader.queues(in: batch) }
         }
-        var ids: Set<UInt32> = []
-        for index in 0..<batch.recordCount {
-            let source = base + batch.offset + BatchHeader.size + index * RecordFormat.size
-            if let (record, _) = RecordFormat.decode(source) { ids.insert(record.queue.rawValue) }
-        }
-        let names = ids.sorted().prefix(8).map { id in ledger.queue(id).map { spoken($0.name) } ?? "number \(id)" }
+        guard let ids else { return "; which queues it concerns cannot be read" }
+        let names = ids.prefix(8).map { id in ledger.queue(id).map { spoken($0.name) } ?? "number \(id)" }
         return "; it concerns the queues " + names.joined(separator: ", ")
             + (ids.count > 8 ? " and \(ids.count - 8) more" : "")
     }

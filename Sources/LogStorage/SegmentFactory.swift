@@ -41,7 +41,8 @@ enum SegmentFactory {
         on disk: any Disk
     ) throws(DiskError) -> Segment {
         let header = SegmentHeader(
-            number: number, isRecycled: isRecycled, salt: randomWord(), storeID: storeID, segmentBytes: UInt64(size))
+            number: number, isRecycled: isRecycled, salt: disk.randomWord(), storeID: storeID,
+            segmentBytes: UInt64(size))
         try file.write(header.encoded(), at: 0)
         try file.sync()
         let final = StorePath.segment(number)

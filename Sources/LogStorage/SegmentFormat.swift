@@ -5,11 +5,32 @@ import BrokerCore
 ///
 ///     1    kinds of records up to `attempt`, without time and verdict
 ///     2    notes and remembered ids, in records and in the checkpoint
+///     3    two copies of the checkpoint, counted; footers and checksums of queue files; headers' checksums
+///          start from the version
 enum FormatVersion {
-    static let current: UInt32 = 2
+    static let current: UInt32 = 3
     static let oldest: UInt32 = 1
+    /// The first with two checkpoints, and with checksums of whole queue files.
+    static let withCopies: UInt32 = 3
 
     static func isKnown(_ version: UInt32) -> Bool { version >= oldest && version <= current }
+
+    /// The checksum in a file's header, of what stands behind its first 16 bytes. It starts from the version,
+    /// so that no flipped bit makes a file one of another version.
+    static func checksum(_ bytes: UnsafeRawBufferPointer, version: UInt32) -> UInt32 {
+        Checksum.of(bytes, seed: checksumStart(version))
+    }
+
+    static func checksumStart(_ version: UInt32) -> UInt32 {
+        version < withCopies ? 0 : Checksum.seed(UInt64(version))
+    }
+
+    /// The same of a whole file in memory.
+    static func checksum(ofFile bytes: [UInt8], version: UInt32) -> UInt32 {
+        bytes.withUnsafeBytes { all in
+            checksum(UnsafeRawBufferPointer(rebasing: all[min(16, all.count)...]), version: version)
+        }
+    }
 }
 
 /// The first 4 KiB of a journal segment.
@@ -44,15 +65,17 @@ struct SegmentHeader: Equatable {
         writer.put(storeID)
         writer.put(segmentBytes)
         writer.pad(to: Self.size)
-        writer.set(writer.bytes.withUnsafeBytes { Checksum.of(UnsafeRawBufferPointer(rebasing: $0[16...])) }, at: 12)
+        writer.set(FormatVersion.checksum(ofFile: writer.bytes, version: FormatVersion.current), at: 12)
         return writer.bytes
     }
 
     /// nil when the bytes are no header of a version that is known, or damaged.
     init?(_ bytes: UnsafeRawBufferPointer) {
         guard bytes.count >= Self.size, let base = bytes.baseAddress else { return nil }
-        guard base.get64(0) == Self.magic, FormatVersion.isKnown(base.get32(8)) else { return nil }
-        guard base.get32(12) == Checksum.of(base + 16, Self.size - 16) else { return nil }
+        let version = base.get32(8)
+        guard base.get64(0) == Self.magic, FormatVersion.isKnown(version) else { return nil }
+        let rest = UnsafeRawBufferPointer(start: base + 16, count: Self.size - 16)
+        guard base.get32(12) == FormatVersion.checksum(rest, version: version) else { return nil }
         number = base.get32(16)
         isRecycled = base.get32(20) & 1 != 0
         salt = base.get64(24)
@@ -125,7 +148,11 @@ struct BatchHeader: Equatable {
     /// damaged, or it belongs elsewhere, or it says more than the segment holds.
     init?(in bytes: UnsafeRawBufferPointer, at offset: Int, segment: UInt32, seed: UInt32) {
         guard let base = bytes.baseAddress, offset >= 0, bytes.count - offset >= Self.size else { return nil }
-        let header = base + offset
+        self.init(base + offset, at: offset, segmentSize: bytes.count, segment: segment, seed: seed)
+    }
+
+    /// The same of the 64 bytes alone.
+    init?(_ header: UnsafeRawPointer, at offset: Int, segmentSize: Int, segment: UInt32, seed: UInt32) {
         guard header.get32(0) == Self.magic, header.get32(24) == segment else { return nil }
         guard header.get32(4) == Checksum.of(header + 8, Self.size - 8, seed: seed) else { return nil }
         guard Int(header.get32(28)) * Self.alignment == offset else { return nil }
@@ -138,7 +165,7 @@ struct BatchHeader: Equatable {
         recordsChecksum = header.get32(40)
         flags = header.get32(44)
         // 32-bit counts times 40 cannot overflow 64 bits.
-        guard diskBytes <= bytes.count - offset else { return nil }
+        guard diskBytes <= segmentSize - offset else { return nil }
     }
 
     init(

@@ -52,10 +52,10 @@ struct StoreState {
 ///     page           one caller at a time: the reader thread
 ///
 /// Each of the three has its own lock, which only says so; what they share is `state`.
-final class Store: Sendable {
+package final class Store: Sendable {
     let disk: any Disk
     let settings: LogSettings
-    let storeID: UInt64
+    package let storeID: UInt64
     let state: Mutex<StoreState>
     let journal: Mutex<JournalWriter>
     let keeper: Mutex<Keeper>
@@ -64,7 +64,7 @@ final class Store: Sendable {
 
     init(
         disk: any Disk, lock held: any DiskLock, settings: LogSettings, storeID: UInt64, state: sending StoreState,
-        journal: consuming sending JournalWriter, spares: [String]
+        journal: consuming sending JournalWriter, keeper: consuming sending Keeper
     ) {
         self.disk = disk
         lock = Mutex(held)
@@ -72,37 +72,42 @@ final class Store: Sendable {
         self.storeID = storeID
         self.state = Mutex(state)
         self.journal = Mutex(journal)
-        keeper = Mutex(Keeper(spares: spares))
+        self.keeper = Mutex(keeper)
         reader = Mutex(PageReader())
     }
 
     /// Writes and syncs batches from `start` on, as many as go into one commit. Returns the index
     /// behind the last that is durable now: `start` if a new segment is needed and none is ready.
     /// When it throws, nothing may be written any more.
-    func commit(_ batches: [Batch], from start: Int) throws(StorageFailure) -> Int {
+    package func commit(_ batches: [Batch], from start: Int) throws(StorageFailure) -> Int {
         try journal.withLock { (writer) throws(StorageFailure) in try writer.commit(batches, from: start, to: self) }
     }
 
     /// The log has gone idle: writes the marker that protects the last batch.
-    func mark(syncing: Bool = false) throws(StorageFailure) {
+    package func mark(syncing: Bool = false) throws(StorageFailure) {
         try journal.withLock { (writer) throws(StorageFailure) in try writer.mark(syncing: syncing, in: self) }
     }
 
     /// One round of the keeper.
-    func keep() throws(StorageFailure) -> Keeper.Round {
+    package func keep() throws(StorageFailure) -> Keeper.Round {
         try keeper.withLock { (keeper) throws(StorageFailure) in try keeper.round(self) }
     }
 
     /// Writes a last checkpoint, so that the next start has little to replay. Without it the journal
     /// says the same.
-    func finish() { keeper.withLock { $0.finish(self) } }
+    package func finish() { keeper.withLock { $0.finish(self) } }
 
     /// Lets another process have the directory.
-    func release() { lock.withLock { $0 = nil } }
+    package func release() { lock.withLock { $0 = nil } }
 
     var hasReadySegment: Bool { state.withLock { $0.ready != nil } }
 
-    func page(_ request: PageRequest) -> Page { reader.withLock { $0.page(request, from: self) } }
+    /// What the ledger says of each queue, by rising id.
+    package var queues: [Recovery.Queue] {
+        state.withLock { state in state.ledger.ids.compactMap { state.ledger.queue($0)?.recovered } }
+    }
+
+    package func page(_ request: PageRequest) -> Page { reader.withLock { $0.page(request, from: self) } }
 
     var statistics: StorageStatistics {
         state.withLock { state in
@@ -118,6 +123,3 @@ final class Store: Sendable {
         }
     }
 }
-
-/// A random 64-bit number, from the system.
-func randomWord() -> UInt64 { UInt64.random(in: .min ... .max) }

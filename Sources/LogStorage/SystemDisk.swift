@@ -116,6 +116,8 @@ public final class SystemDisk: Disk {
         return parts.count == 2 && (parts[0] > 5 || parts[0] == 5 && parts[1] >= 8)
     }()
 
+    public func randomWord() -> UInt64 { .random(in: .min ... .max) }
+
     public func freeBytes() throws(DiskError) -> UInt64 {
         var status = statvfs()
         while fstatvfs(directory, &status) != 0 {

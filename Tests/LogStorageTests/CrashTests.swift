@@ -1,5 +1,6 @@
 import Base
 import BrokerCore
+import Simulation
 import Storage
 import Synchronization
 import Testing
@@ -12,11 +13,11 @@ import Testing
 /// and while the keeper is at work, commits and pages may come in between.
 final class Run: Sendable {
     struct Picture: Sendable {
-        var image: FakeDisk.Image
+        var image: SimulatedDisk.Image
         /// Batches that had been confirmed, and batches that had been handed over.
         var confirmed: Int
         var submitted: Int
-        var operation: FakeDisk.Operation
+        var operation: SimulatedDisk.Operation
     }
 
     private struct State: Sendable {
@@ -32,13 +33,13 @@ final class Run: Sendable {
         var failure: String?
     }
 
-    let disk: FakeDisk
+    let disk: SimulatedDisk
     let store: Store
     private let state: Mutex<State>
     /// One picture in so many operations.
     private let pictureEvery: Int
 
-    init(seed: UInt64, workload: Workload? = nil, disk: FakeDisk = FakeDisk(), pictureEvery: Int) throws {
+    init(seed: UInt64, workload: Workload? = nil, disk: SimulatedDisk = SimulatedDisk(), pictureEvery: Int) throws {
         self.disk = disk
         self.pictureEvery = pictureEvery
         let workload = workload ?? Workload(seed: seed)
@@ -56,7 +57,7 @@ final class Run: Sendable {
     var models: [Model] { state.withLock { $0.models } }
     var failure: String? { state.withLock { $0.failure } }
 
-    private func before(_ operation: FakeDisk.Operation) {
+    private func before(_ operation: SimulatedDisk.Operation) {
         let image = disk.copy()
         let isKeeper = state.withLock { state -> Bool in
             if state.dice.oneIn(pictureEvery) {
@@ -138,9 +139,9 @@ struct CrashTests {
     /// Opens what a crash left and compares it with the model: every confirmed batch, perhaps some of
     /// those that were under way, in order, nothing else. Returns how many.
     static func verify(
-        _ image: FakeDisk.Image, _ picture: Run.Picture, _ models: [Model], _ about: String
-    ) throws -> (disk: FakeDisk, batches: Int)? {
-        let disk = FakeDisk(image)
+        _ image: SimulatedDisk.Image, _ picture: Run.Picture, _ models: [Model], _ about: String
+    ) throws -> (disk: SimulatedDisk, batches: Int)? {
+        let disk = SimulatedDisk(image)
         let opened: (store: Store, recovery: Recovery)
         do {
             opened = try Opening.open(disk, smallSettings())
@@ -195,10 +196,10 @@ struct CrashTests {
     @Test(arguments: 1...8) func manyLivesOfOneStore(seed: UInt64) throws {
         var dice = Dice(seed &* 1_000_003)
         var workload = Workload(seed: seed)
-        var image = FakeDisk.Image()
+        var image = SimulatedDisk.Image()
         for life in 0..<25 {
             let run = try Run(
-                seed: seed &* 100 &+ UInt64(life), workload: workload, disk: FakeDisk(image), pictureEvery: 12)
+                seed: seed &* 100 &+ UInt64(life), workload: workload, disk: SimulatedDisk(image), pictureEvery: 12)
             run.work(steps: 30)
             run.end()
             if let failure = run.failure { Issue.record("seed \(seed), life \(life): \(failure)") }
@@ -208,9 +209,9 @@ struct CrashTests {
             image = picture.image.afterPowerCut(2, &dice)
             // Crash while recovering, twice.
             for _ in 0..<2 {
-                let disk = FakeDisk(image)
+                let disk = SimulatedDisk(image)
                 let last = dice.roll(1..<60)
-                let cut = Mutex<FakeDisk.Image?>(nil)
+                let cut = Mutex<SimulatedDisk.Image?>(nil)
                 disk.hooks.withLock { hooks in
                     hooks.watch = { [unowned disk] operation in
                         if operation.index == last { cut.withLock { $0 = disk.copy() } }

@@ -1,6 +1,7 @@
 import Base
 import BrokerCore
 import Glibc
+import Simulation
 import Storage
 import Synchronization
 import Testing
@@ -115,7 +116,7 @@ struct EngineTests {
     }
 
     @Test func anIdleLogEndsInItsMarker() throws {
-        let disk = FakeDisk()
+        let disk = SimulatedDisk()
         let (engine, _) = try LogEngine.open(disk: disk, settings: smallSettings())
         let listener = Listener()
         engine.start(listener)
@@ -187,7 +188,7 @@ struct EngineTests {
 
     /// Goal: a sync that fails once is never tried again, and nothing is confirmed after it.
     @Test func aFailedSyncIsNeverTriedAgain() throws {
-        let disk = FakeDisk()
+        let disk = SimulatedDisk()
         let (engine, _) = try LogEngine.open(disk: disk, settings: smallSettings())
         let listener = Listener()
         let failing = Mutex(false)
@@ -224,7 +225,7 @@ struct EngineTests {
 
     /// Goal: a keeper that cannot keep up makes commits wait, not fail; the wait can be seen.
     @Test func whenNoSegmentIsReadyCommitsWaitAndTheBacklogShows() throws {
-        let disk = FakeDisk()
+        let disk = SimulatedDisk()
         let (engine, _) = try LogEngine.open(disk: disk, settings: smallSettings())
         let isFull = Mutex(true)
         disk.hooks.withLock { hooks in
@@ -254,7 +255,7 @@ struct EngineTests {
     }
 
     @Test func closingOnAFullDiskComesToAnEndAndSaysSo() throws {
-        let disk = FakeDisk()
+        let disk = SimulatedDisk()
         let (engine, _) = try LogEngine.open(disk: disk, settings: smallSettings())
         disk.hooks.withLock { $0.fault = { operation in operation.path == StorePath.segmentDraft ? ENOSPC : nil } }
         let listener = Listener()
@@ -271,7 +272,7 @@ struct EngineTests {
     }
 
     @Test func requestsThatWaitAtTheEndAreAnswered() throws {
-        let (engine, _) = try LogEngine.open(disk: FakeDisk(), settings: smallSettings())
+        let (engine, _) = try LogEngine.open(disk: SimulatedDisk(), settings: smallSettings())
         let listener = Listener()
         engine.start(listener)
         for from in 1...50 as ClosedRange<UInt64> {

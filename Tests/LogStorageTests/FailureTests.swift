@@ -1,6 +1,7 @@
 import Base
 import BrokerCore
 import Glibc
+import Simulation
 import Storage
 import Synchronization
 import Testing
@@ -16,13 +17,13 @@ struct FailureTests {
         var now: Int { value.load(ordering: .sequentiallyConsistent) }
     }
 
-    private static func isJournal(_ operation: FakeDisk.Operation) -> Bool { operation.path.hasSuffix(".seg") }
+    private static func isJournal(_ operation: SimulatedDisk.Operation) -> Bool { operation.path.hasSuffix(".seg") }
 
     /// Work until all is committed, or the store has failed; then what the disk holds must be right.
     private static func run(
-        seed: UInt64, steps: Int, _ fault: @escaping @Sendable (FakeDisk.Operation) -> Int32?
-    ) throws -> (disk: FakeDisk, models: [Model], confirmed: Int, failure: String?, rooms: [StorageRoom]) {
-        let disk = FakeDisk()
+        seed: UInt64, steps: Int, _ fault: @escaping @Sendable (SimulatedDisk.Operation) -> Int32?
+    ) throws -> (disk: SimulatedDisk, models: [Model], confirmed: Int, failure: String?, rooms: [StorageRoom]) {
+        let disk = SimulatedDisk()
         let store = try Opening.open(disk, smallSettings()).store
         disk.hooks.withLock { $0.fault = fault }
         var workload = Workload(seed: seed)
@@ -55,10 +56,10 @@ struct FailureTests {
         }
     }
 
-    private static func check(_ disk: FakeDisk, _ models: [Model], confirmed: Int, _ about: String) throws {
+    private static func check(_ disk: SimulatedDisk, _ models: [Model], confirmed: Int, _ about: String) throws {
         var dice = Dice(UInt64(confirmed))
         for keep in [0, 2] {
-            let after = DamageTests.open(FakeDisk(disk.copy().afterPowerCut(keep, &dice)))
+            let after = DamageTests.open(SimulatedDisk(disk.copy().afterPowerCut(keep, &dice)))
             #expect(after.refusal == nil, "\(about)")
             let isPrefix = models[confirmed...].contains { $0 == after.model }
             #expect(isPrefix, "\(about), keep \(keep)")
@@ -68,7 +69,7 @@ struct FailureTests {
     /// Goal: a failed write or sync of the journal is the end: nothing is confirmed afterwards, and what
     /// was confirmed is there at the next start. Method: fail each of them in turn.
     @Test func aFailedJournalWriteOrSyncIsFinal() throws {
-        for kind in [FakeDisk.Kind.write, .sync] {
+        for kind in [SimulatedDisk.Kind.write, .sync] {
             for n in stride(from: 1, through: 60, by: 3) {
                 let count = Count()
                 let after = try Self.run(seed: 4, steps: 80) { operation in
@@ -109,7 +110,7 @@ struct FailureTests {
 
     /// Goal: an error of the keeper's work loses nothing, is said, and is got over.
     @Test func anErrorAtAnyOperationOfTheKeeperIsGotOver() throws {
-        let isKeepers: @Sendable (FakeDisk.Operation) -> Bool = { operation in
+        let isKeepers: @Sendable (SimulatedDisk.Operation) -> Bool = { operation in
             !(Self.isJournal(operation) && [.write, .sync].contains(operation.kind))
         }
         let probe = Count()
@@ -130,7 +131,7 @@ struct FailureTests {
 
     /// Goal: with a really full disk acknowledgements go on, and consuming makes room again.
     @Test func onAFullDiskAcknowledgementsGoOn() throws {
-        let disk = FakeDisk()
+        let disk = SimulatedDisk()
         let store = try Opening.open(disk, smallSettings()).store
         var builder = BatchBuilder()
         builder.create(1, "a")
@@ -159,7 +160,7 @@ struct FailureTests {
     }
 
     @Test func roomIsSaidToBeShortOnceAndEnoughOnce() throws {
-        let disk = FakeDisk()
+        let disk = SimulatedDisk()
         let store = try Opening.open(disk, smallSettings()).store
         #expect(try store.keep().room == nil)
         disk.free.withLock { $0 = 1 << 19 }
@@ -180,7 +181,7 @@ struct FailureTests {
     }
 
     @Test func aBatchThatIsTooLargeForASegmentIsRefusedWithASentence() throws {
-        let store = try Opening.open(FakeDisk(), smallSettings()).store
+        let store = try Opening.open(SimulatedDisk(), smallSettings()).store
         var builder = BatchBuilder()
         builder.create(1, "a")
         builder.append(1, 1, [UInt8](repeating: 1, count: 16 << 10))
@@ -198,7 +199,7 @@ struct FailureTests {
             },
         ]
         for spoil in wrong {
-            let disk = FakeDisk()
+            let disk = SimulatedDisk()
             let store = try Opening.open(disk, smallSettings()).store
             var first = BatchBuilder()
             first.create(1, "a")
@@ -212,7 +213,7 @@ struct FailureTests {
     }
 
     @Test func settlingTwiceOrOfWhatIsGoneChangesNothing() throws {
-        let store = try Opening.open(FakeDisk(), smallSettings()).store
+        let store = try Opening.open(SimulatedDisk(), smallSettings()).store
         var builder = BatchBuilder()
         builder.create(1, "a")
         for sequence in 1...5 as ClosedRange<UInt64> { builder.append(1, sequence, [1, 2, 3]) }

@@ -1,18 +1,21 @@
 import Base
 import BrokerCore
+import Simulation
 import Storage
 import Synchronization
 import Testing
 
 @testable import LogStorage
 
-/// The layout of version 1, as it was written then.
-private enum Version1 {
-    static func checkpoint(_ bytes: [UInt8]) throws -> [UInt8] {
+/// The layouts of versions 1 and 2, as they were written then.
+private struct OlderVersion {
+    let version: UInt32
+
+    func checkpoint(_ bytes: [UInt8]) throws -> [UInt8] {
         let (checkpoint, ledger) = try Checkpoint.decode(bytes)
         var writer = ByteWriter()
         writer.put(Checkpoint.magic)
-        writer.put(UInt32(1))
+        writer.put(version)
         writer.put(UInt32(0))
         writer.put(UInt64(0))
         writer.put(checkpoint.storeID)
@@ -21,61 +24,101 @@ private enum Version1 {
         writer.put(checkpoint.firstSequence)
         writer.put(checkpoint.applied)
         writer.put(UInt32(ledger.ids.count))
-        writer.put(UInt32(0))
+        writer.put(UInt32(ledger.note.count))
+        writer.put(ledger.note)
+        writer.pad(to: 8)
         for id in ledger.ids {
             if let queue = ledger.queue(id) { put(queue, &writer) }
         }
         let length = UInt64(writer.bytes.count)
         writer.bytes.withUnsafeMutableBytes { $0.baseAddress?.put64(length, 16) }
-        writer.set(writer.bytes.withUnsafeBytes { Checksum.of(UnsafeRawBufferPointer(rebasing: $0[16...])) }, at: 12)
+        Self.sum(&writer.bytes)
         return writer.bytes
     }
 
-    private static func put(_ queue: QueueLedger, _ writer: inout ByteWriter) {
+    private func put(_ queue: QueueLedger, _ writer: inout ByteWriter) {
         var pages: [(UInt64, [UInt64])] = []
         queue.settled.forEachPage { pages.append(($0, $1)) }
         writer.put(queue.id)
         writer.put(UInt32(queue.name.count))
         for number in [queue.head, queue.next, queue.located, queue.liveBytes] { writer.put(number) }
-        for count in [queue.attempts.count, pages.count, queue.files.count, 0] { writer.put(UInt32(count)) }
+        for count in [queue.attempts.count, pages.count, queue.files.count, queue.note.count] {
+            writer.put(UInt32(count))
+        }
+        if version > 1 {
+            writer.put(UInt32(queue.remembered.count))
+            writer.put(UInt32(0))
+        }
         writer.put(queue.name)
+        writer.pad(to: 8)
+        writer.put(queue.note)
         writer.pad(to: 8)
         for (sequence, attempt) in queue.attempts.sorted(by: { $0.key < $1.key }) {
             writer.put(sequence)
-            writer.put(UInt64(attempt.count))
+            if version == 1 {
+                writer.put(UInt64(attempt.count))
+            } else {
+                for number in [attempt.count, UInt32(attempt.verdict.rawValue)] { writer.put(number) }
+                writer.put(attempt.notBefore)
+            }
         }
         for (number, words) in pages {
             writer.put(number)
             writer.put(UInt64(words.isEmpty ? 1 : 0))
             for word in words { writer.put(word) }
         }
+        // There were no footers.
         for file in queue.files {
-            for number in [file.first, file.last, UInt64(file.bytes)] { writer.put(number) }
+            for number in [file.first, file.last, UInt64(file.contentBytes)] { writer.put(number) }
         }
+        writer.bytes.append(contentsOf: queue.remembered.encoded)
+        writer.pad(to: 8)
     }
 
-    /// A store with files of all kinds, as version 1 left it.
-    static func store(seed: UInt64) throws -> (image: FakeDisk.Image, model: Model) {
-        let large = try DamageTests.large(seed: seed, isVersion1: true)
-        let disk = FakeDisk(large.image)
+    /// Checksums did not start from the version.
+    private static func sum(_ bytes: inout [UInt8], of count: Int? = nil) {
+        let sum = bytes.withUnsafeBytes {
+            Checksum.of(UnsafeRawBufferPointer(rebasing: $0[16..<(count ?? $0.count)]))
+        }
+        bytes.withUnsafeMutableBytes { $0.baseAddress?.put32(sum, 12) }
+    }
+
+    /// A store with files of all kinds, as that version left it.
+    func store(seed: UInt64) throws -> (image: SimulatedDisk.Image, model: Model) {
+        let large = try DamageTests.large(seed: seed, isVersion1: version == 1)
+        let disk = SimulatedDisk(large.image)
+        let ledger = try Checkpoint.decode(try #require(disk.bytes(StorePath.checkpoint))).1
+        var contentBytes: [String: Int] = [:]
+        for id in ledger.ids {
+            for file in ledger.queue(id)?.files ?? [] {
+                contentBytes[StorePath.queueFile(id, first: file.first)] = file.contentBytes
+            }
+        }
         for path in disk.paths {
-            if path.hasSuffix(".seg") || path.hasSuffix(".spare") || path.hasSuffix(".log") || path == StorePath.store {
-                disk.damage(path) { $0[8] = 1 }
+            let isSegment = path.hasSuffix(".seg") || path.hasSuffix(".spare")
+            if !isSegment, !path.hasSuffix(".log"), path != StorePath.store { continue }
+            disk.damage(path) { bytes in
+                if let content = contentBytes[path] { bytes.removeLast(bytes.count - content) }
+                bytes[8] = UInt8(version)
+                Self.sum(
+                    &bytes, of: isSegment ? SegmentHeader.size : path == StorePath.store ? nil : QueueFileHeader.size)
             }
         }
         let checkpoint = try checkpoint(try #require(disk.bytes(StorePath.checkpoint)))
         disk.damage(StorePath.checkpoint) { $0 = checkpoint }
+        disk.drop(StorePath.secondCheckpoint)
         return (disk.copy(), large.model)
     }
 }
 
-/// What is new in version 2 of the format, and what becomes of a store of version 1.
+/// What is new in versions 2 and 3 of the format, and what becomes of an older store.
 struct FormatTests {
-    private static func version(_ disk: FakeDisk, _ path: String) -> UInt8? { disk.bytes(path)?[8] }
+    private static func version(_ disk: SimulatedDisk, _ path: String) -> UInt8? { disk.bytes(path)?[8] }
 
-    @Test(arguments: [5, 6, 9] as [UInt64]) func aStoreOfVersion1IsReadAndUpgraded(seed: UInt64) throws {
-        let old = try Version1.store(seed: seed)
-        let disk = FakeDisk(old.image)
+    @Test(arguments: [5, 8, 9] as [UInt64], [1, 2] as [UInt32])
+    func anOlderStoreIsReadAndUpgraded(seed: UInt64, version: UInt32) throws {
+        let old = try OlderVersion(version: version).store(seed: seed)
+        let disk = SimulatedDisk(old.image)
         #expect(disk.paths.contains { $0.hasSuffix(".log") })
         #expect(old.model.queues.values.contains { !$0.attempts.isEmpty })
         let (store, recovery) = try Opening.open(disk, smallSettings())
@@ -83,11 +126,12 @@ struct FormatTests {
         #expect(try store.contents() == old.model)
         #expect(
             recovery.report == [
-                "the store was of format version 1 and is of version 2 now: older programs will refuse it"
+                "the store was of format version \(version) and is of version 3 now: older programs will refuse it"
             ])
-        // Whatever happens now: a power cut does not make it one of version 1 again.
+        // Whatever happens now: a power cut does not make it an older one again.
         var dice = Dice(seed)
-        #expect(Self.version(FakeDisk(disk.copy().afterPowerCut(0, &dice)), StorePath.store) == 2)
+        #expect(Self.version(SimulatedDisk(disk.copy().afterPowerCut(0, &dice)), StorePath.store) == 3)
+        #expect(disk.bytes(StorePath.checkpoint) == disk.bytes(StorePath.secondCheckpoint))
         // It takes what version 1 did not know, beside what is there.
         let id = try #require(old.model.queues.keys.min())
         var model = old.model
@@ -95,23 +139,23 @@ struct FormatTests {
         builder.note(id, [1, 2, 3])
         builder.remember(id, DedupEntry(high: 1, low: 2, second: 3))
         model.queues[id]?.note = [1, 2, 3]
-        model.queues[id]?.dedup = [DedupEntry(high: 1, low: 2, second: 3)]
+        model.queues[id]?.dedup.append(DedupEntry(high: 1, low: 2, second: 3))
         while try store.commit([builder.batch(1)], from: 0) == 0 { _ = try store.keep() }
         if seed != 5 { store.finish() }
         store.release()
-        #expect(Self.version(disk, StorePath.checkpoint) == (seed == 5 ? 1 : 2))
+        #expect(Self.version(disk, StorePath.checkpoint) == (seed == 5 ? UInt8(version) : 3))
         let again = try Opening.open(disk, smallSettings())
         #expect(again.recovery.report.isEmpty)
         #expect(again.recovery.difference(from: model) == nil)
         #expect(try again.store.contents() == model)
     }
 
-    /// Goal: a program of version 1 never takes a store for its own that has anything of version 2 in it.
+    /// Goal: an older program never takes a store for its own that has anything of our version in it.
     /// Method: pictures of the disk before each operation of the start and of some work after it.
-    @Test func anUpgradeChangesTheStoreFileBeforeAnythingElse() throws {
-        let old = try Version1.store(seed: 5)
-        let disk = FakeDisk(old.image)
-        let images = Mutex<[FakeDisk.Image]>([])
+    @Test(arguments: [1, 2] as [UInt32]) func anUpgradeChangesTheStoreFileBeforeAnythingElse(version: UInt32) throws {
+        let old = try OlderVersion(version: version).store(seed: 5)
+        let disk = SimulatedDisk(old.image)
+        let images = Mutex<[SimulatedDisk.Image]>([])
         disk.hooks.withLock { hooks in
             hooks.watch = { [unowned disk] _ in images.withLock { $0.append(disk.copy()) } }
         }
@@ -120,13 +164,13 @@ struct FormatTests {
         store.finish()
         disk.hooks.withLock { $0.watch = nil }
         store.release()
-        let original = FakeDisk(old.image)
+        let original = SimulatedDisk(old.image)
         var dice = Dice(3)
         var isOld = 0
         for image in images.withLock({ $0 }) {
             for keep in [0, 1, 2] {
-                let cut = FakeDisk(image.afterPowerCut(keep, &dice))
-                if Self.version(cut, StorePath.store) == 1 {
+                let cut = SimulatedDisk(image.afterPowerCut(keep, &dice))
+                if Self.version(cut, StorePath.store) == UInt8(version) {
                     isOld += 1
                     for path in original.paths where path != StorePath.lock {
                         #expect(cut.bytes(path) == original.bytes(path), "\(path)")
@@ -140,8 +184,8 @@ struct FormatTests {
     }
 
     @Test func aRefusedStartDoesNotUpgrade() throws {
-        let old = try Version1.store(seed: 5)
-        let disk = FakeDisk(old.image)
+        let old = try OlderVersion(version: 1).store(seed: 5)
+        let disk = SimulatedDisk(old.image)
         let path = try #require(disk.paths.first { $0.hasSuffix(".log") })
         disk.drop(path)
         let before = disk.paths.map { disk.bytes($0) }
@@ -178,7 +222,7 @@ struct FormatTests {
 
     /// Goal: what a checkpoint contains is not done a second time by replaying the batches that it contains.
     @Test func replayedBatchesOfACheckpointRememberNothingTwice() throws {
-        let disk = FakeDisk()
+        let disk = SimulatedDisk()
         let store = try Opening.open(disk, smallSettings()).store
         func entry(_ number: UInt64) -> DedupEntry { DedupEntry(high: number, low: 1, second: 2) }
         var builder = BatchBuilder()
@@ -202,7 +246,7 @@ struct FormatTests {
     }
 
     @Test func aQueueTakesItsNoteAndIDsWithIt() throws {
-        let disk = FakeDisk()
+        let disk = SimulatedDisk()
         let store = try Opening.open(disk, smallSettings()).store
         var builder = BatchBuilder()
         builder.create(1, "a")
@@ -225,7 +269,7 @@ struct FormatTests {
         var settings = smallSettings()
         settings.segmentBytes = 1280 << 10
         func outcome(_ add: (inout BatchBuilder) -> Void) throws -> String? {
-            let disk = FakeDisk()
+            let disk = SimulatedDisk()
             let store = try Opening.open(disk, settings).store
             var builder = BatchBuilder()
             builder.create(1, "a")

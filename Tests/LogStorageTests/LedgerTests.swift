@@ -1,5 +1,6 @@
 import BrokerCore
 import CSystem
+import Simulation
 import Storage
 import Testing
 
@@ -77,7 +78,7 @@ struct LedgerTests {
     }
 
     @Test func idsOfDeletedQueuesNeverComeBack() throws {
-        let disk = FakeDisk()
+        let disk = SimulatedDisk()
         let store = try Opening.open(disk, smallSettings()).store
         var builder = BatchBuilder()
         builder.create(1, "a")
@@ -92,7 +93,7 @@ struct LedgerTests {
 
     /// Goal: sequence numbers go on though nothing of the queue is left anywhere.
     @Test func sequenceNumbersNeverGoBack() throws {
-        let disk = FakeDisk()
+        let disk = SimulatedDisk()
         var next: UInt64 = 1
         for life in 0..<5 {
             let (store, recovery) = try Opening.open(disk, smallSettings())

@@ -1,5 +1,6 @@
 import Base
 import BrokerCore
+import Simulation
 import Storage
 import Synchronization
 import Testing
@@ -10,7 +11,7 @@ import Testing
 struct PageTests {
     /// A queue of which some messages are in files, some in the journal, and some are settled.
     private static func store(messages: UInt64, size: Int = 300) throws -> Store {
-        let store = try Opening.open(FakeDisk(), smallSettings()).store
+        let store = try Opening.open(SimulatedDisk(), smallSettings()).store
         var builder = BatchBuilder()
         builder.create(1, "a")
         #expect(try store.commit([builder.batch(1)], from: 0) == 1)
@@ -39,6 +40,23 @@ struct PageTests {
                 message.content.count == 300
                     && message.content.bytes.allSatisfy { $0 == UInt8(truncatingIfNeeded: message.sequence) }
             })
+    }
+
+    /// Goal: what one page read ahead is not taken for what lies at the same offset of another segment.
+    @Test func aPageEndedByItsBytesLeavesNothingBehind() throws {
+        let store = try Self.store(messages: 250)
+        for first in stride(from: UInt64(1), to: 250, by: 7) {
+            for second in stride(from: UInt64(1), to: 250, by: 11) {
+                for start in [first, second] {
+                    let page = store.page(Self.request(from: start, bytes: 700))
+                    #expect(page.failure == nil, "\(start) after \(first)")
+                    let areWhole = page.messages.allSatisfy { message in
+                        message.content.bytes.allSatisfy { $0 == UInt8(truncatingIfNeeded: message.sequence) }
+                    }
+                    #expect(areWhole)
+                }
+            }
+        }
     }
 
     /// Goal: from wherever a page starts and wherever it ends, the next goes on right there.
@@ -85,7 +103,7 @@ struct PageTests {
 
     @Test func aQueueFileThatSomebodyRemovedIsNamed() throws {
         let store = try Self.store(messages: 300)
-        let disk = try #require(store.disk as? FakeDisk)
+        let disk = try #require(store.disk as? SimulatedDisk)
         for path in disk.paths where path.hasSuffix(".log") { disk.drop(path) }
         let page = store.page(Self.request(from: 3))
         #expect(page.messages.isEmpty && page.resumeAt == 4)
@@ -95,7 +113,7 @@ struct PageTests {
     /// Goal: what the keeper does while a page is read does not show. Method: let it work before each
     /// disk operation of the reader.
     @Test func aPageIsRightWhileTheKeeperMovesItsMessages() throws {
-        let disk = FakeDisk()
+        let disk = SimulatedDisk()
         let store = try Opening.open(disk, smallSettings()).store
         var builder = BatchBuilder()
         builder.create(1, "a")

@@ -1,5 +1,6 @@
 import Base
 import BrokerCore
+import Simulation
 import Storage
 import Synchronization
 import Testing
@@ -23,7 +24,7 @@ func smallSettings() -> LogSettings {
 
 struct RecoveryTests {
     @Test func anEmptyStoreIsMadeAndFoundAgain() throws {
-        let disk = FakeDisk()
+        let disk = SimulatedDisk()
         let first = try Opening.open(disk, smallSettings())
         #expect(first.recovery.queues.isEmpty)
         #expect(first.recovery.nextQueueID == 1)
@@ -35,7 +36,7 @@ struct RecoveryTests {
 
     /// Goal: what was committed is there again after a clean end, and can be read.
     @Test(arguments: 1...20) func whatWasCommittedIsThereAgain(seed: UInt64) throws {
-        let disk = FakeDisk()
+        let disk = SimulatedDisk()
         var workload = Workload(seed: seed)
         let (store, _) = try Opening.open(disk, smallSettings())
         for _ in 0..<300 {
@@ -60,7 +61,7 @@ struct RecoveryTests {
             builder.append(1, sequence, [UInt8](repeating: byte, count: 100))
             return builder.batch(sequence)
         }
-        let disk = FakeDisk()
+        let disk = SimulatedDisk()
         var store = try Opening.open(disk, smallSettings()).store
         var builder = BatchBuilder()
         builder.create(1, "a")
@@ -84,7 +85,7 @@ struct RecoveryTests {
     /// Goal: a message for many queues lies in the journal once, and is whole wherever it is read, also when one of
     /// the queues has gone and after the segment is retired.
     @Test func queuesMayShareTheBytesOfAMessage() throws {
-        let disk = FakeDisk()
+        let disk = SimulatedDisk()
         var store = try Opening.open(disk, smallSettings()).store
         var builder = BatchBuilder()
         for queue in 1...3 as ClosedRange<UInt32> { builder.create(queue, "q\(queue)") }
@@ -109,7 +110,7 @@ struct RecoveryTests {
     /// Goal: nobody acts on bytes that only the kernel's memory holds. Method: what a failed sync leaves,
     /// pages that are taken for clean; after the start even a power cut must not take them away.
     @Test func whatIsReplayedIsOnDiskBeforeItIsSeen() throws {
-        let disk = FakeDisk()
+        let disk = SimulatedDisk()
         let store = try Opening.open(disk, smallSettings()).store
         var builder = BatchBuilder()
         builder.create(1, "a")
@@ -127,14 +128,14 @@ struct RecoveryTests {
         #expect(recovery.queues.count == 1)
         again.release()
         var dice = Dice(1)
-        let after = FakeDisk(disk.copy().afterPowerCut(0, &dice))
+        let after = SimulatedDisk(disk.copy().afterPowerCut(0, &dice))
         #expect(try Opening.open(after, smallSettings()).recovery.queues.count == 1)
     }
 
     /// Goal: a seal that was written as an idle marker is on disk before anything in the next segment.
     /// Method: fill a segment up to its last 64 bytes, go idle, go on, and lose all that is not synced.
     @Test func aSealThatServedAsMarkerIsSyncedBeforeTheNextSegment() throws {
-        let disk = FakeDisk()
+        let disk = SimulatedDisk()
         let store = try Opening.open(disk, smallSettings()).store
         _ = try store.keep()
         var number: UInt64 = 0
@@ -153,7 +154,7 @@ struct RecoveryTests {
         try store.mark()
         try commit(10)
         var dice = Dice(1)
-        let after = FakeDisk(disk.copy().afterPowerCut(0, &dice))
+        let after = SimulatedDisk(disk.copy().afterPowerCut(0, &dice))
         let recovery = try Opening.open(after, smallSettings()).recovery
         #expect(recovery.queues.count == Int(number))
         #expect(recovery.report.isEmpty)
@@ -162,7 +163,7 @@ struct RecoveryTests {
     /// Goal: a file that the checkpoint on disk names is there, even if its queue was deleted while that
     /// checkpoint was being written; and it goes in the end.
     @Test func aQueueDeletedDuringACheckpointKeepsItsFilesUntilTheNext() throws {
-        let disk = FakeDisk()
+        let disk = SimulatedDisk()
         let store = try Opening.open(disk, smallSettings()).store
         var workload = BatchBuilder()
         workload.create(1, "a")
@@ -180,7 +181,7 @@ struct RecoveryTests {
         let files = disk.paths.filter { $0.hasPrefix("queues/1/") }
         #expect(!files.isEmpty)
         // Something to write the next checkpoint for: queue 2 gets a file, and it is settled.
-        let images = Mutex<[FakeDisk.Image]>([])
+        let images = Mutex<[SimulatedDisk.Image]>([])
         let isDeleted = Mutex(false)
         var delete = BatchBuilder()
         delete.delete(1)
@@ -205,7 +206,7 @@ struct RecoveryTests {
         var dice = Dice(1)
         for image in images.withLock({ $0 }) {
             for keep in [0, 1] {
-                let after = DamageTests.open(FakeDisk(image.afterPowerCut(keep, &dice)))
+                let after = DamageTests.open(SimulatedDisk(image.afterPowerCut(keep, &dice)))
                 #expect(after.refusal == nil)
             }
         }

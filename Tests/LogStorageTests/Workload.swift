@@ -1,5 +1,6 @@
 import Base
 import BrokerCore
+import Simulation
 import Storage
 import Synchronization
 import Testing

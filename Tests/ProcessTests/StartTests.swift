@@ -152,13 +152,13 @@ extension ProcessTests {
             let original = try Data(contentsOf: url)
             // | magic 8 | version 4 | checksum of what follows 4 | ...
             var newer = original
-            newer[8] = 3
+            newer[8] = 4
             try newer.write(to: url)
             let before = try home.contents()
             let ended = try BrokerProcess.refusal(data: broker.data)
             #expect(ended.code == 3)
             #expect(
-                ended.errors.contains("format version 3") && ended.errors.contains("newer brokerd"), "\(ended.errors)")
+                ended.errors.contains("format version 4") && ended.errors.contains("newer brokerd"), "\(ended.errors)")
             #expect(try home.contents() == before)
             try original.write(to: url)
             #expect(try BrokerProcess(home).drain("q") == ["kept"])

@@ -1,53 +1,43 @@
 import Glibc
+import LogStorage
 import Synchronization
 
-@testable import LogStorage
-
-/// A small random generator that can be repeated from its seed (SplitMix64).
-struct Dice: RandomNumberGenerator {
-    var state: UInt64
-    init(_ seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-
-    mutating func roll(_ range: Range<Int>) -> Int { Int.random(in: range, using: &self) }
-    /// True once in `n` times.
-    mutating func oneIn(_ n: Int) -> Bool { roll(0..<n) == 0 }
-}
-
-/// A disk in memory that knows what is synced.
+/// A disk in memory that knows what is synced. Its faults:
 ///
-/// What a power cut leaves: of each file its synced bytes and any part of what was written since, in
-/// sectors of 512 bytes and in any order; of each directory its synced entries and the first so many
-/// changes since. Nothing is lost that was synced, unless a test damages it by hand.
-final class FakeDisk: Disk {
-    enum Kind: Sendable {
+///     power cut       of each file: its synced bytes and any part of what was written since, in sectors of 512
+///                     bytes and in any order (lost, reordered, torn); a size that grew without its bytes (zero
+///                     tail). Of each directory: its synced entries and the first so many changes since
+///     kill            everything that was written stays, synced or not
+///     recycled file   holds what an earlier use left behind, as any file does here
+///     EIO             of any operation, once or from then on. A write that fails has done a part of its work. A
+///                     sync that fails may lose what it was to write, which the kernel then takes for clean: it
+///                     is read back until the power is cut, and a second sync says that all is well
+///     full            writes beyond `capacity` do the part for which there is room, and fail with ENOSPC
+///     slow            is the simulator's to decide: nothing here takes time
+///
+/// Nothing is lost that was synced, unless a test damages it by hand.
+package final class SimulatedDisk: Disk {
+    package enum Kind: Sendable {
         case open, create, read, write, sync, truncate, rename, remove, makeDirectory, syncDirectory, list
     }
 
-    struct Operation: Sendable {
-        var index: Int
-        var kind: Kind
-        var path: String
+    package struct Operation: Sendable {
+        package var index: Int
+        package var kind: Kind
+        package var path: String
     }
 
-    struct Inode: Sendable {
-        var bytes: [UInt8] = []
-        var synced: [UInt8] = []
-        var pending: [Change] = []
+    package struct Inode: Sendable {
+        package var bytes: [UInt8] = []
+        package var synced: [UInt8] = []
+        package var pending: [Change] = []
 
-        enum Change: Sendable {
+        package enum Change: Sendable {
             case write(Int, [UInt8])
             case truncate(Int)
         }
 
-        mutating func apply(_ change: Change) {
+        package mutating func apply(_ change: Change) {
             switch change {
             case .truncate(let size):
                 if size < bytes.count { bytes.removeLast(bytes.count - size) }
@@ -61,37 +51,39 @@ final class FakeDisk: Disk {
         }
     }
 
-    enum NameChange: Sendable {
+    package enum NameChange: Sendable {
         case link(String, Int)
         case unlink(String)
         case rename(String, String)
     }
 
     /// All that there is; a value, so that a crash is a copy.
-    struct Image: Sendable {
-        var inodes: [Int: Inode] = [:]
-        var names: [String: Int] = [:]
-        var syncedNames: [String: Int] = [:]
-        var pendingNames: [String: [NameChange]] = [:]
-        var nextInode = 1
+    package struct Image: Sendable {
+        package var inodes: [Int: Inode] = [:]
+        package var names: [String: Int] = [:]
+        package var syncedNames: [String: Int] = [:]
+        package var pendingNames: [String: [NameChange]] = [:]
+        package var nextInode = 1
         /// Files of which the kernel takes some bytes for written that are not.
-        var forgetful: Set<Int> = []
-        var capacity = 1 << 40
+        package var forgetful: Set<Int> = []
+        package var capacity = 1 << 40
 
-        static let directory = 0
+        package init() {}
 
-        var used: Int { Set(names.values).reduce(0) { $0 + (inodes[$1]?.bytes.count ?? 0) } }
+        package static let directory = 0
 
-        static func parent(_ path: String) -> String {
+        package var used: Int { Set(names.values).reduce(0) { $0 + (inodes[$1]?.bytes.count ?? 0) } }
+
+        package static func parent(_ path: String) -> String {
             path.lastIndex(of: "/").map { String(path[..<$0]) } ?? ""
         }
 
-        mutating func change(_ change: NameChange, in directory: String) {
+        package mutating func change(_ change: NameChange, in directory: String) {
             Self.apply(change, to: &names)
             pendingNames[directory, default: []].append(change)
         }
 
-        static func apply(_ change: NameChange, to names: inout [String: Int]) {
+        package static func apply(_ change: NameChange, to names: inout [String: Int]) {
             switch change {
             case .link(let path, let inode): names[path] = inode
             case .unlink(let path): names[path] = nil
@@ -100,13 +92,13 @@ final class FakeDisk: Disk {
             }
         }
 
-        mutating func syncDirectory(_ directory: String) {
+        package mutating func syncDirectory(_ directory: String) {
             for change in pendingNames[directory] ?? [] { Self.apply(change, to: &syncedNames) }
             pendingNames[directory] = nil
         }
 
         /// What a power cut leaves; `keep` 0 nothing that was not synced, 1 all of it, else by dice.
-        func afterPowerCut(_ keep: Int, _ dice: inout Dice) -> Image {
+        package func afterPowerCut(_ keep: Int, _ dice: inout Dice) -> Image {
             var after = Image()
             after.capacity = capacity
             after.nextInode = nextInode
@@ -164,30 +156,37 @@ final class FakeDisk: Disk {
         }
     }
 
-    let image: Mutex<Image>
+    package let image: Mutex<Image>
     private let counter = Atomic<Int>(0)
     /// In a struct: a closure that is itself the value of a `Mutex` is wrapped once more at each access,
     /// until calling it overflows the stack.
-    struct Hooks: Sendable {
+    package struct Hooks: Sendable {
         /// Asked before each operation: an error number makes it fail.
-        var fault: (@Sendable (Operation) -> Int32?)?
+        package var fault: (@Sendable (Operation) -> Int32?)?
         /// Told before each operation; may use the disk and the store.
-        var watch: (@Sendable (Operation) -> Void)?
+        package var watch: (@Sendable (Operation) -> Void)?
+        /// A sync that fails may lose what it was to write.
+        package var losesWhenSyncFails = false
     }
 
-    let hooks = Mutex(Hooks())
+    package let hooks = Mutex(Hooks())
     /// What the free space is said to be.
-    let free = Mutex<UInt64>(1 << 40)
+    package let free = Mutex<UInt64>(1 << 40)
     private let isLocked = Mutex(false)
 
-    init(_ image: Image = Image()) { self.image = Mutex(image) }
+    private let words: Mutex<Dice>
 
-    var operations: Int { counter.load(ordering: .relaxed) }
+    package init(_ image: Image = Image(), seed: UInt64 = .random(in: .min ... .max)) {
+        self.image = Mutex(image)
+        words = Mutex(Dice(seed))
+    }
 
-    func copy() -> Image { image.withLock { $0 } }
+    package var operations: Int { counter.load(ordering: .relaxed) }
+
+    package func copy() -> Image { image.withLock { $0 } }
 
     /// Changes the synced bytes of a file, as damage does.
-    func damage(_ path: String, _ change: (inout [UInt8]) -> Void) {
+    package func damage(_ path: String, _ change: (inout [UInt8]) -> Void) {
         image.withLock { image in
             guard let id = image.names[path] else { return }
             var inode = image.inodes[id] ?? Inode()
@@ -196,28 +195,28 @@ final class FakeDisk: Disk {
         }
     }
 
-    func bytes(_ path: String) -> [UInt8]? {
+    package func bytes(_ path: String) -> [UInt8]? {
         image.withLock { image in image.names[path].flatMap { image.inodes[$0]?.bytes } }
     }
 
-    func put(_ path: String, _ bytes: [UInt8]) {
+    package func put(_ path: String, _ bytes: [UInt8]) {
         image.withLock { image in
             let id = image.nextInode
             image.nextInode += 1
-            image.inodes[id] = FakeDisk.Inode(bytes: bytes, synced: bytes)
+            image.inodes[id] = SimulatedDisk.Inode(bytes: bytes, synced: bytes)
             image.names[path] = id
             image.syncedNames[path] = id
         }
     }
 
-    func drop(_ path: String) {
+    package func drop(_ path: String) {
         image.withLock { image in
             image.names[path] = nil
             image.syncedNames[path] = nil
         }
     }
 
-    var paths: [String] { image.withLock { $0.names.keys.sorted() } }
+    package var paths: [String] { image.withLock { $0.names.keys.sorted() } }
 
     fileprivate func begin(_ kind: Kind, _ path: String) throws(DiskError) {
         let index = counter.add(1, ordering: .relaxed).newValue
@@ -231,14 +230,14 @@ final class FakeDisk: Disk {
 
     // MARK: Disk
 
-    func makeDirectory(_ path: String) throws(DiskError) {
+    package func makeDirectory(_ path: String) throws(DiskError) {
         try begin(.makeDirectory, path)
         image.withLock { image in
             if image.names[path] == nil { image.change(.link(path, Image.directory), in: Image.parent(path)) }
         }
     }
 
-    func open(_ path: String, _ opening: DiskOpening) throws(DiskError) -> any DiskFile {
+    package func open(_ path: String, _ opening: DiskOpening) throws(DiskError) -> any DiskFile {
         if case .create = opening { try begin(.create, path) } else { try begin(.open, path) }
         let id = image.withLock { image -> Int? in
             if let id = image.names[path] {
@@ -258,10 +257,10 @@ final class FakeDisk: Disk {
             return id
         }
         guard let id else { throw DiskError("open", path, code: ENOENT) }
-        return FakeFile(self, path, id)
+        return SimulatedFile(self, path, id)
     }
 
-    func rename(_ path: String, to target: String) throws(DiskError) {
+    package func rename(_ path: String, to target: String) throws(DiskError) {
         try begin(.rename, path)
         let isThere = image.withLock { image in
             let isThere = image.names[path] != nil
@@ -271,7 +270,7 @@ final class FakeDisk: Disk {
         if !isThere { throw DiskError("rename", path, code: ENOENT) }
     }
 
-    func remove(_ path: String) throws(DiskError) {
+    package func remove(_ path: String) throws(DiskError) {
         try begin(.remove, path)
         let isThere = image.withLock { image in
             let isThere = image.names[path] != nil
@@ -281,7 +280,7 @@ final class FakeDisk: Disk {
         if !isThere { throw DiskError("remove", path, code: ENOENT) }
     }
 
-    func removeDirectory(_ path: String) throws(DiskError) {
+    package func removeDirectory(_ path: String) throws(DiskError) {
         try begin(.remove, path)
         let code = image.withLock { image -> Int32 in
             if image.names[path] == nil { return ENOENT }
@@ -292,7 +291,7 @@ final class FakeDisk: Disk {
         if code != 0 { throw DiskError("remove", path, code: code) }
     }
 
-    func names(in directory: String) throws(DiskError) -> [String] {
+    package func names(in directory: String) throws(DiskError) -> [String] {
         try begin(.list, directory)
         let prefix = directory.isEmpty ? "" : directory + "/"
         return image.withLock { image in
@@ -301,50 +300,68 @@ final class FakeDisk: Disk {
         }
     }
 
-    func syncDirectory(_ path: String) throws(DiskError) {
+    package func syncDirectory(_ path: String) throws(DiskError) {
         try begin(.syncDirectory, path)
         image.withLock { $0.syncDirectory(path) }
     }
 
-    func syncEverything() throws(DiskError) -> Bool {
+    package func syncEverything() throws(DiskError) -> Bool {
         try begin(.sync, "")
         image.withLock { image in
             for (id, inode) in image.inodes {
-                image.inodes[id] = FakeDisk.Inode(bytes: inode.bytes, synced: inode.bytes)
+                image.inodes[id] = SimulatedDisk.Inode(bytes: inode.bytes, synced: inode.bytes)
             }
             for directory in image.pendingNames.keys.sorted() { image.syncDirectory(directory) }
         }
         return true
     }
 
-    func freeBytes() throws(DiskError) -> UInt64 { free.withLock { $0 } }
+    package func randomWord() -> UInt64 { words.withLock { $0.next() } }
 
-    func lock(_ path: String) throws(DiskError) -> any DiskLock {
+    package func freeBytes() throws(DiskError) -> UInt64 { free.withLock { $0 } }
+
+    package func lock(_ path: String) throws(DiskError) -> any DiskLock {
         let isHeld = isLocked.withLock { isLocked in
             defer { isLocked = true }
             return isLocked
         }
         if isHeld { throw DiskError("locking", path, code: EWOULDBLOCK, detail: "process 1 has it") }
-        return FakeLock(self)
+        return SimulatedLock(self)
     }
 
-    func checkStillThere() throws(DiskError) {}
+    package func checkStillThere() throws(DiskError) {}
+
+    /// The kernel gives up on some of what it was to write, and takes it for clean.
+    fileprivate func loseUnsynced(_ id: Int) {
+        if !hooks.withLock({ $0.losesWhenSyncFails }) { return }
+        var dice = Dice(randomWord())
+        image.withLock { image in
+            guard var inode = image.inodes[id], !inode.pending.isEmpty else { return }
+            let before = inode.pending.count
+            inode.pending.removeAll { change in
+                if case .write = change { return dice.oneIn(2) }
+                return false
+            }
+            if inode.pending.count < before { image.forgetful.insert(id) }
+            image.inodes[id] = inode
+        }
+    }
 
     fileprivate func unlock() { isLocked.withLock { $0 = false } }
 }
 
-private final class FakeLock: DiskLock {
-    private let disk: FakeDisk
-    init(_ disk: FakeDisk) { self.disk = disk }
+private final class SimulatedLock: DiskLock {
+    private let disk: SimulatedDisk
+    init(_ disk: SimulatedDisk) { self.disk = disk }
     deinit { disk.unlock() }
 }
 
-private final class FakeFile: DiskFile {
+private final class SimulatedFile: DiskFile {
     let path: String
-    private let disk: FakeDisk
+    private let disk: SimulatedDisk
     private let id: Int
 
-    init(_ disk: FakeDisk, _ path: String, _ id: Int) {
+    init(_ disk: SimulatedDisk, _ path: String, _ id: Int) {
         self.disk = disk
         self.path = path
         self.id = id
@@ -391,11 +408,16 @@ private final class FakeFile: DiskFile {
     }
 
     func syncData() throws(DiskError) {
-        try disk.begin(.sync, path)
+        do throws(DiskError) {
+            try disk.begin(.sync, path)
+        } catch {
+            disk.loseUnsynced(id)
+            throw error
+        }
         disk.image.withLock { image in
             guard var inode = image.inodes[id] else { return }
             // Only what the kernel holds for dirty goes to the disk.
-            var written = FakeDisk.Inode(bytes: inode.synced)
+            var written = SimulatedDisk.Inode(bytes: inode.synced)
             let isAll = image.forgetful.contains(id) == false
             if isAll { written.bytes = inode.bytes } else { for change in inode.pending { written.apply(change) } }
             inode.synced = written.bytes
