@@ -6,7 +6,7 @@ import time
 
 import wire
 from load import Sender, check_all_there, subscribed, take
-from suite import SMALL, case
+from suite import SMALL, case, wait_until
 
 DAY, HOUR, YEAR = 86400, 3600, 365 * 86400
 
@@ -123,3 +123,52 @@ def silent_clients_while_it_was_stopped(lab):
             assert last.command == "ERROR", last
     except wire.Closed:
         pass
+
+
+@case(56)
+def lives_that_end_while_it_is_down(lab):
+    """By the clock that is right at the start: once into the dead letters, also what was unacknowledged at the end."""
+    policy = lab.path("brokerd.json5")
+    with open(policy, "w") as file:
+        file.write('{ policies: { all: { pattern: "/queue/q", settings: { expired: "dead-letter" } } } }')
+    broker = lab.broker(SMALL, rules=True, arguments=["--config", policy])
+    broker.start()
+    client = broker.connect()
+    for number in range(20):
+        client.ask("SEND", {"destination": "/queue/q", "ttl": "600000" if number % 2 else "86400000"}, b"%d" % number)
+    held = subscribed(broker, prefetch=4)
+    assert [held.message().body for _ in range(4)] == [b"0", b"1", b"2", b"3"]
+    broker.kill()
+    for connection in (client, held):
+        connection.close()
+    # An hour later for the first kind, and back again: what is over stays over.
+    for offset in (HOUR, -HOUR, 0):
+        broker.rules.clock(offset)
+        broker.start()
+        left = subscribed(broker, prefetch=100)
+        bodies = [left.message().body for _ in range(10)]
+        left.expect_quiet(0.3)
+        assert bodies == [b"%d" % n for n in range(0, 20, 2)], f"at {offset} s: {bodies}"
+        wait_until(lambda: broker.count("q.dlq") == 10 and broker.count("q") == 10, what="the dead letters")
+        broker.kill()
+        left.close()
+
+
+@case(57)
+def delays_while_it_is_down(lab):
+    """Due by the clock that is right at the start; each once, none before its time."""
+    broker = lab.broker(SMALL, rules=True)
+    broker.start()
+    client = broker.connect()
+    for number in range(10):
+        client.ask("SEND", {"destination": "/queue/q", "delay": "3600000"}, b"%d" % number)
+    client.close()
+    for offset, due in ((-DAY, False), (HOUR // 2, False), (HOUR + 60, True), (0, True)):
+        broker.kill()
+        broker.rules.clock(offset)
+        broker.start()
+        reader = subscribed(broker, prefetch=100)
+        if due:
+            assert sorted(reader.message().body for _ in range(10)) == [b"%d" % n for n in range(10)]
+        reader.expect_quiet(0.5)
+        reader.close()

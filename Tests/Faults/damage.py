@@ -8,7 +8,7 @@ import time
 import brokerd
 import store
 from promises import body_of
-from suite import SMALL, case
+from suite import SMALL, case, wait_until
 
 MESSAGES = 40
 
@@ -344,6 +344,30 @@ def a_checkpoint_that_is_missing_or_damaged(lab):
                 copies.refused(path, what, "checkpoint")
             copies.drop(path)
         lab.note(f"{'whole' if is_complete else 'shortened'} journal: {len(found)} copies of the checkpoint")
+
+
+@case(19)
+def a_damaged_store_file(lab):
+    """What it says follows from the others; or the start is refused and nothing is changed."""
+    copies = Copies(lab, made(lab, count=900, size=6000))
+    for at in (0, 3, 12, 16, 23, 31):
+        path = copies.copy()
+        store.flip(os.path.join(path, "store"), at)
+        broker = lab.broker(SMALL, data=path)
+        before = store.fingerprint(path)
+        broker.spawn()
+        wait_until(lambda: " ready " in broker.log or not broker.is_running(), what="a word")
+        if broker.is_running():
+            assert broker.messages_at_start() == 900 and "store was damaged" in broker.log, broker.log
+            broker.kill()
+            copies.started(path, 900, "once more")
+        else:
+            assert broker.process.returncode == 3 and "store is damaged" in broker.log, broker.log
+            assert store.fingerprint(path) == before
+        copies.drop(path)
+    path = copies.copy()
+    os.unlink(os.path.join(path, "store"))
+    copies.refused(path, "no store", "store is missing, but there is data")
 
 
 @case(20)

@@ -75,30 +75,65 @@ def a_start_with_many_queues(lab):
     lab.note(f"{count} queues: {seconds * 1000:.0f} ms, {resident} MiB")
 
 
+def as_version_1(data):
+    """Makes a store of version 1 of one that has nothing but what that version knew, and was never checkpointed."""
+    with open(os.path.join(data, "store"), "rb") as file:
+        identity = file.read()[16:24]
+    rest = identity + bytes(8)
+    files = {"store": b"BRKSTOR1" + struct.pack("<II", 1, store.crc32c(rest)) + rest}
+    # Replay from segment 1, batch 1; no queues, the next is number 1.
+    rest = struct.pack("<Q8sIIQQII", 64, identity, 1, 1, 1, 0, 0, 0)
+    files["checkpoint"] = b"BRKCKPT1" + struct.pack("<II", 1, store.crc32c(rest)) + rest
+    for segment in store.segments(data):
+        rest = bytes(segment.raw[16:store.SEGMENT_HEADER])
+        name = os.path.relpath(segment.path, data)
+        files[name] = segment.raw[:8] + struct.pack("<II", 1, store.crc32c(rest)) + segment.raw[16:]
+    for name in store.checkpoints(data):
+        os.unlink(name)
+    for name, raw in files.items():
+        with open(os.path.join(data, name), "wb") as file:
+            file.write(raw)
+
+
 @case(60)
 def a_store_of_the_first_version(lab):
-    """Made by changing the numbers: without notes and ids the two versions have the same bytes otherwise."""
     broker = lab.started(SMALL)
+    with open(os.path.join(broker.data, "store"), "rb") as file:
+        newest = store.u32(file.read(), 8)
     sender = Sender(broker.port, most=60).all()
     consumer = subscribed(broker)
     take(consumer, 20)
     broker.kill()
     consumer.close()
-    names = ["store", *(os.path.relpath(path, broker.data) for path in
-                        [*store.checkpoints(broker.data), *(s.path for s in store.segments(broker.data))])]
-    newest = set()
-    for name in names:
-        with open(os.path.join(broker.data, name), "r+b") as file:
-            file.seek(8)
-            newest.add(struct.unpack("<I", file.read(4))[0])
-            file.seek(8)
-            file.write(struct.pack("<I", 1))
+    as_version_1(broker.data)
     broker.start()
-    assert "the store was of format version 1 and is of version" in broker.log, broker.log
+    assert f"the store was of format version 1 and is of version {newest} now" in broker.log, broker.log
     assert check_all_there(broker, sender, start=20) == 40
     assert broker.stop() == 0
-    with open(os.path.join(broker.data, "store"), "rb") as file:
-        assert struct.unpack_from("<I", file.read(), 8)[0] == max(newest)
+    broker.start()
+    assert check_all_there(broker, sender, start=20) == 40
+
+
+@case(60)
+def a_store_of_a_later_version(lab):
+    """What an older program sees: refused by the file `store` alone, before it looks at anything else."""
+    broker = lab.started(SMALL)
+    sender = Sender(broker.port, most=60).all()
+    broker.kill()
+    path = os.path.join(broker.data, "store")
+    with open(path, "rb") as file:
+        raw = file.read()
+    with open(path, "wb") as file:
+        file.write(raw[:8] + struct.pack("<I", store.u32(raw, 8) + 1) + raw[12:])
+    shutil.rmtree(os.path.join(broker.data, "queues"))
+    before = store.fingerprint(broker.data)
+    code, log = broker.refused()
+    assert code == 3 and f"format version {store.u32(raw, 8) + 1}" in log and "newer brokerd" in log, f"{code}: {log}"
+    assert store.fingerprint(broker.data) == before
+    with open(path, "wb") as file:
+        file.write(raw)
+    broker.start()
+    assert check_all_there(broker, sender) == 60
 
 
 @case(61)
