@@ -43,6 +43,7 @@ final class Service: Sendable {
         var inPerSecond = 0.0
         var outPerSecond = 0.0
         var isClockOff = false
+        var disk = DiskWatch()
     }
 
     var configurationFile: String? { arguments.configPath }
@@ -178,6 +179,7 @@ final class Service: Sendable {
     private func tick() {
         broker.enterFromOutside { core, effects in core.tick(now: broker.clock.now, into: &effects) }
         followWallClock()
+        watchDisk()
         let totals = broker.look { $0.totals }
         rates.withLock { rates in
             rates.inPerSecond = Double(totals.messagesIn - rates.totals.messagesIn)
@@ -203,6 +205,21 @@ final class Service: Sendable {
             log.info("expiry and delays are back in step with the wall clock")
         }
     }
+
+    /// So is a disk that does not answer. Where batches wait for room, that was said instead.
+    private func watchDisk() {
+        let isWaiting = engine.backlogBytes > 0 && broker.room.withLock { $0 } == .enough
+        switch rates.withLock({ $0.disk.look(durable: broker.durable, isWaiting: isWaiting) }) {
+        case .silent(let seconds):
+            log.warning(
+                "the disk does not answer: nothing is confirmed meanwhile, senders wait", ["seconds": .number(seconds)])
+        case .answers: log.info("the disk answers again")
+        case nil: break
+        }
+    }
+
+    /// Whether a word was said of the disk, and none since that it answers.
+    var isDiskSilent: Bool { rates.withLock { $0.disk.isSilent } }
 
     /// The service manager hears from us only if every loop still turns.
     private func askLoopsAndTellWatchdog() {
