@@ -60,10 +60,19 @@ class Promises:
             if handler:
                 handler(event.handle, frame)
 
+    def next_life(self):
+        """Connections of the life before are gone; their numbers are given again."""
+        self.streams, self.names, self.receipts = {}, {}, {}
+        self.transactions = {("before", *key): value for key, value in self.transactions.items()}
+        self.orders = {("before", key): value for key, value in self.orders.items()}
+        self.place = {name: (("before", connection), number) for name, (connection, number) in self.place.items()}
+
     def did(self, connection, what):
         self.orders.setdefault(connection, []).append(what)
 
     def asked_send(self, connection, frame):
+        if not frame.headers["destination"].startswith("/queue/"):
+            return
         name = frame.body.split(b"\n", 1)[0].decode()
         self.queue_of[name] = frame.headers["destination"].removeprefix("/queue/")
         self.place[name] = (connection, len(self.place))
@@ -93,6 +102,13 @@ class Promises:
         transaction.state = "committing"
         self.did(connection, transaction)
         self.receipts[connection, frame.headers.get("receipt")] = ("commit", transaction)
+
+    def said_error(self, connection, frame):
+        """A COMMIT that is refused has no effect, now or later."""
+        what = self.receipts.get((connection, frame.headers.get("receipt-id")))
+        if what is not None and what[0] == "commit":
+            what[1].state = "open"
+            self.orders[connection].remove(what[1])
 
     def said_receipt(self, connection, frame):
         what = self.receipts.get((connection, frame.headers["receipt-id"]))

@@ -2,7 +2,8 @@
 
 What may be left: of a file its bytes at the last sync that had succeeded, and any part of what was written since (none,
 all, the first so many writes, some writes, some sectors of 512 bytes; where the file grew, its length without the bytes:
-zeros); of a directory its entries at its last sync, and the first so many changes since, or just some of them.
+zeros); of a directory its entries at its last sync, and the first so many changes since, or just some of them. What a
+sync failed to write may be missing for ever, whatever is synced later.
 """
 import os
 import struct
@@ -65,18 +66,41 @@ class File:
     def __init__(self, is_directory=False):
         self.is_directory = is_directory
         self.durable = bytearray()
+        self.doomed = []  # writes that the kernel has forgotten: they may be there, no sync brings them there
         self.pending = []  # (offset, bytes), or (size, None) for a change of length
-        self.applied = 0  # changes that are in `durable`
+        self.applied = 0  # changes that were pending and are not any more
 
     def sync(self, upto):
-        for change in self.pending[:upto - self.applied]:
+        for change in self.take(upto):
             apply(self.durable, change)
-        del self.pending[:max(0, upto - self.applied)]
-        self.applied = max(self.applied, upto)
+            if change[1] is not None:
+                self.doomed = [piece for old in self.doomed for piece in without(old, change)]
+
+    def fail(self):
+        """A sync failed: the kernel takes what was not on disk for clean, and goes on giving it to who reads."""
+        self.doomed += [change for change in self.take(self.changes) if change[1] is not None]
+
+    def take(self, upto):
+        count = max(0, upto - self.applied)
+        taken = self.pending[:count]
+        del self.pending[:count]
+        self.applied += len(taken)
+        return taken
 
     @property
     def changes(self):
         return self.applied + len(self.pending)
+
+
+def without(old, new):
+    """What is left of the write `old` where `new` was written over it."""
+    at, data = old
+    start, end = new[0], new[0] + len(new[1])
+    before = (at, data[:max(0, start - at)])
+    after = (max(at, end), data[max(0, end - at):])
+    if start >= at + len(data) or end <= at:
+        return [old]
+    return [piece for piece in (before, after) if piece[1]]
 
 
 def apply(content, change):
@@ -147,6 +171,10 @@ class Disk:
                 with open(os.path.join(folder, name), "rb") as source:
                     file.durable = bytearray(source.read())
 
+    def next_life(self):
+        """The process has ended, the machine has not: what it wrote is there, durable or not."""
+        self.handles, self.syncs = {}, {}
+
     def change(self, gone, come, file):
         path = gone if gone is not None else come
         self.directories[os.path.dirname(path)].pending.append((gone, come, file))
@@ -192,6 +220,8 @@ class Disk:
         elif kind in "SA":
             for target, upto in self.syncs.pop(handle):
                 target.sync(upto)
+        elif kind == "F" and isinstance(self.handles[handle], File):
+            self.handles[handle].fail()
 
     @property
     def is_pending(self):
@@ -239,11 +269,16 @@ def kept(changes, dice, way):
 
 
 def content(file, dice, way):
+    left = file.durable
+    if file.doomed and dice.random() < 0.5:
+        left = bytearray(left)
+        for change in file.doomed:
+            apply(left, change)
     if not file.pending or way == "none":
-        return file.durable
+        return left
     if way == "mixed":
         way = dice.choice(WAYS[:-1])
-    left = bytearray(file.durable)
+    left = bytearray(left)
     changes = file.pending
     if way == "prefix":
         # The last one may be torn at any sector.

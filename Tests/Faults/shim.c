@@ -327,7 +327,14 @@ int ftruncate(int fd, off_t size) {
 static int sync_with(int (*real)(int), uint8_t begin_kind, uint8_t end_kind, uint32_t call, int fd) {
     if (!is_ours(fd)) return real(fd);
     if (is_directory[fd] && call == SYNC) call = SYNC_DIRECTORY;
-    if (fails(ruled(call, path_of[fd]))) return -1;
+    if (fails(ruled(call, path_of[fd]))) {
+        int code = errno;
+        pthread_mutex_lock(&lock);
+        note('F', handle_of[fd], 0, 0, 0);
+        pthread_mutex_unlock(&lock);
+        errno = code;
+        return -1;
+    }
     pthread_mutex_lock(&lock);
     uint32_t handle = handle_of[fd];
     note(begin_kind, handle, 0, 0, 0);
