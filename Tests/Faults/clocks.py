@@ -5,7 +5,7 @@ import threading
 import time
 
 import wire
-from load import Sender, check_all_there, subscribed, take
+from load import Sender, subscribed, take
 from suite import SMALL, case, wait_until
 
 DAY, HOUR, YEAR = 86400, 3600, 365 * 86400

@@ -3,7 +3,6 @@ import os
 import re
 import shutil
 import struct
-import time
 
 import brokerd
 import store
@@ -13,14 +12,14 @@ from suite import SMALL, case, wait_until
 MESSAGES = 40
 
 
-def made(lab, count=MESSAGES, size=300, name="data", queue="q", wait=True, settings=()):
+def made(lab, count=MESSAGES, size=300, name="data", queue="q", settings=()):
     """A directory that a broker left when it was killed: `count` messages, each in a batch of its own."""
     broker = lab.started([*SMALL, *settings], name=name)
     client = broker.connect()
     for number in range(count):
         client.ask("SEND", {"destination": f"/queue/{queue}"}, body_of(f"m/{number}", size))
-    if wait:
-        time.sleep(0.03)  # the idle marker; what follows looks whether it is there
+    # Whatever is written last: the marker of an idle log, or a seal.
+    wait_until(lambda: store.last_written(broker.data).batches[-1].records == 0, what="the idle marker")
     broker.kill()
     client.close()
     return broker
@@ -95,7 +94,8 @@ def a_last_batch_cut_at_every_byte(lab):
             with open(torn, "rb") as file:
                 saved = file.read()
             raw = bytes(segment.raw[last.at:last.at + at])
-            assert saved[:len(raw)] == raw[:len(saved)] and len(saved) >= len(raw.rstrip(b"\0")), f"cut at {at}: saved {len(saved)} bytes"
+            assert saved[:len(raw)] == raw[:len(saved)], f"cut at {at}: other bytes were saved"
+            assert len(saved) >= len(raw.rstrip(b"\0")), f"cut at {at}: saved {len(saved)} bytes"
             assert said == len(saved), f"cut at {at}: said {said}, saved {len(saved)}"
         assert os.path.getsize(segment.path) == len(segment.raw)
         copies.drop(path)
@@ -165,7 +165,9 @@ def a_flipped_bit_of_every_class(lab):
     copies = Copies(lab, made(lab))
     segment = store.last_written(copies.original)
     batch = segment.batches[len(segment.batches) // 2]
-    places = [(f"batch {name}", batch.at + at + i) for name, (at, size) in store.BATCH_FIELDS.items() for i in (0, size - 1)]
+    places = []
+    for name, (at, size) in store.BATCH_FIELDS.items():
+        places += [(f"batch {name}", batch.at + at), (f"batch {name}", batch.at + at + size - 1)]
     records = batch.at + store.BATCH_HEADER
     places += [(f"record {name}", records + at) for name, (at, _) in store.RECORD_FIELDS.items()]
     places += [("body", batch.body), ("body", batch.body + batch.payload - 1)]

@@ -1,4 +1,4 @@
-"""A sender whose every RECEIPT is noted, so that after a fault what was confirmed can be compared with what is there."""
+"""A sender that notes every RECEIPT, so that after a fault what was confirmed can be compared with what is there."""
 import threading
 
 import wire

@@ -64,7 +64,8 @@ def a_start_with_many_queues(lab):
     broker = lab.started([])
     client = broker.connect(patience=600)
     for start in range(0, count, 1000):
-        client.send(b"".join(wire.frame("SEND", {"destination": f"/queue/q{n}"}, b"x") for n in range(start, min(count, start + 1000))))
+        numbers = range(start, min(count, start + 1000))
+        client.send(b"".join(wire.frame("SEND", {"destination": f"/queue/q{n}"}, b"x") for n in numbers))
     client.ask("SEND", {"destination": "/queue/last"}, b"x")
     client.close()
     broker.kill()
@@ -159,7 +160,7 @@ def configurations_read_again_under_load(lab):
     write("{ limits: { headers: 111 } }")
     os.kill(broker.own_pid, signal.SIGHUP)
     broker.wait_for_log("setting changed name=limits.headers")
-    wait_until(lambda: "111" in lab.ctl(broker, "config", "show")[1] or "111" in broker.log, what="the last one to count")
+    wait_until(lambda: "new=111" in broker.log or "111" in lab.ctl(broker, "config", "show")[1], what="the last one")
     for sender in senders:
         sender.finish()
         assert sender.end is None, sender.end
@@ -246,5 +247,6 @@ def start_on_copy(lab, path, settings, before, after):
     assert None not in found, "bytes changed"
     numbers = [int(name.split("/")[1]) for name in found]
     assert numbers == list(range(numbers[0], numbers[-1] + 1)), f"a hole: {numbers}"
-    assert before <= numbers[-1] + 1 <= after, f"up to {numbers[-1]}; {before} were confirmed before the copy, {after} sent behind it"
+    assert before <= numbers[-1] + 1 <= after, (
+        f"up to {numbers[-1]}; {before} were confirmed before the copy, {after} sent behind it")
     return "a prefix"

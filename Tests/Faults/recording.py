@@ -1,9 +1,9 @@
 """A recording that shim.c made, and the data directories that a power cut at any moment of it may leave.
 
-What may be left: of a file its bytes at the last sync that had succeeded, and any part of what was written since (none,
-all, the first so many writes, some writes, some sectors of 512 bytes; where the file grew, its length without the bytes:
-zeros); of a directory its entries at its last sync, and the first so many changes since, or just some of them. What a
-sync failed to write may be missing for ever, whatever is synced later.
+What may be left: of a file its bytes at the last sync that had succeeded, and any part of what was written since
+(none, all, the first so many writes, some writes, some sectors of 512 bytes; where the file grew, its length without
+the bytes: zeros); of a directory its entries at its last sync, and the first so many changes since, or just some of
+them. What a sync failed to write may be missing for ever, whatever is synced later.
 """
 import os
 import struct

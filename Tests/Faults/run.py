@@ -74,7 +74,8 @@ def run_all(tests, workers):
 def main():
     options = argparse.ArgumentParser()
     options.add_argument("--long", action="store_true", help="many more states, and the tests that take minutes")
-    options.add_argument("--only", metavar="WORD", action="append", help="tests whose name has WORD, or of the fault case with this number")
+    options.add_argument("--only", metavar="WORD", action="append",
+                         help="tests whose name has WORD, or of the fault case with this number")
     options.add_argument("--list", action="store_true")
     options.add_argument("--seed", default="1")
     options.add_argument("--workers", type=int, default=3, help="tests at the same time")

@@ -159,7 +159,8 @@ class Soak:
         self.done, self.next_faults = {}, []
         self.sizes = []
 
-    FAULTS = ["kill", "kill", "stop", "pause", "write", "sync", "full", "slow", "short", "clock", "files", "names", "read"]
+    FAULTS = ["kill", "kill", "stop", "pause", "write", "sync", "full", "slow", "short", "clock", "files", "names",
+              "read"]
 
     def fault(self):
         if not self.next_faults:
@@ -238,7 +239,8 @@ class Soak:
 
     def run(self, seconds, pause):
         dice = self.lab.random
-        clients = [kind(self, queue, random.Random(dice.random())) for queue in QUEUES for kind in (Producer, Producer, Consumer)]
+        clients = [kind(self, queue, random.Random(dice.random()))
+                   for queue in QUEUES for kind in (Producer, Producer, Consumer)]
         until = time.monotonic() + seconds
         while time.monotonic() < until and not self.books.wrong:
             time.sleep(dice.uniform(*pause))

@@ -30,8 +30,8 @@ class Load:
     def connect_mover(self):
         self.mover = wire.Connection(self.port, patience=30)
         self.held = []  # ack ids that the mover has in hand
-        self.mover.unread += self.mover.ask("SUBSCRIBE", {"id": "m", "destination": "/queue/orders", "ack": "client-individual",
-                                     "prefetch-count": "40"})
+        headers = {"id": "m", "destination": "/queue/orders", "ack": "client-individual", "prefetch-count": "40"}
+        self.mover.unread += self.mover.ask("SUBSCRIBE", headers)
 
     def name(self):
         self.numbers += 1

@@ -59,7 +59,7 @@ class Segment:
             self.raw = bytearray(file.read())
         self.number = u32(self.raw, 16)
         self.batches, at, expected = [], SEGMENT_HEADER, None
-        while at + BATCH_HEADER <= len(self.raw) and self.raw[at:at + 4] == b"BTCH" and u32(self.raw, at + 24) == self.number:
+        while self.raw[at:at + 4] == b"BTCH" and u32(self.raw, at + 24) == self.number:
             batch = Batch(self.raw, at)
             if expected is not None and batch.sequence != expected:
                 break  # what an earlier use of the file left
@@ -104,8 +104,7 @@ def queue_files(data):
 
 def checkpoints(data):
     """The copies of the checkpoint that there are."""
-    return sorted(os.path.join(data, name) for name in os.listdir(data) if re.fullmatch(r"checkpoint(\.?[a-z0-9]+)?", name)
-                  and not name.endswith("tmp"))
+    return sorted(os.path.join(data, name) for name in os.listdir(data) if re.fullmatch(r"checkpoint(\.[0-9]+)?", name))
 
 
 def flip(path, at, bit=0):

@@ -106,7 +106,8 @@ class FaultyBroker(brokerd.Broker):
         until = time.monotonic() + seconds
         while words not in self.log:
             if self.process.poll() is not None and words not in self.log:
-                raise AssertionError(f"it ended with {self.process.returncode} before it said {words!r}: {self.log[-1500:]}")
+                code = self.process.returncode
+                raise AssertionError(f"it ended with {code} before it said {words!r}: {self.log[-1500:]}")
             if time.monotonic() > until:
                 raise AssertionError(f"it did not say {words!r} in {seconds} s: {self.log[-1500:]}")
             time.sleep(0.01)

@@ -38,8 +38,9 @@ def problems(tests):
                     wrong.append(f"docs/testing.md names {name} for fault {number}, which it is not for")
             elif not is_elsewhere(name):
                 wrong.append(f"docs/testing.md names the test {name}, which is not there")
-        wrong += [f"docs/testing.md names {script}, which is not there" for script in re.findall(r"`(scripts/[a-z-]+)", cell)
-                  if not os.path.exists(os.path.join(ROOT, script))]
+        for script in re.findall(r"`(scripts/[a-z-]+)", cell):
+            if not os.path.exists(os.path.join(ROOT, script)):
+                wrong.append(f"docs/testing.md names {script}, which is not there")
     return wrong + [f"docs/testing.md does not name {name}" for name in sorted(set(own) - named)]
 
 
@@ -49,7 +50,7 @@ def is_elsewhere(name):
     if folder:
         places = [(os.path.join("Tests", folder[0], file + ".swift"), f"func {test}(")]
     else:
-        places = [(os.path.join("Tests", where, file + ".py"), f"def {test}(") for where in ("Delivery", "Hostile", "Crash")]
+        places = [(f"Tests/{where}/{file}.py", f"def {test}(") for where in ("Delivery", "Hostile", "Crash")]
     for path, words in places:
         whole = os.path.join(ROOT, path)
         if os.path.exists(whole):

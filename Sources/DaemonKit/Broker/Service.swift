@@ -305,6 +305,12 @@ final class Service: Sendable {
         // On a queue that never enters the core: whatever holds that up, the end comes in time.
         DispatchQueue(label: "brokerd.deadline").asyncAfter(deadline: .now() + .milliseconds(Int(grace) * 95 / 100)) {
             [self] in
+            let waiting = engine.backlogBytes
+            if waiting > 0 {
+                log.warning(
+                    "the disk has not taken everything: what it has not was never confirmed",
+                    ["bytes": .number(waiting)])
+            }
             leave(.stopped, "stopped before all clients had closed")
         }
     }
