@@ -235,7 +235,9 @@ def need(program, package):
     if shutil.which(program):
         return program
     if os.geteuid() == 0 and shutil.which("apt-get"):
-        subprocess.run(["apt-get", "install", "-y", "-q", package], capture_output=True, timeout=300)
+        for command in (["install", "-y", "-q", package], ["update", "-q"], ["install", "-y", "-q", package]):
+            if not shutil.which(program):
+                subprocess.run(["apt-get", *command], capture_output=True, timeout=300)
     if shutil.which(program):
         return program
     if os.environ.get("CI") == "true" and os.geteuid() == 0:
