@@ -20,6 +20,8 @@ package enum StepKind: String, CaseIterable, Sendable {
     case stop
     case diskError = "disk-error"
     case diskFull = "disk-full"
+    /// Of a copy of all that is on disk a bit is changed, and that copy is started from.
+    case damage
     case memory
     case operate
     case audit
@@ -73,6 +75,7 @@ struct Habits: Sendable {
             case .stop: 2
             case .diskError: 3
             case .diskFull: 4
+            case .damage: 6
             case .memory: 10
             case .operate: 2
             case .audit: 8

@@ -32,6 +32,7 @@ final class SimulatedClient {
         case nothing
         case sent(message: Int, copies: [Int])
         case acknowledged([Int])
+        case rejected(Int, count: UInt32)
         case committed(Int)
         case durable(Int)
         case durableGone(Int)
@@ -65,6 +66,7 @@ final class SimulatedClient {
         var subscription: String
         var messageID: String
         var ack: String
+        var count: UInt32
     }
 
     /// A message that is sent until it is confirmed.
@@ -75,6 +77,8 @@ final class SimulatedClient {
         var since: UInt64
         var ttl: UInt64
         var delay: UInt64
+
+        var spoken: String { headers.map { " \($0.name):\($0.value)" }.joined() }
     }
 
     enum Target {
@@ -171,7 +175,10 @@ final class SimulatedClient {
         case 92..<95: unsubscribe(&dice)
         case 95..<97: durable(&dice)
         case 97: disconnect()
-        default: write(Frame(.begin, ["transaction": "idle\(dice.roll(0..<1000))"]))
+        default:
+            // One that is never ended.
+            write(Frame(.begin, ["transaction": "idle\(nextID)"]))
+            nextID += 1
         }
     }
 
@@ -245,7 +252,7 @@ final class SimulatedClient {
         }
         let bytes = world.promises.messages[out.message].bytes
         world.note(
-            "client \(number) sends message \(out.message) to \(world.destination(of: out.target))\(transaction.map { " in transaction \($0)" } ?? "")"
+            "client \(number) sends message \(out.message) to \(world.destination(of: out.target))\(out.spoken)\(transaction.map { " in transaction \($0)" } ?? "")"
         )
         write(Frame(.send, headers: headers, body: Payload.bytes(out.message, count: bytes)))
     }
@@ -403,9 +410,12 @@ final class SimulatedClient {
 
     private func reject(_ dice: inout Dice) {
         guard let index = held.indices.randomElement(using: &dice) else { return }
+        let chosen = held[index]
         let copies = take(index)
         var headers = copies.headers
         let isDeadly = dice.oneIn(3)
+        let isAlone = copies.covered == [chosen.copy]
+        if isAlone, !dice.oneIn(3) { headers.append(receipt(.rejected(chosen.copy, count: chosen.count))) }
         if isDeadly {
             headers.append(Frame.Header("requeue", "false"))
             for copy in copies.covered { world.promises.wishDead(copy) }
