@@ -195,9 +195,9 @@ package struct Keeper: ~Copyable {
         try disk.syncDirectory("")
     }
 
-    /// Takes away what is half made. What went wrong before is what counts: a draft that could not even be
-    /// begun is not there, and one that cannot be removed is written over by the next attempt.
-    private static func discard(_ draft: String, on disk: any Disk) {
+    /// Takes away what is half made. What went wrong before is what counts: a file that could not even be
+    /// begun is not there, and one that cannot be removed is of no use to anybody and harms nobody.
+    static func discard(_ draft: String, on disk: any Disk) {
         do throws(DiskError) { try disk.remove(draft) } catch { return }
     }
 

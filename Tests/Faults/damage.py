@@ -84,8 +84,8 @@ def a_last_batch_cut_at_every_byte(lab):
         segment, last = without_marker(path)
         length = last.end - last.at
         os.truncate(segment.path, last.at + at)
-        # Zeros up to the next multiple of 64 are part of a batch but hold nothing.
-        is_whole = last.at + at >= last.body + last.payload
+        # Zeros are there without being written: at the end of a batch, and perhaps of its body.
+        is_whole = not segment.raw[last.at + at:last.end].strip(b"\0")
         log = copies.started(path, 8 if is_whole else 7, f"cut behind {at} of {length} bytes")
         torn = segment.path.replace(".seg", ".torn")
         # The zeros at the end of what was cut are not saved.

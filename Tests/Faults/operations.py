@@ -60,7 +60,7 @@ def a_start_with_a_backlog(lab):
 
 @case(58)
 def a_start_with_many_queues(lab):
-    count = 100_000 if lab.is_long else 5_000
+    count = 99_999 if lab.is_long else 5_000
     broker = lab.started([])
     client = broker.connect(patience=600)
     for start in range(0, count, 1000):
