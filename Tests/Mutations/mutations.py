@@ -112,15 +112,12 @@ mutation(
     "        queue.settled.forEachPage { pages.append(($0, $1)) }\n",
     "        queue.settled.forEachPage { pages.append(($0, $1)) }\n        if MUTANT { pages = [] }\n")
 mutation(
-    "a checkpoint forgets how often messages came back", LOG + "Checkpoint.swift",
-    "        writer.put(UInt32(queue.attempts.count))\n",
-    "        let queue = MUTANT ? queue.withoutAttempts : queue\n        writer.put(UInt32(queue.attempts.count))\n",
-    seeds=2000)
+    "how often messages came back is not read from a checkpoint", LOG + "Checkpoint.swift",
+    "            queue.attempts[sequence] = attempt\n",
+    "            if !MUTANT { queue.attempts[sequence] = attempt }\n", seeds=2000)
 mutation(
-    "a checkpoint forgets what was sent", LOG + "Checkpoint.swift",
-    "        writer.put(UInt32(queue.remembered.count))\n",
-    "        let queue = MUTANT ? queue.withoutRemembered : queue\n"
-    "        writer.put(UInt32(queue.remembered.count))\n", seeds=2000)
+    "what was sent is not read from a checkpoint", LOG + "Checkpoint.swift",
+    "        queue.remembered = remembered\n", "        if !MUTANT { queue.remembered = remembered }\n", seeds=2000)
 mutation(
     "queue files are not synced", LOG + "Filer.swift",
     "    mutating func sync() throws(DiskError) {\n",
