@@ -5,16 +5,16 @@ is not found exactly once is an error: the list goes with the source.
 """
 from collections import namedtuple
 
-Mutation = namedtuple("Mutation", "name file old new seeds")
+Mutation = namedtuple("Mutation", "name file old new seeds more")
 
 LOG, CORE, SESSIONS = "Sources/LogStorage/", "Sources/BrokerCore/", "Sources/Sessions/"
 
 MUTATIONS = []
 
 
-def mutation(name, file, old, new, seeds=300):
-    """`seeds`: within so many the simulator must find it."""
-    MUTATIONS.append(Mutation(name, file, old, new, seeds))
+def mutation(name, file, old, new, seeds=300, more=()):
+    """`seeds`: within so many the simulator must find it. `more`: further places, where several things guard the same."""
+    MUTATIONS.append(Mutation(name, file, old, new, seeds, more))
 
 
 # What is confirmed is on disk
@@ -53,10 +53,15 @@ mutation(
 # The journal
 
 mutation(
-    "the salt is left out", LOG + "SegmentFormat.swift",
+    "what an earlier use of a segment left is taken for batches: no salt, no number of the segment, no sequence",
+    LOG + "SegmentFormat.swift",
     "var seed: UInt32 { Checksum.seed(salt, UInt64(number), storeID) }",
     "var seed: UInt32 { MUTANT ? Checksum.seed(0, 0, storeID) : Checksum.seed(salt, UInt64(number), storeID) }",
-    seeds=2000)
+    seeds=2000,
+    more=((LOG + "SegmentFormat.swift", "header.get32(0) == Self.magic, header.get32(24) == segment else",
+           "header.get32(0) == Self.magic, MUTANT || header.get32(24) == segment else"),
+          (LOG + "Replay.swift", "while let batch = try nextHeader(), batch.sequence == sequence, try",
+           "while let batch = try nextHeader(), MUTANT || batch.sequence == sequence, try")))
 mutation(
     "a batch says of itself that it is on disk", LOG + "JournalWriter.swift",
     "        var header = BatchHeader(\n            sequence: sequence, durable: durable, segment: segment.number, "

@@ -42,10 +42,13 @@ def prepare(place):
                    + "\n    ],\n    swiftLanguageModes: [.v6]\n)\n")
     texts = {}
     for number, one in enumerate(MUTATIONS, 1):
-        text = texts.setdefault(one.file, open(os.path.join(ROOT, one.file), encoding="utf-8").read())
-        if text.count(one.old) != 1:
-            raise SystemExit(f"fault {number} ({one.name}): its place is in {one.file} {text.count(one.old)} times")
-        texts[one.file] = text.replace(one.old, one.new.replace("MUTANT", f"Mutation.isOn({number})"))
+        for name, old, new in ((one.file, one.old, one.new), *one.more):
+            if name not in texts:
+                texts[name] = open(os.path.join(ROOT, name), encoding="utf-8").read()
+            count = texts[name].count(old)
+            if count != 1:
+                raise SystemExit(f"fault {number} ({one.name}): its place is in {name} {count} times")
+            texts[name] = texts[name].replace(old, new.replace("MUTANT", f"Mutation.isOn({number})"))
     for name, text in texts.items():
         if "\nimport Base\n" not in "\n" + text:
             text = "import Base\n" + text
