@@ -10,6 +10,9 @@ extension Core {
     private static let forgottenPerTick = 10_000
     private static let windowsPerTick = 1000
 
+    /// In which headers a `dedup-id` stands.
+    static let dedupHeaders: [StaticString] = ["dedup-id", "_AMQ_DUPL_ID", "Nats-Msg-Id"]
+
     /// The key for a store: always the same one, so that ids are known again after a restart.
     public static func dedupKey(storeID: UInt64) -> (UInt64, UInt64) {
         let hash = withUnsafeBytes(of: storeID.littleEndian) { SipHash.hash($0, key: (0, 0)) }

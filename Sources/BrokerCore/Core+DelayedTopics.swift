@@ -70,6 +70,8 @@ extension Core {
         extras.expires = stamps.expires
         let head = Bytes(rebasing: content[..<min(Int(headerBytes), content.count)])
         extras.group = StoredHead.value(of: groupHeaders, in: head) ?? []
+        // The queue that it waited in may be forgotten with its ids: durable subscriptions look for themselves.
+        extras.dedupID = StoredHead.value(of: dedupHeaders, in: head) ?? []
         if case .priority(let priority) = laneKind(of: content, headerBytes) { extras.priority = priority }
         return Publication(
             content: content, headerBytes: headerBytes, flags: entry.flags & ~MessageFlags.stamped, extras: extras,

@@ -20,6 +20,8 @@ package enum StepKind: String, CaseIterable, Sendable {
     case stop
     case diskError = "disk-error"
     case diskFull = "disk-full"
+    /// Of a copy of all that is on disk a bit is changed, and that copy is started from.
+    case damage
     case memory
     case operate
     case audit
@@ -50,6 +52,8 @@ struct Habits: Sendable {
         settings.redeliveryDelay = [0, 50, 1000][dice.roll(0..<3)]
         settings.deliveryLimit = [0, 3, 10][dice.roll(0..<3)]
         settings.expired = dice.oneIn(3) ? .deadLetter : .drop
+        // Longer than any run: frames can be on their way for long here.
+        settings.dedupSeconds = 86_400
         defaults = settings
     }
 
@@ -73,6 +77,7 @@ struct Habits: Sendable {
             case .stop: 2
             case .diskError: 3
             case .diskFull: 4
+            case .damage: 6
             case .memory: 10
             case .operate: 2
             case .audit: 8

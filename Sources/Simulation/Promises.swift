@@ -37,9 +37,13 @@ struct Promises {
         var transaction = -1
         /// The transaction in which it was acknowledged, or -1.
         var acknowledgedIn = -1
-        /// The life of the broker in which it was last delivered.
+        /// The life of the broker in which it was last delivered, and as which delivery of all.
         var life = -1
+        var shown = 0
         var isDeadWished = false
+        var wasSentAgain = false
+        /// A NACK of it was confirmed: it has been delivered so often.
+        var deliveries: UInt32 = 0
         /// A delayed message to a topic comes to durable subscriptions when it falls due, if they are there then.
         var comesLater = false
         /// Place in the order of its producer; 0: it has none.
@@ -81,6 +85,8 @@ struct Promises {
     /// The last in order, by subscription and producer.
     private var lastOrder: [OrderKey: UInt64] = [:]
     private var nextOrder: UInt64 = 1
+    /// Deliveries of all copies so far.
+    private(set) var deliveries = 0
     /// Queues from which somebody took without acknowledging.
     private var loose: Set<Int> = []
     var life = 0
@@ -144,6 +150,7 @@ struct Promises {
                 copies[known].existence = .possible
             }
             copies[known].order = 0
+            copies[known].wasSentAgain = true
             return known
         }
         var copy = Copy(message: message, family: family)
@@ -183,12 +190,12 @@ struct Promises {
         if loose.insert(family).inserted { release(family: family) }
     }
 
-    /// A copy that was promised and not shown in this life, if there is one.
-    func missing(at now: UInt64) -> String? {
+    /// A copy that was promised and not shown after so many deliveries, if there is one.
+    func missing(since delivery: Int, at now: UInt64) -> String? {
         let index = copies.indices.first { index in
             let copy = copies[index]
             return copy.existence == .certain && copy.acknowledgement == .none && copy.acknowledgedIn < 0
-                && !copy.mayVanish && now < copy.vanishesAt && copy.life != life
+                && !copy.mayVanish && now < copy.vanishesAt && copy.shown <= delivery
         }
         return index.map { spoken($0) }
     }
@@ -196,6 +203,15 @@ struct Promises {
     /// Copies of a queue may be gone from now on.
     mutating func release(family: Int) {
         for index in copies.indices where copies[index].family == family { copies[index].mayVanish = true }
+    }
+
+    /// A queue is deleted with the ids that it remembered: what is sent again is another message.
+    mutating func forget(family: Int) {
+        release(family: family)
+        for index in copies.indices where copies[index].family == family && copies[index].wasSentAgain {
+            copies[index].existence = .possible
+            copies[index].acknowledgement = .none
+        }
     }
 
     mutating func release(copy: Int) { copies[copy].mayVanish = true }
@@ -266,6 +282,11 @@ struct Promises {
 
     mutating func wishDead(_ copy: Int) { copies[copy].isDeadWished = true }
 
+    /// The RECEIPT of a NACK is there: that delivery counts, whatever happens to the broker.
+    mutating func returned(_ copy: Int, count: UInt32) {
+        copies[copy].deliveries = max(copies[copy].deliveries, count)
+    }
+
     // MARK: What the broker shows
 
     /// The broker writes a MESSAGE. `count`: deliveries that it tells of.
@@ -284,12 +305,17 @@ struct Promises {
         if copies[copy].life == life, count < 2, !isDead {
             return violated("I4: \(about) came again without redelivered")
         }
+        if count <= copies[copy].deliveries, !isDead {
+            return violated("\(about) is delivery \(count), though \(copies[copy].deliveries) were confirmed")
+        }
         if now < copies[copy].notBefore {
             return violated("\(about) was delivered \(copies[copy].notBefore - now) ms before its time")
         }
         let isFirst = copies[copy].life < 0 && count < 2 && !isDead
         if isFirst, copies[copy].order > 0 { checkOrder(copy, link, slot, about) }
         copies[copy].life = life
+        deliveries += 1
+        copies[copy].shown = deliveries
         if messages[copies[copy].message].isPersistent {
             copies[copy].existence = .certain
             if copies[copy].transaction >= 0 { committed(copies[copy].transaction) }
@@ -318,6 +344,7 @@ struct Promises {
 
     /// Compares with a full scan. `isAfterCrash`: nothing is under way, so what was open is decided.
     mutating func compare(_ found: [Found], isAfterCrash: Bool, at now: UInt64) {
+        if violation != nil { return }
         var counts = [Int](repeating: 0, count: copies.count)
         for one in found {
             guard messages.indices.contains(one.message), let copy = messages[one.message].copies[one.family] else {
@@ -450,6 +477,19 @@ enum Payload {
             bytes.append(UInt8(truncatingIfNeeded: state >> 56))
         }
         return bytes
+    }
+
+    /// When the life of a message ends, as its header block says.
+    static func expiry(in head: Slice<UnsafeBufferPointer<UInt8>>) -> UInt64? {
+        let name = Array("expires:".utf8)
+        var line = head[...]
+        while !line.isEmpty {
+            if line.starts(with: name) {
+                return UInt64(String(decoding: line.dropFirst(name.count).prefix { $0 != 0x0A }, as: UTF8.self))
+            }
+            line = line.drop { $0 != 0x0A }.dropFirst()
+        }
+        return nil
     }
 
     /// The number of the message that begins a body.

@@ -2,7 +2,7 @@
 /// same way. (Delta debugging, Zeller and Hildebrandt 2002; a step's dice are its own, so the others stay as they are.)
 package struct Shrinker {
     private var options: World.Options
-    private let kind: Substring
+    private let kind: String
     private var runsLeft: Int
 
     /// `failure`: what `options` led to.
@@ -26,7 +26,7 @@ package struct Shrinker {
     }
 
     /// What is violated, without the details.
-    private static func kind(of sentence: String) -> Substring { sentence.prefix(3) }
+    private static func kind(of sentence: String) -> String { sentence.filter { !$0.isNumber } }
 
     /// Keeps the change if the run fails with it too.
     @discardableResult private mutating func attempt(_ change: (inout World.Options) -> Void) -> Bool {

@@ -62,6 +62,7 @@ extension SimulatedClient {
             world.promises.settle(message: message)
             unconfirmed.removeAll { $0.message == message }
         case .acknowledged(let copies): for copy in copies { world.promises.acknowledged(copy) }
+        case .rejected(let copy, let count): world.promises.returned(copy, count: count)
         case .committed(let number): world.promises.committed(number)
         case .durable(let number): world.durables[number].made()
         case .durableGone(let number): world.durables[number].state = .gone
@@ -83,7 +84,7 @@ extension SimulatedClient {
         held.append(
             Held(
                 arrival: arrivals, copy: copy, subscription: id, messageID: frame["message-id"] ?? "",
-                ack: frame["ack"] ?? ""))
+                ack: frame["ack"] ?? "", count: frame["delivery-count"].flatMap { UInt32($0) } ?? 1))
     }
 
     static let allowedErrors: Set<String> = [

@@ -32,6 +32,7 @@ final class SimulatedClient {
         case nothing
         case sent(message: Int, copies: [Int])
         case acknowledged([Int])
+        case rejected(Int, count: UInt32)
         case committed(Int)
         case durable(Int)
         case durableGone(Int)
@@ -65,6 +66,7 @@ final class SimulatedClient {
         var subscription: String
         var messageID: String
         var ack: String
+        var count: UInt32
     }
 
     /// A message that is sent until it is confirmed.
@@ -72,9 +74,10 @@ final class SimulatedClient {
         var message: Int
         var target: Target
         var headers: [Frame.Header]
-        var since: UInt64
         var ttl: UInt64
         var delay: UInt64
+
+        var spoken: String { headers.map { " \($0.name):\($0.value)" }.joined() }
     }
 
     enum Target {
@@ -171,7 +174,10 @@ final class SimulatedClient {
         case 92..<95: unsubscribe(&dice)
         case 95..<97: durable(&dice)
         case 97: disconnect()
-        default: write(Frame(.begin, ["transaction": "idle\(dice.roll(0..<1000))"]))
+        default:
+            // One that is never ended.
+            write(Frame(.begin, ["transaction": "idle\(nextID)"]))
+            nextID += 1
         }
     }
 
@@ -220,7 +226,7 @@ final class SimulatedClient {
         if ttl > 0 { headers.append(Frame.Header("ttl", "\(ttl)")) }
         if delay > 0 { headers.append(Frame.Header("delay", "\(delay)")) }
         let out = Outgoing(
-            message: message, target: target, headers: headers, since: world.now.wall, ttl: ttl, delay: delay)
+            message: message, target: target, headers: headers, ttl: ttl, delay: delay)
         if isDeduplicated { unconfirmed.append(out) }
         send(
             out, isPlain: isPlain && isPersistent, transaction: transaction,
@@ -245,7 +251,7 @@ final class SimulatedClient {
         }
         let bytes = world.promises.messages[out.message].bytes
         world.note(
-            "client \(number) sends message \(out.message) to \(world.destination(of: out.target))\(transaction.map { " in transaction \($0)" } ?? "")"
+            "client \(number) sends message \(out.message) to \(world.destination(of: out.target))\(out.spoken)\(transaction.map { " in transaction \($0)" } ?? "")"
         )
         write(Frame(.send, headers: headers, body: Payload.bytes(out.message, count: bytes)))
     }
@@ -256,8 +262,6 @@ final class SimulatedClient {
             receipts.compactMap { receipt -> Int? in
                 if case .sent(let message, _) = receipt.meaning { message } else { nil }
             })
-        // A queue remembers ids for ten minutes.
-        unconfirmed.removeAll { world.now.wall - $0.since > 300_000 }
         for out in unconfirmed where !waiting.contains(out.message) {
             send(out, isPlain: false, transaction: nil, wantsReceipt: true)
         }
@@ -403,9 +407,12 @@ final class SimulatedClient {
 
     private func reject(_ dice: inout Dice) {
         guard let index = held.indices.randomElement(using: &dice) else { return }
+        let chosen = held[index]
         let copies = take(index)
         var headers = copies.headers
         let isDeadly = dice.oneIn(3)
+        let isAlone = copies.covered == [chosen.copy]
+        if isAlone, !dice.oneIn(3) { headers.append(receipt(.rejected(chosen.copy, count: chosen.count))) }
         if isDeadly {
             headers.append(Frame.Header("requeue", "false"))
             for copy in copies.covered { world.promises.wishDead(copy) }

@@ -9,46 +9,12 @@ import Synchronization
 extension World {
     /// All messages in the store; nil, and a violation, if they cannot be read or contradict the counters (I7).
     func scan(_ store: Store) -> [Promises.Found]? {
-        var found: [Promises.Found] = []
-        for queue in store.queues {
-            guard let (family, isDead) = Names.parse(queue.name) else { continue }
-            var (from, messages, bytes) = (UInt64(1), UInt64(0), UInt64(0))
-            while true {
-                let page = store.page(PageRequest(queue: queue.id, from: from, maxCount: 100, maxBytes: 20_000))
-                if let failure = page.failure {
-                    promises.violated("I1: \(Names.family(family)) cannot be read: \(failure)")
-                    return nil
-                }
-                for message in page.messages {
-                    messages += 1
-                    bytes += UInt64(message.content.count)
-                    guard let number = check(message) else {
-                        promises.violated(
-                            "I2: \(Names.family(family)) holds a message that nobody sent, or that was changed")
-                        return nil
-                    }
-                    found.append(Promises.Found(family: family, message: number, isDead: isDead))
-                }
-                if page.resumeAt == from { break }
-                from = page.resumeAt
-            }
-            if messages != queue.messages || bytes != queue.bytes {
-                promises.violated(
-                    "I7: \(Names.family(family)) says \(queue.messages) messages of \(queue.bytes) bytes, but holds \(messages) of \(bytes)"
-                )
-                return nil
-            }
+        let scan = Scan(store, promises)
+        if let problem = scan.changed ?? scan.miscounted { promises.violated(problem) }
+        if let (family, failure) = scan.unreadable.min(by: { $0.key < $1.key }) {
+            promises.violated("I1: \(Names.family(family)) cannot be read: \(failure)")
         }
-        return found
-    }
-
-    func check(_ message: StoredMessage) -> Int? {
-        let content = message.content.bytes
-        let start = Int(message.headerBytes)
-        guard start < content.count else { return nil }
-        let body = UnsafeBufferPointer(rebasing: content[start..<content.count - 1])
-        guard let number = Payload.message(in: body) else { return nil }
-        return promises.checked(number, Array(body), nil) == nil ? nil : number
+        return promises.violation == nil ? scan.found : nil
     }
 
     /// I7, and the promises, while nothing is under way to the disk.
@@ -68,12 +34,15 @@ extension World {
         }
     }
 
-    func delivered(_ delivery: Delivery, _ link: SimulatedLink) {
+    func delivered(_ delivery: Delivery, _ link: SimulatedLink, decidedAt decided: UInt64) {
         guard delivery.queue > 0, let id = link.session.subscriptionID(slot: delivery.slot),
             let subscription = SimulatedClient.Subscription.parse(id)
         else { return }
         counts.deliveries += 1
         let content = delivery.content.bytes
+        if let end = Payload.expiry(in: content[..<Int(delivery.headerBytes)]), end < decided, !subscription.isDead {
+            promises.violated("a message is delivered \(decided - end) ms after the end of its life")
+        }
         let body = UnsafeBufferPointer(rebasing: content[Int(delivery.headerBytes)..<content.count - 1])
         guard let number = Payload.message(in: body), promises.messages.indices.contains(number),
             let copy = promises.messages[number].copies[subscription.family]

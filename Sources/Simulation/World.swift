@@ -57,6 +57,8 @@ package final class World {
         package var kills = 0
         package var stops = 0
         package var failures = 0
+        package var flips = 0
+        package var flipsReported = 0
         package var messages = 0
         package var deliveries = 0
         package var recoveries = 0
@@ -70,6 +72,8 @@ package final class World {
             sum.kills += b.kills
             sum.stops += b.stops
             sum.failures += b.failures
+            sum.flips += b.flips
+            sum.flipsReported += b.flipsReported
             sum.messages += b.messages
             sum.deliveries += b.deliveries
             sum.recoveries += b.recoveries
@@ -108,7 +112,7 @@ package final class World {
     }
 
     func note(_ sentence: @autoclosure () -> String) {
-        if options.traces { trace.append("\(step): \(sentence())") }
+        if options.traces { trace.append("\(step) at \(now.wall % 1_000_000_000) ms: \(sentence())") }
     }
 
     // MARK: What clients see
@@ -169,6 +173,7 @@ package final class World {
         case .stop: stop()
         case .diskError: armFault()
         case .diskFull: changeRoom()
+        case .damage: tryDamage()
         case .memory: broker.relieveMemory()
         case .operate: operate()
         case .audit: audit()
@@ -216,6 +221,7 @@ package final class World {
             broker.enterFromOutside { core, effects in _ = core.purgeQueue(named: name, into: &effects) }
         } else {
             note("an operator deletes \(Names.family(family))")
+            promises.forget(family: family)
             for client in clients { client.forgetUnconfirmed() }
             broker.enterFromOutside { core, effects in
                 do throws(Core.DeleteObstacle) {

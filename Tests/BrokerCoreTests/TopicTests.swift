@@ -137,6 +137,23 @@ struct TopicTests {
         #expect(rig.storage.wrong.isEmpty)
     }
 
+    /// A sender that got no RECEIPT sends its delayed message again, when the first has been published already.
+    @Test(arguments: [5000, 0] as [UInt64]) func aDelayedMessageIsKnownAgainAfterItWasPublished(secondDelay: UInt64) {
+        var rig = Rig()
+        let sender = rig.open()
+        rig.subscribe(1, "/topic/a", .individual, of: sender, count: 1) { $0.durableName = bytes("d") }
+        for delay in [5000, secondDelay] {
+            var more = SendExtras()
+            (more.delay, more.dedupID) = (delay, bytes("m:1"))
+            rig.extras.sends = [more]
+            rig.send(head: "destination:/topic/a\ndedup-id:m\\c1\n", "/topic/a", "x", of: sender)
+            for _ in 0..<10 { rig.tick() }
+        }
+        rig.settleDown()
+        #expect(rig.stored("/dsub/d") == ["": ["x"]])
+        #expect(rig.storage.wrong.isEmpty)
+    }
+
     /// Goal: a message that cannot be published for want of space stays, and is tried again.
     @Test func aDueMessageWaitsForSpace() {
         var settings = QueueSettings.calm
