@@ -48,7 +48,7 @@ mutation(
 mutation(
     "a duplicate is confirmed before the first is on disk", CORE + "Core+Dedup.swift",
     "requiredBatch = max(requiredBatch,",
-    "requiredBatch = MUTANT ? requiredBatch : max(requiredBatch,")
+    "requiredBatch = MUTANT ? requiredBatch : max(requiredBatch,", seeds=2000)
 
 # The journal
 
@@ -108,10 +108,6 @@ mutation(
     "the name of a checkpoint is not synced", LOG + "Keeper.swift",
     "        try disk.rename(draft, to: path)\n        try disk.syncDirectory(\"\")",
     "        try disk.rename(draft, to: path)\n        if !MUTANT { try disk.syncDirectory(\"\") }")
-mutation(
-    "the older checkpoint is taken", LOG + "CheckpointCopies.swift",
-    "if newest.map({ $0.checkpoint.number < checkpoint.number }) ?? true {",
-    "if newest.map({ MUTANT != ($0.checkpoint.number < checkpoint.number) }) ?? true {", seeds=2000)
 mutation(
     "a checkpoint forgets an ACK", LOG + "Checkpoint.swift",
     "        queue.settled.forEachPage { pages.append(($0, $1)) }\n",
