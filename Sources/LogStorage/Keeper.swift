@@ -27,7 +27,7 @@ package struct Keeper: ~Copyable {
     /// Queues whose last file must not be written to any more, since a sync of it failed.
     private var closed: Set<UInt32> = []
     /// Of the last checkpoint that was written, or that there was.
-    private var checkpointNumber: UInt64
+    private(set) var checkpointNumber: UInt64
 
     init(spares: [String], checkpointNumber: UInt64) {
         self.spares = spares
@@ -174,7 +174,7 @@ package struct Keeper: ~Copyable {
         disposable += gone
     }
 
-    private static func encodeCheckpoint(_ state: StoreState, storeID: UInt64, number: UInt64) -> [UInt8] {
+    static func encodeCheckpoint(_ state: StoreState, storeID: UInt64, number: UInt64) -> [UInt8] {
         let first = state.segments[0]
         let checkpoint = Checkpoint(
             storeID: storeID, firstSegment: first.segment.number, firstSequence: first.firstSequence,
@@ -190,11 +190,17 @@ package struct Keeper: ~Copyable {
             try file.sync()
         } catch {
             // The draft is worth nothing, and may hold room that is needed.
-            if error.isFull { try disk.remove(draft) }
+            if error.isFull { discard(draft, on: disk) }
             throw error
         }
         try disk.rename(draft, to: path)
         try disk.syncDirectory("")
+    }
+
+    /// Takes away what is half made. What went wrong before is what counts: a file that could not even be
+    /// begun is not there, and one that cannot be removed is of no use to anybody and harms nobody.
+    static func discard(_ draft: String, on disk: any Disk) {
+        do throws(DiskError) { try disk.remove(draft) } catch { return }
     }
 
     // MARK: What no checkpoint names
@@ -214,7 +220,9 @@ package struct Keeper: ~Copyable {
     /// The checkpoint on disk names none of these.
     private mutating func tidy(_ store: Store) throws(DiskError) {
         while let segment = retired.last {
-            let isPinned = store.state.withLock { $0.pinned.contains(segment.number) }
+            let isPinned = store.state.withLock {
+                $0.pinned.contains(segment.number) || $0.held.contains(segment.number)
+            }
             let isDamaged = store.state.withLock { $0.retireThrough >= segment.number }
             let inUse = store.state.withLock { $0.segments.count }
             let path = StorePath.segment(segment.number)

@@ -38,6 +38,9 @@ public final class LogEngine: StorageEngine {
         var isDue = false
         var closing: (@Sendable () -> Void)?
         var isOver = false
+        /// What others want done by the keeper; false: there is none any more.
+        var errands = Deque<@Sendable (_ isOpen: Bool) -> Void>()
+        var hasEnded = false
     }
 
     private struct Requests {
@@ -212,6 +215,7 @@ public final class LogEngine: StorageEngine {
 
     private enum Chore {
         case round
+        case errand(@Sendable (Bool) -> Void)
         case close(@Sendable () -> Void)
         case over
     }
@@ -225,10 +229,14 @@ public final class LogEngine: StorageEngine {
     }
 
     private func runKeeper(_ events: any StorageEvents) {
+        defer { endErrands() }
         var isBehind = true
         while true {
             switch nextChore(isBehind ? 0 : 1000) {
             case .round: break
+            case .errand(let errand):
+                errand(true)
+                continue
             case .over: return
             case .close(let then):
                 store.finish()
@@ -248,9 +256,30 @@ public final class LogEngine: StorageEngine {
         }
     }
 
+    /// Between two rounds of the keeper; nil when there will be none.
+    func runByKeeper(_ errand: @escaping @Sendable (Store?) -> Void) {
+        let isTaken = chores.withLock { chores in
+            if chores.hasEnded { return false }
+            chores.errands.append { [store] isOpen in errand(isOpen ? store : nil) }
+            return true
+        }
+        if isTaken { chores.ring() } else { errand(nil) }
+    }
+
+    private func endErrands() {
+        let left = chores.withLock { chores in
+            defer { chores.errands = Deque() }
+            chores.hasEnded = true
+            return chores.errands
+        }
+        var rest = left
+        while let errand = rest.popFirst() { errand(false) }
+    }
+
     private func nextChore(_ milliseconds: Int) -> Chore {
         chores.wait(milliseconds: milliseconds) { chores -> Chore? in
             if chores.isOver { return .over }
+            if let errand = chores.errands.popFirst() { return .errand(errand) }
             if let then = chores.closing { return .close(then) }
             if !chores.isDue { return nil }
             chores.isDue = false

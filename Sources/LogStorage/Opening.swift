@@ -48,6 +48,7 @@ package struct Opening {
             throw Self.failure(error)
         }
         report += said
+        try attempt { () throws(DiskError) in try BackupHold.remove(on: disk) }
         try makeEqual(copies, bytes)
         try cut(tooLong)
         try removeStrayFiles(except: named)
@@ -61,7 +62,8 @@ package struct Opening {
         let ledger = replay.ledger
         let storeID = checkpoint.storeID
         var state = StoreState(
-            ledger: ledger, segments: replay.segments, ready: nil, neededFrom: checkpoint.firstSegment)
+            ledger: ledger, segments: replay.segments, ready: nil, syncedEnd: replay.offset,
+            neededFrom: checkpoint.firstSegment)
         if let next = replay.unused.first, let header = next.header {
             state.ready = Segment(number: next.number, file: next.file, seed: header.seed, size: next.size)
         }

@@ -35,6 +35,10 @@ struct StoreState {
     var ready: Segment?
     /// The segments that a page is being read from.
     var pinned: Set<UInt32> = []
+    /// The segments that a copy of the store has a name for.
+    var held: Set<UInt32> = []
+    /// Where the synced part of the last segment ends.
+    var syncedEnd: Int
     var statistics = StorageStatistics()
     /// Bytes written to the journal since the last checkpoint.
     var bytesSinceCheckpoint = 0
