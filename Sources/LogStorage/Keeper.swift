@@ -190,11 +190,17 @@ package struct Keeper: ~Copyable {
             try file.sync()
         } catch {
             // The draft is worth nothing, and may hold room that is needed.
-            if error.isFull { try disk.remove(draft) }
+            if error.isFull { discard(draft, on: disk) }
             throw error
         }
         try disk.rename(draft, to: path)
         try disk.syncDirectory("")
+    }
+
+    /// Takes away what is half made. What went wrong before is what counts: a file that could not even be
+    /// begun is not there, and one that cannot be removed is of no use to anybody and harms nobody.
+    static func discard(_ draft: String, on disk: any Disk) {
+        do throws(DiskError) { try disk.remove(draft) } catch { return }
     }
 
     // MARK: What no checkpoint names

@@ -43,19 +43,31 @@ struct Mending {
         try writeAgain()
     }
 
-    /// Keeps a copy of what is cut; returns the sentence that says where.
+    /// Keeps a copy of what is cut; returns the sentence that says where. On a full disk it goes without: nothing
+    /// in the tail was ever confirmed, and what fills the disk may be messages that only a broker that runs can
+    /// hand out.
     private func save(_ cut: Cut, on disk: any Disk) throws(DiskError) -> String {
         let names = Set(try disk.names(in: StorePath.journal).map { "\(StorePath.journal)/\($0)" })
-        var copy = 1
-        while names.contains(StorePath.torn(cut.segment.number, copy)) { copy += 1 }
-        let path = StorePath.torn(cut.segment.number, copy)
+        var number = 1
+        while names.contains(StorePath.torn(cut.segment.number, number)) { number += 1 }
+        let path = StorePath.torn(cut.segment.number, number)
+        do throws(DiskError) {
+            try copy(cut, to: path, on: disk)
+            return "the bytes that were cut are kept in \(path)"
+        } catch {
+            if !error.isFull { throw error }
+            Keeper.discard(path, on: disk)
+            return "the bytes that were cut are not kept: \(error)"
+        }
+    }
+
+    private func copy(_ cut: Cut, to path: String, on disk: any Disk) throws(DiskError) {
         let file = try disk.open(path, .create)
         try eachRun(of: cut.range) { (run) throws(DiskError) in
             try file.write(try read(run, of: cut.segment), at: run.lowerBound - cut.range.lowerBound)
         }
         try file.sync()
         try disk.syncDirectory(StorePath.journal)
-        return "the bytes that were cut are kept in \(path)"
     }
 
     /// Zeros from the cut to the end of the segment: no later batch that was half written may ever be

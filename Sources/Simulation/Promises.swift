@@ -41,6 +41,7 @@ struct Promises {
         var life = -1
         var shown = 0
         var isDeadWished = false
+        var wasSentAgain = false
         /// A NACK of it was confirmed: it has been delivered so often.
         var deliveries: UInt32 = 0
         /// A delayed message to a topic comes to durable subscriptions when it falls due, if they are there then.
@@ -59,8 +60,6 @@ struct Promises {
         /// A durable subscription that is made from now on does not get it.
         var isSettled = false
         var isDelayed = false
-        /// When it was first sent.
-        var since: UInt64
         /// By family.
         var copies: [Int: Int] = [:]
     }
@@ -111,12 +110,12 @@ struct Promises {
     // MARK: Sending
 
     mutating func newMessage(
-        producer: Int, bytes: Int, isPersistent: Bool, topic: Int, transaction: Int, isDelayed: Bool, at now: UInt64
+        producer: Int, bytes: Int, isPersistent: Bool, topic: Int, transaction: Int, isDelayed: Bool
     ) -> Int {
         messages.append(
             Message(
                 producer: producer, bytes: bytes, isPersistent: isPersistent, topic: topic, transaction: transaction,
-                isDelayed: isDelayed, since: now))
+                isDelayed: isDelayed))
         return messages.count - 1
     }
 
@@ -151,6 +150,7 @@ struct Promises {
                 copies[known].existence = .possible
             }
             copies[known].order = 0
+            copies[known].wasSentAgain = true
             return known
         }
         var copy = Copy(message: message, family: family)
@@ -203,6 +203,15 @@ struct Promises {
     /// Copies of a queue may be gone from now on.
     mutating func release(family: Int) {
         for index in copies.indices where copies[index].family == family { copies[index].mayVanish = true }
+    }
+
+    /// A queue is deleted with the ids that it remembered: what is sent again is another message.
+    mutating func forget(family: Int) {
+        release(family: family)
+        for index in copies.indices where copies[index].family == family && copies[index].wasSentAgain {
+            copies[index].existence = .possible
+            copies[index].acknowledgement = .none
+        }
     }
 
     mutating func release(copy: Int) { copies[copy].mayVanish = true }
@@ -285,12 +294,6 @@ struct Promises {
         _ copy: Int, on link: UInt64, slot: UInt32, count: UInt32, isDead: Bool, isAuto: Bool, at now: UInt64
     ) {
         let about = spoken(copy)
-        if mayComeTwice(copy, at: now) {
-            copies[copy].acknowledgement = .none
-            copies[copy].existence = .possible
-            copies[copy].mayVanish = true
-            return
-        }
         switch copies[copy].existence {
         case .never: return violated("I2: \(about) was delivered, though it was not there before")
         case .held: return violated("I2: \(about) was delivered without COMMIT")
@@ -328,11 +331,6 @@ struct Promises {
         if isAuto { copies[copy].mayVanish = true }
     }
 
-    /// One that was sent twice and waited for longer than ids are remembered.
-    private func mayComeTwice(_ copy: Int, at now: UInt64) -> Bool {
-        copies[copy].comesLater && now - messages[copies[copy].message].since > 400_000
-    }
-
     private mutating func checkOrder(_ copy: Int, _ link: UInt64, _ slot: UInt32, _ about: String) {
         let key = OrderKey(
             link: link, slot: slot, producer: messages[copies[copy].message].producer, family: copies[copy].family)
@@ -366,7 +364,6 @@ struct Promises {
             if isPromised { violated("I1: \(spoken(copy)) is lost") }
             return
         }
-        if mayComeTwice(copy, at: now) { return }
         if count > 1 { return violated("I2: \(spoken(copy)) is there \(count) times") }
         switch copies[copy].existence {
         case .never: violated("I2: \(spoken(copy)) is there, though it was not before")

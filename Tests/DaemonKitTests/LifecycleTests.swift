@@ -73,6 +73,13 @@ import Testing
         #expect(ProcessRules.complaint(about: configuration, openFilesMax: 0) == nil)
     }
 
+    @Test func withNextToNoOpenFilesThereIsNoStart() throws {
+        let sentence = try #require(ProcessRules.refusal(openFilesMax: 63))
+        #expect(sentence.contains("LimitNOFILE") && sentence.contains("63") && sentence.contains("64"))
+        #expect(ProcessRules.refusal(openFilesMax: 64) == nil)
+        #expect(ProcessRules.refusal(openFilesMax: 0) == nil)
+    }
+
     @Test func connectionsLeaveFilesForStorage() {
         #expect(ProcessRules.connectionsMax(1000, openFilesMax: 0) == 1000)
         #expect(ProcessRules.connectionsMax(1000, openFilesMax: 1256) == 1000)

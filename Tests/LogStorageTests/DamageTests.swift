@@ -1,5 +1,6 @@
 import Base
 import BrokerCore
+import Glibc
 import Simulation
 import Storage
 import Synchronization
@@ -96,6 +97,28 @@ struct DamageTests {
             #expect(after.model == small.models[5] || after.model == small.models[6] && length > small.offsets[6] - 64)
             #expect(disk.bytes(Self.segment)?.count == smallSettings().segmentBytes)
         }
+    }
+
+    /// Goal: a full disk does not keep a broker from starting that could empty it. Method: there is no room for
+    /// the copy of a torn tail, from its first byte on or from a later one.
+    @Test(arguments: [SimulatedDisk.Kind.create, .write])
+    func onAFullDiskATornTailIsCutWithoutACopy(kind: SimulatedDisk.Kind) throws {
+        let small = try Self.small(seed: 8, batches: 6, isIdle: true)
+        let disk = SimulatedDisk(small.image)
+        let start = small.offsets[6] + BatchHeader.size
+        disk.damage(Self.segment) { bytes in
+            for at in start..<start + 500 { bytes[at] = 7 }
+        }
+        disk.hooks.withLock {
+            $0.fault = { $0.kind == kind && $0.path == StorePath.torn(1, 1) ? ENOSPC : nil }
+        }
+        let after = Self.open(disk)
+        #expect(after.model == small.models[6], "\(after.refusal ?? "")")
+        #expect(after.report.contains { $0.contains("not kept") && $0.contains("No space left") }, "\(after.report)")
+        #expect(disk.bytes(StorePath.torn(1, 1)) == nil)
+        disk.hooks.withLock { $0.fault = nil }
+        let again = Self.open(disk)
+        #expect(again.model == small.models[6] && again.report.isEmpty, "\(again.report)")
     }
 
     @Test(arguments: [1, 63, 64, 512, 4000]) func garbageBehindTheLogIsNotTakenForBatches(count: Int) throws {

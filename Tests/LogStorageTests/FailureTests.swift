@@ -108,6 +108,29 @@ struct FailureTests {
         }
     }
 
+    /// Goal: a disk without room for one more file is a full disk like any other. Method: a checkpoint cannot
+    /// even be begun; that there is then no draft to remove must not hide why.
+    @Test func aCheckpointThatCannotEvenBeBegunIsWhatTheReserveIsFor() throws {
+        let disk = SimulatedDisk()
+        let store = try Opening.open(disk, smallSettings()).store
+        _ = try store.keep()
+        #expect(disk.bytes(StorePath.reserve) != nil)
+        let isDraft: @Sendable (SimulatedDisk.Operation) -> Bool = { operation in
+            operation.kind == .create && operation.path == StorePath.checkpointDraft
+        }
+        let count = Count()
+        disk.hooks.withLock { $0.fault = { isDraft($0) && count.up() == 1 ? ENOSPC : nil } }
+        try store.keeper.withLock { (keeper) throws(DiskError) in try keeper.checkpoint(store) }
+        #expect(count.now > 1, "it was not tried again")
+        #expect(disk.bytes(StorePath.reserve) == nil)
+        disk.hooks.withLock { $0.fault = { isDraft($0) ? ENOSPC : nil } }
+        let error = #expect(throws: DiskError.self) {
+            try store.keeper.withLock { (keeper) throws(DiskError) in try keeper.checkpoint(store) }
+        }
+        #expect(error?.isFull == true, "\(String(describing: error))")
+        store.release()
+    }
+
     /// Goal: an error of the keeper's work loses nothing, is said, and is got over.
     @Test func anErrorAtAnyOperationOfTheKeeperIsGotOver() throws {
         let isKeepers: @Sendable (SimulatedDisk.Operation) -> Bool = { operation in

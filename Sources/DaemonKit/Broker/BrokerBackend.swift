@@ -138,6 +138,10 @@ struct BrokerBackend: AdminBackend {
             health.ready = false
             health.reasons.append(sentence)
         }
+        if service.isDiskSilent {
+            health.ready = false
+            health.reasons.append("the disk does not answer: nothing is confirmed meanwhile, senders wait")
+        }
         for name in broker.look({ $0.unreadableQueues }) {
             health.reasons.append("queue \(String(decoding: name, as: UTF8.self)) cannot be read and stands still")
         }

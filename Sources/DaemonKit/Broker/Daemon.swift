@@ -39,6 +39,9 @@ public enum Daemon {
         }
         let service: Service
         do throws(StartFailure) {
+            if let refusal = ProcessRules.refusal(openFilesMax: ProcessRules.openFilesMax) {
+                throw StartFailure(description: refusal, code: .couldNotStart)
+            }
             service = try Service(arguments, effective, log: log)
             try service.open()
         } catch {

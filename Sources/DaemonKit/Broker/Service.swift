@@ -44,6 +44,7 @@ final class Service: Sendable {
         var inPerSecond = 0.0
         var outPerSecond = 0.0
         var isClockOff = false
+        var disk = DiskWatch()
     }
 
     var configurationFile: String? { arguments.configPath }
@@ -180,6 +181,7 @@ final class Service: Sendable {
         broker.enterFromOutside { core, effects in core.tick(now: broker.clock.now, into: &effects) }
         followWallClock()
         endForgottenBackup()
+        watchDisk()
         let totals = broker.look { $0.totals }
         rates.withLock { rates in
             rates.inPerSecond = Double(totals.messagesIn - rates.totals.messagesIn)
@@ -205,6 +207,21 @@ final class Service: Sendable {
             log.info("expiry and delays are back in step with the wall clock")
         }
     }
+
+    /// So is a disk that does not answer. Where batches wait for room, that was said instead.
+    private func watchDisk() {
+        let isWaiting = engine.backlogBytes > 0 && broker.room.withLock { $0 } == .enough
+        switch rates.withLock({ $0.disk.look(durable: broker.durable, isWaiting: isWaiting) }) {
+        case .silent(let seconds):
+            log.warning(
+                "the disk does not answer: nothing is confirmed meanwhile, senders wait", ["seconds": .number(seconds)])
+        case .answers: log.info("the disk answers again")
+        case nil: break
+        }
+    }
+
+    /// Whether a word was said of the disk, and none since that it answers.
+    var isDiskSilent: Bool { rates.withLock { $0.disk.isSilent } }
 
     /// The service manager hears from us only if every loop still turns.
     private func askLoopsAndTellWatchdog() {
@@ -290,6 +307,12 @@ final class Service: Sendable {
         // On a queue that never enters the core: whatever holds that up, the end comes in time.
         DispatchQueue(label: "brokerd.deadline").asyncAfter(deadline: .now() + .milliseconds(Int(grace) * 95 / 100)) {
             [self] in
+            let waiting = engine.backlogBytes
+            if waiting > 0 {
+                log.warning(
+                    "the disk has not taken everything: what it has not was never confirmed",
+                    ["bytes": .number(waiting)])
+            }
             leave(.stopped, "stopped before all clients had closed")
         }
     }

@@ -29,6 +29,16 @@ public enum ProcessRules {
     /// Files that the broker itself needs beside connections: journal, queue files, sockets.
     private static let openFilesOfOurOwn = 256
 
+    /// With fewer the broker can neither keep its files open nor answer who asks why.
+    private static let openFilesLeast = 64
+
+    /// A sentence when the system allows too few open files to start at all.
+    public static func refusal(openFilesMax: Int) -> String? {
+        if openFilesMax == 0 || openFilesMax >= openFilesLeast { return nil }
+        return "the system allows only \(openFilesMax) open files, and \(openFilesLeast) is the least; "
+            + "raise LimitNOFILE (or ulimit -n)"
+    }
+
     /// A sentence when the system allows fewer open files than `configuration` may come to need.
     public static func complaint(about configuration: Configuration, openFilesMax: Int) -> String? {
         let wanted = configuration.limits.connections + openFilesOfOurOwn
