@@ -54,7 +54,7 @@ let package = Package(
             uses: ["Sessions", "LogStorage", "Storage", "STOMP", "BrokerCore", "Base"]),
         // Level 6
         program("brokerd", uses: ["DaemonKit"]),
-        program("brokerctl", uses: ["DaemonKit", "BrokerClient", "STOMP", "Net", "Base"]),
+        program("brokerctl", uses: ["DaemonKit", "LogStorage", "Storage", "BrokerClient", "STOMP", "Net", "Base"]),
         program("brokerbench", uses: ["STOMP", "Net", "Base", "CSystem"]),
         program("brokersim", uses: ["Simulation", "Base"]),
 

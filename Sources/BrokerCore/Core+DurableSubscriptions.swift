@@ -69,11 +69,11 @@ extension Core {
                 "there is no durable subscription \(Self.text(name)); SUBSCRIBE to its topic with "
                     + "durable-subscription-name makes one")
         }
-        try checkMayAttach(to: Int(found))
         return Int(found)
     }
 
-    private func checkMayAttach(to index: Int) throws(Refusal) {
+    /// An owned subscription has one consumer at a time.
+    func checkMayAttach(to index: Int) throws(Refusal) {
         guard let binding = queues[index].note.binding, !binding.clientID.isEmpty, !queues[index].consumers.isEmpty
         else { return }
         throw Refusal(

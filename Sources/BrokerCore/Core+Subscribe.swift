@@ -26,6 +26,8 @@ extension Core {
                 throw Refusal(.badDestination, "a durable subscription is made on its topic, not on its own name")
             }
             queue = try durableQueue(named: destination.name)
+            // Who only looks is no consumer.
+            if extras?.isBrowser != true { try checkMayAttach(to: queue) }
         case .topic where extras?.durableName.isEmpty == false:
             queue = try durableQueue(for: destination.name, extras ?? SubscribeExtras(), selector, into: &effects)
         case .topic:

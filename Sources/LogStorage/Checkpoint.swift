@@ -114,6 +114,28 @@ struct Checkpoint: Equatable {
     /// What stands at its front, if the whole is undamaged: enough to choose between two.
     static func front(_ bytes: [UInt8]) throws(Damage) -> Checkpoint { try takeFront(bytes).checkpoint }
 
+    /// Whether a file is an undamaged checkpoint of this store, without reading it into memory.
+    static func isWhole(
+        _ file: any DiskFile, size: Int, storeID: UInt64, _ window: inout Window
+    ) throws(DiskError) -> Bool {
+        if size < 64 { return false }
+        let front = Array(try window.bytes(0, 64, of: file, ahead: size))
+        let (found, version, sum) = front.withUnsafeBytes { bytes in
+            let base = bytes.baseAddress.unsafelyUnwrapped
+            let isOurs = base.get64(0) == magic && base.get64(16) == UInt64(size) && base.get64(24) == storeID
+            return (isOurs, base.get32(8), base.get32(12))
+        }
+        guard found, FormatVersion.isKnown(version) else { return false }
+        var checksum = FormatVersion.checksumStart(version)
+        var at = 16
+        while at < size {
+            let bytes = try window.bytes(at, min(size - at, Window.size), of: file, ahead: size - at)
+            checksum = Checksum.of(bytes, seed: checksum)
+            at += bytes.count
+        }
+        return checksum == sum
+    }
+
     private struct Front {
         var checkpoint: Checkpoint
         var nextQueueID: UInt32

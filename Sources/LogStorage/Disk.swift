@@ -10,6 +10,8 @@ public protocol Disk: AnyObject, Sendable {
     func open(_ path: String, _ opening: DiskOpening) throws(DiskError) -> any DiskFile
     /// Replaces what is at `target`.
     func rename(_ path: String, to target: String) throws(DiskError)
+    /// One more name for a file. Throws if there is something of that name.
+    func link(_ path: String, to target: String) throws(DiskError)
     func remove(_ path: String) throws(DiskError)
     func removeDirectory(_ path: String) throws(DiskError)
     /// Names in a directory, in no order; none if the directory is not there.
@@ -33,6 +35,8 @@ public protocol Disk: AnyObject, Sendable {
 public enum DiskOpening: Sendable {
     /// Reading and writing a file that is there.
     case existing
+    /// Reading a file that is there and may not be ours to write.
+    case reading
     /// A new file, or one that is there made empty.
     case create
 }
@@ -49,6 +53,9 @@ public protocol DiskFile: AnyObject, Sendable {
     /// The same with everything else about the file.
     func sync() throws(DiskError)
     func truncate(to size: Int) throws(DiskError)
+    /// The next read of these bytes should come from the disk, not from the system's memory. A wish: what is
+    /// not synced stays there.
+    func dropCache(_ range: Range<Int>)
     func size() throws(DiskError) -> Int
 }
 

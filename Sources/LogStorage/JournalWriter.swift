@@ -231,6 +231,7 @@ struct JournalWriter: ~Copyable {
         }
         store.state.withLock { state in
             state.segments.append(SegmentUse(segment: ready, firstSequence: first))
+            state.syncedEnd = SegmentHeader.size
             state.ready = nil
         }
         segment = ready
@@ -264,6 +265,7 @@ struct JournalWriter: ~Copyable {
                 }
             }
             state.ledger.applied = last
+            state.syncedEnd = offset
             state.statistics.batches += UInt64(range.count)
             return fits
         }

@@ -27,7 +27,7 @@ package struct Keeper: ~Copyable {
     /// Queues whose last file must not be written to any more, since a sync of it failed.
     private var closed: Set<UInt32> = []
     /// Of the last checkpoint that was written, or that there was.
-    private var checkpointNumber: UInt64
+    private(set) var checkpointNumber: UInt64
 
     init(spares: [String], checkpointNumber: UInt64) {
         self.spares = spares
@@ -158,21 +158,23 @@ package struct Keeper: ~Copyable {
     private mutating func writeCheckpoint(_ store: Store) throws(DiskError) {
         checkpointNumber += 1
         let number = checkpointNumber
-        let (bytes, covered, gone) = store.state.withLock { state in
+        let (bytes, first, covered, gone) = store.state.withLock { state in
             let bytes = Self.encodeCheckpoint(state, storeID: store.storeID, number: number)
-            return (bytes, state.bytesSinceCheckpoint, state.ledger.condemned)
+            let first = state.segments[0].segment.number
+            return (bytes, first, state.bytesSinceCheckpoint, state.ledger.condemned)
         }
         try CheckpointCopies.write(bytes, on: store.disk)
         store.state.withLock { state in
             state.bytesSinceCheckpoint -= covered
             state.statistics.checkpoints += 1
+            state.neededFrom = first
             // Others were condemned since: this checkpoint may still name those.
             state.ledger.condemned.removeFirst(gone.count)
         }
         disposable += gone
     }
 
-    private static func encodeCheckpoint(_ state: StoreState, storeID: UInt64, number: UInt64) -> [UInt8] {
+    static func encodeCheckpoint(_ state: StoreState, storeID: UInt64, number: UInt64) -> [UInt8] {
         let first = state.segments[0]
         let checkpoint = Checkpoint(
             storeID: storeID, firstSegment: first.segment.number, firstSequence: first.firstSequence,
@@ -218,10 +220,13 @@ package struct Keeper: ~Copyable {
     /// The checkpoint on disk names none of these.
     private mutating func tidy(_ store: Store) throws(DiskError) {
         while let segment = retired.last {
-            let isPinned = store.state.withLock { $0.pinned.contains(segment.number) }
+            let isPinned = store.state.withLock {
+                $0.pinned.contains(segment.number) || $0.held.contains(segment.number)
+            }
+            let isDamaged = store.state.withLock { $0.retireThrough >= segment.number }
             let inUse = store.state.withLock { $0.segments.count }
             let path = StorePath.segment(segment.number)
-            if isPinned || segment.size != store.settings.segmentBytes
+            if isPinned || isDamaged || segment.size != store.settings.segmentBytes
                 || spares.count + inUse > store.settings.journalSegments
             {
                 try store.disk.remove(path)
@@ -322,10 +327,13 @@ package struct Keeper: ~Copyable {
 }
 
 extension Store {
-    /// The oldest segment, if there are more than there should be. Never the one being written.
+    /// The oldest segment, if there are more than there should be, or if it is no longer sound. Never the one
+    /// being written.
     func oldestToRetire() -> Segment? {
         state.withLock { state in
-            state.segments.count > max(1, settings.journalSegments) ? state.segments.first?.segment : nil
+            guard state.segments.count > 1, let oldest = state.segments.first?.segment else { return nil }
+            let isDue = state.segments.count > settings.journalSegments || oldest.number <= state.retireThrough
+            return isDue ? oldest : nil
         }
     }
 

@@ -10,12 +10,15 @@ import Synchronization
 ///                                   v
 ///                               keeper thread: next segment, retiring, checkpoints, free space
 ///     read -----> requests ---> reader thread ---> then(page)
+///                               scrubber thread: reads what is at rest, slowly ---> found(finding)
 public final class LogEngine: StorageEngine {
     private let store: Store
     /// Filled by `append`, emptied by the journal thread.
     private let inbox = Monitor(Inbox())
     private let chores = Monitor(Chores())
     private let requests = Monitor(Requests())
+    /// True when the scrubber has to end.
+    private let scrubbing = Monitor(false)
     private let backlog = Atomic<Int>(0)
     /// How long commits have been waiting for a segment.
     private let secondsWithoutRoom = Atomic<Int>(0)
@@ -35,6 +38,9 @@ public final class LogEngine: StorageEngine {
         var isDue = false
         var closing: (@Sendable () -> Void)?
         var isOver = false
+        /// What others want done by the keeper; false: there is none any more.
+        var errands = Deque<@Sendable (_ isOpen: Bool) -> Void>()
+        var hasEnded = false
     }
 
     private struct Requests {
@@ -71,6 +77,7 @@ public final class LogEngine: StorageEngine {
             OwnThread.run("journal") { self.runJournal(events) }
             && OwnThread.run("keeper") { self.runKeeper(events) }
             && OwnThread.run("reader") { self.runReader() }
+            && (store.settings.scrubBytesPerSecond == 0 || OwnThread.run("scrubber") { self.runScrubber(events) })
         if !started { fail(StorageFailure("the threads of the storage cannot be started"), events) }
     }
 
@@ -96,6 +103,8 @@ public final class LogEngine: StorageEngine {
     }
 
     public var statistics: StorageStatistics { store.statistics }
+
+    public var findings: [StorageFinding] { store.findings }
 
     /// Bytes that were appended and are not durable yet, with the room that their records take. When
     /// the disk cannot keep up this grows: stop reading producers.
@@ -206,6 +215,7 @@ public final class LogEngine: StorageEngine {
 
     private enum Chore {
         case round
+        case errand(@Sendable (Bool) -> Void)
         case close(@Sendable () -> Void)
         case over
     }
@@ -219,10 +229,14 @@ public final class LogEngine: StorageEngine {
     }
 
     private func runKeeper(_ events: any StorageEvents) {
+        defer { endErrands() }
         var isBehind = true
         while true {
             switch nextChore(isBehind ? 0 : 1000) {
             case .round: break
+            case .errand(let errand):
+                errand(true)
+                continue
             case .over: return
             case .close(let then):
                 store.finish()
@@ -242,9 +256,30 @@ public final class LogEngine: StorageEngine {
         }
     }
 
+    /// Between two rounds of the keeper; nil when there will be none.
+    func runByKeeper(_ errand: @escaping @Sendable (Store?) -> Void) {
+        let isTaken = chores.withLock { chores in
+            if chores.hasEnded { return false }
+            chores.errands.append { [store] isOpen in errand(isOpen ? store : nil) }
+            return true
+        }
+        if isTaken { chores.ring() } else { errand(nil) }
+    }
+
+    private func endErrands() {
+        let left = chores.withLock { chores in
+            defer { chores.errands = Deque() }
+            chores.hasEnded = true
+            return chores.errands
+        }
+        var rest = left
+        while let errand = rest.popFirst() { errand(false) }
+    }
+
     private func nextChore(_ milliseconds: Int) -> Chore {
         chores.wait(milliseconds: milliseconds) { chores -> Chore? in
             if chores.isOver { return .over }
+            if let errand = chores.errands.popFirst() { return .errand(errand) }
             if let then = chores.closing { return .close(then) }
             if !chores.isDue { return nil }
             chores.isDue = false
@@ -266,6 +301,26 @@ public final class LogEngine: StorageEngine {
         }
     }
 
+    // MARK: Scrubber thread
+
+    private func runScrubber(_ events: any StorageEvents) {
+        let settings = store.settings
+        let rate = settings.scrubBytesPerSecond
+        var pause = settings.scrubDelaySeconds * 1000
+        while scrubbing.wait(milliseconds: pause, { $0 ? true : nil }) == nil {
+            let slice = store.scrub(max(64 << 10, rate / 4))
+            for finding in slice.findings { events.found(finding) }
+            // What can be mended is the keeper's work.
+            if !slice.findings.isEmpty { wakeKeeper() }
+            pause = slice.isPassDone ? settings.scrubIntervalSeconds * 1000 : max(1, slice.bytes * 1000 / rate)
+        }
+    }
+
+    private func endScrubbing() {
+        scrubbing.withLock { $0 = true }
+        scrubbing.ring()
+    }
+
     // MARK: The end
 
     /// Says once that nothing more will be durable.
@@ -277,6 +332,7 @@ public final class LogEngine: StorageEngine {
         inbox.ring()
         chores.withLock { $0.isOver = true }
         chores.ring()
+        endScrubbing()
         if isFirst { events.failed(failure) }
     }
 
@@ -284,6 +340,7 @@ public final class LogEngine: StorageEngine {
     private func end(_ then: (@Sendable () -> Void)?) {
         requests.withLock { $0.isOver = true }
         requests.ring()
+        endScrubbing()
         store.release()
         then?()
     }

@@ -26,6 +26,12 @@ public struct LogSettings: Sendable, Equatable {
     /// Milliseconds without work after which the idle marker is written.
     public var idleMilliseconds = 3
 
+    /// Bytes that the scrubber reads in a second, 0 for none: up to 1 GiB.
+    public var scrubBytesPerSecond = 4 << 20
+    /// Seconds from the start, and from the end of one pass, to the next pass of the scrubber: up to a year.
+    public var scrubDelaySeconds = 60
+    public var scrubIntervalSeconds = 168 * 3600
+
     public init() {}
 
     /// Throws a sentence that names the setting, its value and what is allowed.
@@ -40,6 +46,9 @@ public struct LogSettings: Sendable, Equatable {
         try check("checkpointBytes", checkpointBytes, 4096, 1 << 40)
         try check("commitBytes", commitBytes, 4096, 1 << 30)
         try check("idleMilliseconds", idleMilliseconds, 1, 60_000)
+        try check("scrubBytesPerSecond", scrubBytesPerSecond, 0, 1 << 30)
+        try check("scrubDelaySeconds", scrubDelaySeconds, 0, 366 * 86400)
+        try check("scrubIntervalSeconds", scrubIntervalSeconds, 0, 366 * 86400)
         if highWatermark < lowWatermark {
             throw StorageFailure("highWatermark (\(highWatermark)) is below lowWatermark (\(lowWatermark))")
         }

@@ -48,6 +48,7 @@ package struct Opening {
             throw Self.failure(error)
         }
         report += said
+        try attempt { () throws(DiskError) in try BackupHold.remove(on: disk) }
         try makeEqual(copies, bytes)
         try cut(named)
         try removeStrayFiles(except: named)
@@ -60,7 +61,9 @@ package struct Opening {
     ) -> (store: Store, recovery: Recovery) {
         let ledger = replay.ledger
         let storeID = checkpoint.storeID
-        var state = StoreState(ledger: ledger, segments: replay.segments, ready: nil)
+        var state = StoreState(
+            ledger: ledger, segments: replay.segments, ready: nil, syncedEnd: replay.offset,
+            neededFrom: checkpoint.firstSegment)
         if let next = replay.unused.first, let header = next.header {
             state.ready = Segment(number: next.number, file: next.file, seed: header.seed, size: next.size)
         }

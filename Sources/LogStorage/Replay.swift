@@ -141,7 +141,8 @@ struct Replay: ~Copyable {
         let payload = batch.offset + BatchHeader.size + found.count
         let isKnown = batch.sequence <= ledger.applied
         for index in 0..<batch.recordCount {
-            guard let base = found.baseAddress, let (record, checksum) = RecordFormat.decode(base + index * RecordFormat.size)
+            guard let base = found.baseAddress,
+                let (record, checksum) = RecordFormat.decode(base + index * RecordFormat.size)
             else { continue }
             let fits: Bool
             if isKnown {
@@ -150,7 +151,8 @@ struct Replay: ~Copyable {
                 // Names and notes are the only bytes that the ledger keeps.
                 let isWanted = record.hasPayload && record.kind != .append
                 let bytes = isWanted ? try self.bytes(payload + Int(record.offset), Int(record.bytes)) : []
-                fits = ledger.apply(record, checksum: checksum, segment: segment.number, payload: payload) { _ in bytes }
+                fits = ledger.apply(record, checksum: checksum, segment: segment.number, payload: payload) { _ in bytes
+                }
             }
             if !fits {
                 throw refusal(

@@ -35,11 +35,21 @@ struct StoreState {
     var ready: Segment?
     /// The segments that a page is being read from.
     var pinned: Set<UInt32> = []
+    /// The segments that a copy of the store has a name for.
+    var held: Set<UInt32> = []
+    /// Where the synced part of the last segment ends.
+    var syncedEnd: Int
     var statistics = StorageStatistics()
     /// Bytes written to the journal since the last checkpoint.
     var bytesSinceCheckpoint = 0
     /// Queue files removed so far: who keeps one open should let go.
     var removedFiles: UInt64 = 0
+    /// Damage that was found.
+    var findings = Findings()
+    /// Segments up to this one are retired though there is room for them: they are damaged.
+    var retireThrough: UInt32 = 0
+    /// The first segment that a start needs, as the checkpoint on disk says.
+    var neededFrom: UInt32
     /// Queues with files in which something was settled since the keeper last looked.
     var shrunk: Set<UInt32> = []
 }
@@ -50,8 +60,9 @@ struct StoreState {
 ///     commit, mark   one caller at a time: the journal thread
 ///     keep           one caller at a time: the keeper thread
 ///     page           one caller at a time: the reader thread
+///     scrub          one caller at a time: the scrubber thread
 ///
-/// Each of the three has its own lock, which only says so; what they share is `state`.
+/// Each of the four has its own lock, which only says so; what they share is `state`.
 package final class Store: Sendable {
     let disk: any Disk
     let settings: LogSettings
@@ -60,6 +71,7 @@ package final class Store: Sendable {
     let journal: Mutex<JournalWriter>
     let keeper: Mutex<Keeper>
     let reader: Mutex<PageReader>
+    let scrubber: Mutex<Scrubber>
     private let lock: Mutex<(any DiskLock)?>
 
     init(
@@ -74,6 +86,7 @@ package final class Store: Sendable {
         self.journal = Mutex(journal)
         self.keeper = Mutex(keeper)
         reader = Mutex(PageReader())
+        scrubber = Mutex(Scrubber())
     }
 
     /// Writes and syncs batches from `start` on, as many as go into one commit. Returns the index
@@ -112,6 +125,7 @@ package final class Store: Sendable {
     var statistics: StorageStatistics {
         state.withLock { state in
             var numbers = state.statistics
+            numbers.scrubFindings = state.currentFindings().count
             numbers.journalSegments = state.segments.count
             numbers.journalBytes = UInt64(state.segments.reduce(0) { $0 + $1.segment.size })
             for queue in state.ledger.queues {

@@ -9,9 +9,15 @@ public final class SystemDisk: Disk {
     private let device: dev_t
     private let inode: ino_t
 
-    /// Opens the directory, and makes it (not its parents) where it is missing.
-    public init(directory root: String) throws(DiskError) {
-        if mkdir(root, 0o700) != 0, errno != EEXIST { throw DiskError("making", root, code: errno) }
+    /// Opens the directory, and makes it (not its parents) where it is missing, unless it must exist.
+    public init(directory root: String, mustExist: Bool = false) throws(DiskError) {
+        if !mustExist {
+            if mkdir(root, 0o700) == 0 {
+                try Self.syncDirectory(above: root)
+            } else if errno != EEXIST {
+                throw DiskError("making", root, code: errno)
+            }
+        }
         let descriptor = Glibc.open(root, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
         if descriptor < 0 {
             let code = errno
@@ -32,13 +38,26 @@ public final class SystemDisk: Disk {
 
     deinit { close(directory) }
 
+    /// A new directory is there after a crash only when the one above it says so.
+    private static func syncDirectory(above root: String) throws(DiskError) {
+        let descriptor = Glibc.open("\(root)/..", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        if descriptor < 0 { throw DiskError("opening", "\(root)/..", code: errno) }
+        defer { close(descriptor) }
+        if fsync(descriptor) != 0 { throw DiskError("syncing", "\(root)/..", code: errno) }
+    }
+
     public func makeDirectory(_ path: String) throws(DiskError) {
         if mkdirat(directory, path, 0o700) != 0, errno != EEXIST { throw DiskError("making", path, code: errno) }
     }
 
     public func open(_ path: String, _ opening: DiskOpening) throws(DiskError) -> any DiskFile {
         var flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW
-        if case .create = opening { flags |= O_CREAT | O_TRUNC }
+        switch opening {
+        case .existing: break
+        case .create: flags |= O_CREAT | O_TRUNC
+        // Whatever has that name: opening does not wait for anybody.
+        case .reading: flags = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK
+        }
         return try SystemFile(path: path, descriptor: descriptor(of: path, flags))
     }
 
@@ -52,6 +71,10 @@ public final class SystemDisk: Disk {
 
     public func rename(_ path: String, to target: String) throws(DiskError) {
         if renameat(directory, path, directory, target) != 0 { throw DiskError("renaming", path, code: errno) }
+    }
+
+    public func link(_ path: String, to target: String) throws(DiskError) {
+        if linkat(directory, path, directory, target, 0) != 0 { throw DiskError("linking", path, code: errno) }
     }
 
     public func remove(_ path: String) throws(DiskError) {
@@ -265,6 +288,11 @@ private final class SystemFile: DiskFile {
         while ftruncate(descriptor, off_t(size)) != 0 {
             if errno != EINTR { throw DiskError("cutting", path, code: errno) }
         }
+    }
+
+    func dropCache(_ range: Range<Int>) {
+        // It may be refused without harm: then less is found.
+        _ = posix_fadvise(descriptor, off_t(range.lowerBound), off_t(range.count), POSIX_FADV_DONTNEED)
     }
 
     func size() throws(DiskError) -> Int {

@@ -52,6 +52,8 @@ struct Habits: Sendable {
         settings.redeliveryDelay = [0, 50, 1000][dice.roll(0..<3)]
         settings.deliveryLimit = [0, 3, 10][dice.roll(0..<3)]
         settings.expired = dice.oneIn(3) ? .deadLetter : .drop
+        // Longer than any run: frames can be on their way for long here.
+        settings.dedupSeconds = 86_400
         defaults = settings
     }
 

@@ -41,6 +41,7 @@ struct Promises {
         var life = -1
         var shown = 0
         var isDeadWished = false
+        var wasSentAgain = false
         /// A NACK of it was confirmed: it has been delivered so often.
         var deliveries: UInt32 = 0
         /// A delayed message to a topic comes to durable subscriptions when it falls due, if they are there then.
@@ -149,6 +150,7 @@ struct Promises {
                 copies[known].existence = .possible
             }
             copies[known].order = 0
+            copies[known].wasSentAgain = true
             return known
         }
         var copy = Copy(message: message, family: family)
@@ -201,6 +203,15 @@ struct Promises {
     /// Copies of a queue may be gone from now on.
     mutating func release(family: Int) {
         for index in copies.indices where copies[index].family == family { copies[index].mayVanish = true }
+    }
+
+    /// A queue is deleted with the ids that it remembered: what is sent again is another message.
+    mutating func forget(family: Int) {
+        release(family: family)
+        for index in copies.indices where copies[index].family == family && copies[index].wasSentAgain {
+            copies[index].existence = .possible
+            copies[index].acknowledgement = .none
+        }
     }
 
     mutating func release(copy: Int) { copies[copy].mayVanish = true }

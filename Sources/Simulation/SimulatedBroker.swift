@@ -20,9 +20,12 @@ final class SimulatedBroker {
     private(set) var durable: UInt64 = 0
     /// The storage has failed: this life is over.
     private(set) var failure: StorageFailure?
-    /// Told of each MESSAGE before it is written, and of all that the core reports.
-    var onDelivery: (Delivery, SimulatedLink) -> Void = { _, _ in }
+    /// Told of each MESSAGE as it is written, with the time at which the core decided so, and of all that the core
+    /// reports.
+    var onDelivery: (Delivery, SimulatedLink, UInt64) -> Void = { _, _, _ in }
     var onReport: (Report) -> Void = { _ in }
+    /// Told of each batch that the core wants stored.
+    var onBatch: (Batch) -> Void = { _ in }
 
     private let settings: SessionSettings
     private var effects = Effects(loops: SimulatedBroker.loops)
@@ -32,7 +35,7 @@ final class SimulatedBroker {
 
     /// What others have left for a loop.
     private struct Mail {
-        var deliveries: [Delivery] = []
+        var deliveries: [(delivery: Delivery, at: UInt64)] = []
         var kicks: [Kick] = []
         var holds: [Hold] = []
         var hasMoved = false
@@ -79,10 +82,11 @@ final class SimulatedBroker {
     private func enter<R>(_ loop: Int?, _ body: (inout Core, inout Effects) -> R) -> R {
         core.now = now
         let result = body(&core, &effects)
+        for batch in effects.batches { onBatch(batch) }
         appended += effects.batches
         effects.batches.removeAll()
         for index in 0..<Self.loops where index != loop {
-            mail[index].deliveries += effects.deliveries[index]
+            mail[index].deliveries += effects.deliveries[index].map { ($0, now.wall) }
             effects.deliveries[index].removeAll()
             mail[index].kicks += effects.kicks.filter { $0.address.loop == index }
             mail[index].holds += effects.holds.filter { $0.address.loop == index }
@@ -111,7 +115,7 @@ final class SimulatedBroker {
             write(letters.deliveries)
             hold(letters.holds)
             hold(effects.holds.filter { $0.address.loop == loop })
-            write(effects.deliveries[loop])
+            write(effects.deliveries[loop].map { ($0, now.wall) })
             let own = effects.kicks.filter { $0.address.loop == loop }
             effects.clear()
             if letters.hasMoved { diskMoved(loop) }
@@ -121,11 +125,11 @@ final class SimulatedBroker {
         } while !mail[loop].isEmpty
     }
 
-    private func write(_ deliveries: [Delivery]) {
-        for delivery in deliveries {
+    private func write(_ deliveries: [(delivery: Delivery, at: UInt64)]) {
+        for (delivery, decided) in deliveries {
             guard let link = link(delivery.connection), !link.isCut else { continue }
             link.unreported += Int(delivery.content.count) + 128
-            if link.session.deliver(delivery, into: &link.outbox) { onDelivery(delivery, link) }
+            if link.session.deliver(delivery, into: &link.outbox) { onDelivery(delivery, link, decided) }
         }
     }
 

@@ -74,7 +74,6 @@ final class SimulatedClient {
         var message: Int
         var target: Target
         var headers: [Frame.Header]
-        var since: UInt64
         var ttl: UInt64
         var delay: UInt64
 
@@ -227,7 +226,7 @@ final class SimulatedClient {
         if ttl > 0 { headers.append(Frame.Header("ttl", "\(ttl)")) }
         if delay > 0 { headers.append(Frame.Header("delay", "\(delay)")) }
         let out = Outgoing(
-            message: message, target: target, headers: headers, since: world.now.wall, ttl: ttl, delay: delay)
+            message: message, target: target, headers: headers, ttl: ttl, delay: delay)
         if isDeduplicated { unconfirmed.append(out) }
         send(
             out, isPlain: isPlain && isPersistent, transaction: transaction,
@@ -263,8 +262,6 @@ final class SimulatedClient {
             receipts.compactMap { receipt -> Int? in
                 if case .sent(let message, _) = receipt.meaning { message } else { nil }
             })
-        // A queue remembers ids for ten minutes.
-        unconfirmed.removeAll { world.now.wall - $0.since > 300_000 }
         for out in unconfirmed where !waiting.contains(out.message) {
             send(out, isPlain: false, transaction: nil, wantsReceipt: true)
         }

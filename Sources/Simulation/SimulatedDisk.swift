@@ -18,7 +18,7 @@ import Synchronization
 /// Nothing is lost that was synced, unless a test damages it by hand.
 package final class SimulatedDisk: Disk {
     package enum Kind: Sendable {
-        case open, create, read, write, sync, truncate, rename, remove, makeDirectory, syncDirectory, list
+        case open, create, read, write, sync, truncate, rename, link, remove, makeDirectory, syncDirectory, list
     }
 
     package struct Operation: Sendable {
@@ -270,6 +270,19 @@ package final class SimulatedDisk: Disk {
         if !isThere { throw DiskError("rename", path, code: ENOENT) }
     }
 
+    package func link(_ path: String, to target: String) throws(DiskError) {
+        try begin(.link, target)
+        let code = image.withLock { image -> Int32 in
+            guard let id = image.names[path], id != Image.directory else { return ENOENT }
+            if image.names[target] != nil { return EEXIST }
+            let parent = Image.parent(target)
+            if !parent.isEmpty, image.names[parent] == nil { return ENOENT }
+            image.change(.link(target, id), in: parent)
+            return 0
+        }
+        if code != 0 { throw DiskError("link", path, code: code) }
+    }
+
     package func remove(_ path: String) throws(DiskError) {
         try begin(.remove, path)
         let isThere = image.withLock { image in
@@ -435,6 +448,8 @@ private final class SimulatedFile: DiskFile {
             image.inodes[id]?.pending.append(.truncate(size))
         }
     }
+
+    func dropCache(_ range: Range<Int>) {}
 
     func size() throws(DiskError) -> Int { disk.image.withLock { $0.inodes[id]?.bytes.count ?? 0 } }
 }

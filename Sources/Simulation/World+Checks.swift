@@ -34,14 +34,14 @@ extension World {
         }
     }
 
-    func delivered(_ delivery: Delivery, _ link: SimulatedLink) {
+    func delivered(_ delivery: Delivery, _ link: SimulatedLink, decidedAt decided: UInt64) {
         guard delivery.queue > 0, let id = link.session.subscriptionID(slot: delivery.slot),
             let subscription = SimulatedClient.Subscription.parse(id)
         else { return }
         counts.deliveries += 1
         let content = delivery.content.bytes
-        if let end = Payload.expiry(in: content[..<Int(delivery.headerBytes)]), end < now.wall, !subscription.isDead {
-            promises.violated("a message is delivered \(now.wall - end) ms after the end of its life")
+        if let end = Payload.expiry(in: content[..<Int(delivery.headerBytes)]), end < decided, !subscription.isDead {
+            promises.violated("a message is delivered \(decided - end) ms after the end of its life")
         }
         let body = UnsafeBufferPointer(rebasing: content[Int(delivery.headerBytes)..<content.count - 1])
         guard let number = Payload.message(in: body), promises.messages.indices.contains(number),

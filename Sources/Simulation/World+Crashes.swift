@@ -103,7 +103,8 @@ extension World {
         }
         let broker = SimulatedBroker(
             store, recovery, core: habits.core, defaults: habits.defaults, life: life, now: now)
-        broker.onDelivery = { [unowned self] in delivered($0, $1) }
+        broker.onDelivery = { [unowned self] in delivered($0, $1, decidedAt: $2) }
+        broker.onBatch = { [unowned self] batch in note(Self.spoken(batch)) }
         broker.onReport = { [unowned self] in reported($0) }
         self.broker = broker
     }
@@ -147,5 +148,12 @@ extension World {
             note = queue.note
             dedup = queue.dedup.count
         }
+    }
+
+    private static func spoken(_ batch: Batch) -> String {
+        let records = batch.records.map { record in
+            "\(record.kind) \(record.queue.rawValue):\(record.sequence)\(record.count > 1 ? "+\(record.count)" : "")"
+        }
+        return "batch \(batch.number): \(records.joined(separator: ", "))"
     }
 }

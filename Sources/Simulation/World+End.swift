@@ -70,6 +70,8 @@ extension World {
             if broker.core.queueTotals.messages == 0 { break }
         }
         calm()
-        if let missing = promises.missing(since: firstDelivery, at: now.wall) { promises.violated("I1: \(missing) never comes") }
+        if let missing = promises.missing(since: firstDelivery, at: now.wall) {
+            promises.violated("I1: \(missing) never comes")
+        }
     }
 }

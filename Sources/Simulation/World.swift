@@ -112,7 +112,7 @@ package final class World {
     }
 
     func note(_ sentence: @autoclosure () -> String) {
-        if options.traces { trace.append("\(step): \(sentence())") }
+        if options.traces { trace.append("\(step) at \(now.wall % 1_000_000_000) ms: \(sentence())") }
     }
 
     // MARK: What clients see
@@ -221,6 +221,7 @@ package final class World {
             broker.enterFromOutside { core, effects in _ = core.purgeQueue(named: name, into: &effects) }
         } else {
             note("an operator deletes \(Names.family(family))")
+            promises.forget(family: family)
             for client in clients { client.forgetUnconfirmed() }
             broker.enterFromOutside { core, effects in
                 do throws(Core.DeleteObstacle) {

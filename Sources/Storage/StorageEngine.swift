@@ -26,6 +26,9 @@ public protocol StorageEngine: AnyObject, Sendable {
 
     /// For operators.
     var statistics: StorageStatistics { get }
+
+    /// Damage to what is stored that was found and stands.
+    var findings: [StorageFinding] { get }
 }
 
 /// Called by the storage on its own threads.
@@ -34,6 +37,8 @@ public protocol StorageEvents: Sendable {
     func durable(through: UInt64)
     /// The room on the disk changed; see `StorageRoom`.
     func roomChanged(_ room: StorageRoom)
+    /// Something that is stored is damaged, though nobody has asked for it yet. Everything else goes on.
+    func found(_ finding: StorageFinding)
     /// Nothing more will be made durable, for ever: stop confirming and end the process.
     func failed(_ failure: StorageFailure)
 }
@@ -184,6 +189,11 @@ public struct StorageStatistics: Sendable, Equatable {
     public var freeBytes: UInt64 = 0
     /// Memory of the index, in bytes, about.
     public var indexBytes: UInt64 = 0
+    /// Bytes at rest that were read again to see whether they are as they were written, how often all of them
+    /// were, and how much damage was found that stands.
+    public var scrubbedBytes: UInt64 = 0
+    public var scrubPasses: UInt64 = 0
+    public var scrubFindings = 0
 
     public init() {}
 }

@@ -27,6 +27,8 @@ struct CtlFailure: Error, Equatable {
         case unreachable = 3
         case notFound = 4
         case timedOut = 5
+        case damaged = 6
+        case unavailable = 7
 
         var meaning: String {
             switch self {
@@ -35,6 +37,8 @@ struct CtlFailure: Error, Equatable {
             case .unreachable: "the broker cannot be reached"
             case .notFound: "what was named does not exist"
             case .timedOut: "what was waited for did not come in time"
+            case .damaged: "the data directory was looked at, and something in it is damaged"
+            case .unavailable: "the data directory is in use, or cannot be read"
             }
         }
     }

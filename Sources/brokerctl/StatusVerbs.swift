@@ -87,6 +87,11 @@ enum StatusVerbs {
         facts.add("Batches", "\(journal.batchesTotal)")
         facts.add("Queue files", "\(journal.queueFiles), \(humanBytes(journal.queueFileBytes))")
         facts.add("Checkpoints", "\(journal.checkpointsTotal)")
+        facts.add(
+            "Scrubbing",
+            "\(humanBytes(journal.scrubbedBytesTotal)) read again, \(counted(journal.scrubPassesTotal, "whole pass")), "
+                + (journal.scrubFindings == 0
+                    ? "no damage" : "damage in \(counted(UInt64(clamping: journal.scrubFindings), "file"))"))
         facts.add("Index", "\(humanBytes(store.indexBytes)) of memory")
         try console.print(facts.text)
     }

@@ -1,6 +1,6 @@
 extension Verb {
     /// Everything that brokerctl can do, in the order of its help.
-    static let all: [Verb] = broker + queues + policies + clients + messages + itself
+    static let all: [Verb] = broker + stores + queues + policies + clients + messages + itself
 
     private static let queueName = Argument(name: "NAME", summary: "name of the queue, `orders` or `/queue/orders`")
     private static let pattern = Option(

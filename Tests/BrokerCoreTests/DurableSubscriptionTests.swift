@@ -123,6 +123,19 @@ struct DurableSubscriptionTests {
         #expect(subscribe(&rig, two, slot: 4, client: "c") == nil)
     }
 
+    @Test func whoOnlyLooksIsNoSecondConsumer() {
+        var rig = Rig()
+        let owner = rig.open()
+        #expect(subscribe(&rig, owner, client: "c") == nil)
+        rig.apply(.send("/topic/a", "1"), of: owner)
+        rig.settleDown()
+        #expect(rig.take().bodies == ["1"])
+        let other = rig.open()
+        #expect(rig.subscribe(1, "/dsub/c.d", .auto, of: other) { $0.isBrowser = true } == nil)
+        rig.settleDown()
+        #expect(rig.take().bodies.first == "1")
+    }
+
     @Test func aNameWithADotCannotTakeTheSubscriptionOfAnotherClient() {
         var rig = Rig()
         make(&rig, "b.d", client: "a")

@@ -6,13 +6,14 @@ import threading
 import time
 
 import wire
-from ledger import body_of
+from message import body_of
 
 NOTE = "a:b \\ \u2603\nsecond line"
 
 
-def send_headers(message, **more):
-    return {"destination": f"/queue/{message.queue}", "persistent": "true", "x-name": message.name, "x-note": NOTE, **more}
+def send_headers(message, destination=None, **more):
+    return {"destination": destination or message.queue, "persistent": "true", "x-name": message.name, "x-note": NOTE,
+            **more}
 
 
 class Client(threading.Thread):
@@ -29,8 +30,7 @@ class Client(threading.Thread):
 
     def run(self):
         try:
-            self.connection = wire.Connection(self.port)
-            self.prepare()
+            self.connect()
             while not self.stop.is_set():
                 self.turn()
         except (OSError, wire.Closed):
@@ -38,13 +38,17 @@ class Client(threading.Thread):
         except wire.Timeout as problem:
             self.ledger.violation(f"{type(self).__name__}: no answer: {problem}")
         except wire.ErrorFrame as problem:
-            if not (self.ledger.is_stopping and "shutting down" in problem.frame.headers.get("message", "")):
+            if problem.frame.headers.get("message") not in self.ledger.last_words:
                 self.ledger.violation(f"{type(self).__name__}: {problem}")
         except AssertionError as problem:
             self.ledger.violation(f"{type(self).__name__}: {problem}")
         finally:
             if self.connection:
                 self.connection.close()
+
+    def connect(self):
+        self.connection = wire.Connection(self.port)
+        self.prepare()
 
     def prepare(self):
         pass
@@ -82,8 +86,8 @@ class Client(threading.Thread):
             self.take(0.05)
 
 
-class Producer(Client):
-    """Sends to every queue in turn, some unconfirmed at any time."""
+class Sender(Client):
+    """Sends in bursts to one of `queues` after the other, some unconfirmed at any time."""
 
     def __init__(self, name, queues, *rest):
         super().__init__(*rest)
@@ -91,59 +95,79 @@ class Producer(Client):
 
     def turn(self):
         queue = self.random.choice(self.queues)
-        if self.ledger.backlog(queue) > self.most_backlog:
+        if self.backlog(queue) > self.most_backlog:
             self.take(0.01)
             return
         for _ in range(self.random.randint(1, 20)):
-            message = self.ledger.new_message(self.name_of_producer, queue)
-            self.ask("SEND", send_headers(message), body_of(message.name),
-                     then=lambda message=message: self.ledger.stored(message))
-        while len(self.owed) > self.random.randint(0, 60):
+            self.send(queue)
+        most = self.random.randint(0, 60)
+        while len(self.owed) > most and not self.stop.is_set():
             self.take(0.05)
-            if self.stop.is_set():
-                return
+
+    def backlog(self, queue):
+        return self.ledger.backlog(queue)
+
+    def send(self, queue):
+        raise NotImplementedError
+
+
+class Producer(Sender):
+    """Plain messages to queues."""
+
+    def send(self, queue):
+        message = self.ledger.new_message(self.name_of_producer, queue)
+        self.ask("SEND", send_headers(message), body_of(message.name), then=lambda: self.ledger.stored(message))
+
+
+Held = collections.namedtuple("Held", "message ack count")
 
 
 class Consumer(Client):
-    """Takes from one queue; acknowledges one by one or all up to, now and then."""
+    """Takes from one place; acknowledges one by one or all up to, now and then."""
 
-    def __init__(self, queue, ack, *rest):
+    def __init__(self, place, ack, *rest, is_ordered=True):
         super().__init__(*rest)
-        self.queue, self.ack = queue, ack
-        self.held = []  # (message, value of its ack header), oldest first
-        self.last = {}  # producer: highest sequence of a first delivery
+        self.place, self.ack, self.is_ordered = place, ack, is_ordered
+        self.held = []  # oldest first
+        self.last = {}  # stream: highest sequence of a first delivery
 
     def prepare(self):
-        self.connection.ask("SUBSCRIBE", {"id": "s", "destination": f"/queue/{self.queue}", "ack": self.ack})
+        self.connection.ask("SUBSCRIBE", {"id": "s", "destination": self.place, "ack": self.ack})
 
     def turn(self):
         frame = self.take(0.05)
         if frame is None:
             return
-        message = self.ledger.delivered(self.queue, frame)
+        message = self.ledger.delivered(self.place, frame)
         if message is None:
             return
         self.check_order(message, frame)
-        self.held.append((message, frame.headers["ack"]))
+        self.held.append(Held(message, frame.headers["ack"], int(frame.headers.get("delivery-count", 1))))
         if self.random.random() < 0.3:
-            self.acknowledge()
+            self.settle()
 
     def check_order(self, message, frame):
-        if frame.headers.get("redelivered") == "true":
+        if frame.headers.get("redelivered") == "true" or not (self.is_ordered and message.is_ordered):
             return
-        if message.sequence <= self.last.get(message.producer, 0):
-            self.ledger.violation(f"out of order: {message.name} behind {self.last[message.producer]}")
-        self.last[message.producer] = message.sequence
+        if message.sequence <= self.last.get(message.stream, 0):
+            self.ledger.violation(f"out of order: {message.name} behind {self.last[message.stream]}")
+        self.last[message.stream] = message.sequence
 
-    def acknowledge(self):
+    def settle(self):
+        self.acknowledge(self.some())
+
+    def some(self):
+        """What the next ACK or NACK covers, taken out of what is held."""
         if self.ack == "client":
             count = self.random.randint(1, len(self.held))
             done, self.held = self.held[:count], self.held[count:]
-        else:
-            done = [self.held.pop(self.random.randrange(len(self.held)))]
-        messages = [message for message, _ in done]
+            return done
+        return [self.held.pop(self.random.randrange(len(self.held)))]
+
+    def acknowledge(self, done):
+        messages = [held.message for held in done]
         self.ledger.acking(messages)
-        self.ask("ACK", {"id": done[-1][1]}, then=lambda: self.ledger.gone(messages))
+        self.ask("ACK", {"id": done[-1].ack}, then=lambda: self.ledger.gone(messages))
 
 
 class Dropper(Consumer):
@@ -154,6 +178,10 @@ class Dropper(Consumer):
             super().turn()
             if self.stop.is_set():
                 return
+        self.leave()
+        self.connect()
+
+    def leave(self):
         self.wait_for_receipts()
         self.held.clear()
         self.last.clear()
@@ -167,8 +195,6 @@ class Dropper(Consumer):
         else:
             self.connection.reset()
         self.owed.clear()
-        self.connection = wire.Connection(self.port)
-        self.prepare()
 
     def wait_for_disconnect(self):
         """Messages may still be on their way to us. They are not ours any more: another consumer may have
@@ -187,7 +213,7 @@ class Mover(Client):
         self.came = collections.deque()  # frames that came while we waited for receipts
 
     def prepare(self):
-        self.connection.ask("SUBSCRIBE", {"id": "s", "destination": f"/queue/{self.source}", "ack": "client-individual"})
+        self.connection.ask("SUBSCRIBE", {"id": "s", "destination": self.source, "ack": "client-individual"})
 
     def turn(self):
         frame = self.came.popleft() if self.came else self.take(0.05)
@@ -228,55 +254,3 @@ class Mover(Client):
         self.ledger.aborted(transaction)
         self.ledger.acking([message])
         self.ask("ACK", {"id": frame.headers["ack"]}, then=lambda: self.ledger.gone([message]))
-
-
-class Auditor:
-    """Looks at all of a queue after a restart, when nobody else is there."""
-
-    def __init__(self, ledger, port):
-        self.ledger, self.port = ledger, port
-
-    def look(self, queue, drain):
-        """The names found, in order. `drain`: acknowledges them all; else all go back to their places."""
-        found, order = {}, {}
-        connection = wire.Connection(self.port)
-        try:
-            connection.ask("SUBSCRIBE", {"id": "s", "destination": f"/queue/{queue}", "ack": "client",
-                                         "prefetch-count": "100000", "prefetch-size": "100000000"})
-            # First in, first out: when the sentinel comes, everything before it has come.
-            sentinel = self.ledger.new_message("auditor", queue)
-            connection.say("SEND", send_headers(sentinel, receipt="sentinel"), body_of(sentinel.name))
-            last, has_receipt = None, False
-            while sentinel.name not in found or not has_receipt:
-                frame = connection.read(20)
-                if frame.command == "ERROR":
-                    raise wire.ErrorFrame(frame)
-                if frame.command == "RECEIPT":
-                    self.ledger.stored(sentinel)
-                    has_receipt = True
-                    continue
-                last = self.note(queue, frame, found, order) or last
-            self.settle(connection, found, last, drain)
-        finally:
-            connection.close()
-        return set(found)
-
-    def note(self, queue, frame, found, order):
-        message = self.ledger.delivered(queue, frame)
-        if message is None:
-            return None
-        if message.name in found:
-            self.ledger.violation(f"twice in one queue: {message.name}")
-        if message.sequence <= order.get(message.producer, 0):
-            self.ledger.violation(f"out of place after a restart: {message.name}")
-        found[message.name] = message
-        order[message.producer] = message.sequence
-        return frame.headers["ack"]
-
-    def settle(self, connection, found, last, drain):
-        """With `drain` everything goes, the sentinel too. Otherwise all are put back."""
-        if drain:
-            self.ledger.acking(found.values())
-            connection.ask("ACK", {"id": last})
-            self.ledger.gone(found.values())
-        connection.ask("DISCONNECT", {})

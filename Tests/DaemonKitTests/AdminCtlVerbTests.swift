@@ -99,6 +99,12 @@ struct CtlRun: Sendable {
             (["queue", "delete", "orders"], 1, "has messages"), (["connection", "close", "x"], 2, "ID is a number"),
             (["queue", "move", "orders", "/queue/orders"], 1, "another queue"),
             (["queue", "list", "--json=1"], 2, "takes no value"),
+            (["store", "check"], 2, "DIR is missing"), (["restore", "a"], 2, "DIR is missing"),
+            (["store", "check", "/nonexistent"], 7, "cannot be used"),
+            (["store", "repair", "/nonexistent", "--cut-what-is-damaged"], 7, "cannot be used"),
+            (["store", "dump", "/nonexistent"], 7, "cannot be used"),
+            (["backup", "/nonexistent/copy"], 7, "/nonexistent"),
+            (["restore", "/nonexistent/copy", "/nonexistent/data"], 7, "/nonexistent"),
             (["queue", "show", "\u{1B}[2J"], 4, "There is no queue \\u{1b}[2J"),
         ] as [([String], Int32, String)])
     func failuresHaveTheirExitCodeAndASentence(words: [String], code: Int32, sentence: String) async {

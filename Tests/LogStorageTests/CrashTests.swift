@@ -56,6 +56,8 @@ final class Run: Sendable {
     var pictures: [Picture] { state.withLock { $0.pictures } }
     var models: [Model] { state.withLock { $0.models } }
     var failure: String? { state.withLock { $0.failure } }
+    var confirmed: Int { state.withLock { $0.confirmed } }
+    var submitted: Int { state.withLock { $0.submitted } }
 
     private func before(_ operation: SimulatedDisk.Operation) {
         let image = disk.copy()

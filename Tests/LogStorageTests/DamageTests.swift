@@ -43,9 +43,11 @@ struct DamageTests {
     }
 
     /// What opening says: the contents, or the refusal.
-    static func open(_ disk: SimulatedDisk) -> (model: Model?, report: [String], refusal: String?) {
+    static func open(
+        _ disk: SimulatedDisk, _ settings: LogSettings = smallSettings()
+    ) -> (model: Model?, report: [String], refusal: String?) {
         do {
-            let (store, recovery) = try Opening.open(disk, smallSettings())
+            let (store, recovery) = try Opening.open(disk, settings)
             let model = try store.contents()
             store.release()
             return (model, recovery.report, nil)
@@ -394,6 +396,16 @@ struct DamageTests {
             model.queues[id] = queue
         }
         return (model, failures)
+    }
+
+    /// What can be read of a store that starts.
+    static func readAllOf(_ disk: SimulatedDisk) -> Model {
+        guard let (store, recovery) = try? Opening.open(disk, smallSettings()) else { return Model() }
+        var model = readAll(store).0
+        for queue in recovery.queues { model.queues[queue.id.rawValue]?.next = queue.next }
+        model.nextQueueID = recovery.nextQueueID
+        store.release()
+        return model
     }
 
     @Test func aFlippedBitInTheJournalWhileRunningIsNotGivenOut() throws {

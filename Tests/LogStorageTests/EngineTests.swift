@@ -16,12 +16,14 @@ final class Listener: StorageEvents {
         var failures: [String] = []
         var isClosed = false
         var pages: [Page] = []
+        var findings: [StorageFinding] = []
     }
 
     let heard = Monitor(Heard())
 
     func durable(through number: UInt64) { note { $0.durable.append(number) } }
     func roomChanged(_ room: StorageRoom) { note { $0.rooms.append(room) } }
+    func found(_ finding: StorageFinding) { note { $0.findings.append(finding) } }
     func failed(_ failure: StorageFailure) { note { $0.failures.append(failure.description) } }
 
     func note(_ change: (inout Heard) -> Void) {

@@ -127,6 +127,7 @@ struct Workload {
     var keepsMore = false
     /// Whether there are only records that version 1 of the format knew.
     var isVersion1 = false
+    var queuesMax = 6
     private var number: UInt64 = 0
 
     init(seed: UInt64) { dice = Dice(seed) }
@@ -142,7 +143,7 @@ struct Workload {
     private mutating func step(_ builder: inout BatchBuilder) {
         let ids = model.queues.keys.sorted()
         let kind = dice.roll(0..<100)
-        if ids.isEmpty || (kind < 3 && ids.count < 6) { return create(&builder) }
+        if ids.isEmpty || (kind < 3 && ids.count < queuesMax) { return create(&builder) }
         let id = ids[dice.roll(0..<ids.count)]
         switch kind {
         case ..<4: delete(id, &builder)

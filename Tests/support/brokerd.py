@@ -1,4 +1,5 @@
 """Starts and stops a brokerd of its own, for tests that look at it from outside. Standard library only."""
+import contextlib
 import os
 import resource
 import shutil
@@ -33,22 +34,30 @@ def free_port():
 class Broker:
     """One broker process on a data directory of its own (or `data`), on 127.0.0.1:`port`."""
 
-    def __init__(self, data=None, arguments=(), port=None, open_files=None):
+    def __init__(self, data=None, arguments=(), port=None, open_files=None, log=None):
         self.home = None if data else tempfile.mkdtemp(prefix="broker-test-")
         self.data = data or os.path.join(self.home, "data")
         self.port = port or free_port()
         self.arguments = list(arguments)
-        self.log_path = os.path.join(os.path.dirname(self.data), "brokerd.log")
+        self.log_path = log or os.path.join(os.path.dirname(self.data), "brokerd.log")
+        self.under = []  # the command that the next start runs it under, such as strace
         self.open_files = open_files  # the most it may have
         self.process = None
 
     @property
     def pid(self):
-        return self.process.pid
+        if not self.under:
+            return self.process.pid
+        children = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
+        with open(children) as listed:
+            pids = listed.read().split()
+        if not pids:
+            raise ProcessLookupError(children)
+        return int(pids[0])
 
     def spawn(self):
         """Starts the process; returns where in the log its lines begin."""
-        command = [binary(), "--data", self.data, "--listen", f"127.0.0.1:{self.port}", *self.arguments]
+        command = [*self.under, binary(), "--data", self.data, "--listen", f"127.0.0.1:{self.port}", *self.arguments]
         # The log goes to a file: a full pipe must not hold the broker up.
         with open(self.log_path, "ab") as log:
             offset = log.tell()
@@ -86,7 +95,9 @@ class Broker:
         if self.process is None:
             return None
         if self.process.poll() is None:
-            self.process.send_signal(how)
+            # What it runs under has nothing to end by itself, and ends with it.
+            with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+                os.kill(self.pid, how)
         try:
             return self.process.wait(30)
         except subprocess.TimeoutExpired:

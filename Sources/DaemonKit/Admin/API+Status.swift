@@ -172,6 +172,9 @@ extension API {
         public var queueFiles = 0
         public var queueFileBytes: UInt64 = 0
         public var checkpointsTotal: UInt64 = 0
+        public var scrubbedBytesTotal: UInt64 = 0
+        public var scrubPassesTotal: UInt64 = 0
+        public var scrubFindings = 0
 
         public init() {}
 
@@ -188,6 +191,9 @@ extension API {
             "queue_files": "files of messages that outlived the journal",
             "queue_file_bytes": "their size",
             "checkpoints_total": "written",
+            "scrubbed_bytes_total": "read again to see whether they are as they were written",
+            "scrub_passes_total": "how often everything stored was read again",
+            "scrub_findings": "files in which damage was found that stands; the reasons of the health name them",
         ]
     }
 }

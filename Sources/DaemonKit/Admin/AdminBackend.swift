@@ -69,6 +69,13 @@ public protocol AdminBackend: Sendable {
 
     func settings() async -> API.SettingList
     func store() async -> API.Store
+    /// Sets a copy of the store aside; it is there until it is ended, or not renewed. Errors: `inUse` while there
+    /// is one, `failed`.
+    func beginBackup() async throws(AdminError) -> API.Backup
+    /// Errors: `notFound`.
+    func renewBackup(id: String) async throws(AdminError) -> API.Backup
+    /// Errors: `notFound`, `failed`.
+    func endBackup(id: String) async throws(AdminError) -> API.Backup
     /// Reads the configuration file again and applies what can change while the broker runs.
     /// Errors: `invalid` when the file is refused; then nothing has changed.
     func reload() async throws(AdminError) -> API.Reload

@@ -17,7 +17,7 @@ extension Route {
     }
 
     /// Everything that can be asked.
-    public static let all: [Route] = broker + queues + policies + clients
+    public static let all: [Route] = broker + backups + queues + policies + clients
 
     private static let broker = [
         Route(

@@ -237,6 +237,16 @@ extension Broker: StorageEvents {
         }
     }
 
+    func found(_ finding: StorageFinding) {
+        log.error(
+            "damage was found on the disk",
+            [
+                "file": .text(finding.file), "offset": .number(finding.offset),
+                "queues": .text(finding.queues.map { String(decoding: $0, as: UTF8.self) }.joined(separator: " ")),
+                "problem": .text(finding.problem), "loss": .text(finding.loss), "remedy": .text(finding.remedy),
+            ])
+    }
+
     func failed(_ failure: StorageFailure) {
         log.error("storage failed: nothing more is confirmed", ["reason": .text(failure.description)])
         self.failure.withLock { $0 }?(failure)

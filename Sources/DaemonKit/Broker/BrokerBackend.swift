@@ -122,6 +122,9 @@ struct BrokerBackend: AdminBackend {
         journal.queueFiles = statistics.queueFiles
         journal.queueFileBytes = statistics.queueFileBytes
         journal.checkpointsTotal = statistics.checkpoints
+        journal.scrubbedBytesTotal = statistics.scrubbedBytes
+        journal.scrubPassesTotal = statistics.scrubPasses
+        journal.scrubFindings = statistics.scrubFindings
         return journal
     }
 
@@ -141,6 +144,10 @@ struct BrokerBackend: AdminBackend {
         }
         for name in broker.look({ $0.unreadableQueues }) {
             health.reasons.append("queue \(String(decoding: name, as: UTF8.self)) cannot be read and stands still")
+        }
+        for finding in service.engine.findings {
+            let names = finding.queues.map { String(decoding: $0, as: UTF8.self) }.joined(separator: " ")
+            health.reasons.append("\(finding)" + (names.isEmpty ? "" : " (\(names))"))
         }
         for (name, reason) in broker.look({ $0.deafSubscriptions }) {
             health.reasons.append(

@@ -74,6 +74,8 @@ extension LogSettings {
         journalSegments = configuration.journal.segments
         journalSegmentsMax = configuration.journal.segmentsMax
         queueFileBytes = configuration.queueFile.bytes
+        scrubBytesPerSecond = configuration.storage.scrubBytesPerSecond
+        scrubIntervalSeconds = configuration.storage.scrubIntervalHours * 3600
         lowWatermark = UInt64(configuration.disk.lowBytes)
         highWatermark = UInt64(configuration.disk.highBytes)
     }

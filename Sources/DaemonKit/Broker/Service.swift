@@ -29,6 +29,7 @@ final class Service: Sendable {
     /// Stop, reload and the clock: nothing that a client waits for.
     let chores = DispatchQueue(label: "brokerd.chores")
     let rates = Mutex(Rates())
+    let backups = BackupLease()
 
     struct Doors {
         var listeners: [Listener] = []
@@ -179,6 +180,7 @@ final class Service: Sendable {
     private func tick() {
         broker.enterFromOutside { core, effects in core.tick(now: broker.clock.now, into: &effects) }
         followWallClock()
+        endForgottenBackup()
         watchDisk()
         let totals = broker.look { $0.totals }
         rates.withLock { rates in

@@ -20,6 +20,7 @@ public struct Configuration: Equatable, Sendable {
     public var heartBeat = HeartBeat()
     public var journal = Journal()
     public var queueFile = QueueFile()
+    public var storage = Storage()
     public var disk = Disk()
     public var shutdown = Shutdown()
     public var log = Logging()
@@ -111,6 +112,12 @@ public struct Configuration: Equatable, Sendable {
     public struct Disk: Equatable, Sendable {
         public var lowBytes = 256 << 20
         public var highBytes = 512 << 20
+    }
+
+    public struct Storage: Equatable, Sendable {
+        /// 0: what is at rest is not read.
+        public var scrubBytesPerSecond = 4 << 20
+        public var scrubIntervalHours = 168
     }
 
     public struct Shutdown: Equatable, Sendable {

@@ -187,6 +187,13 @@ public enum Settings {
             "queue_file.bytes", \.queueFile.bytes, 1 << 20...1 << 30, .restart,
             "Size at which a queue's file is closed. A file goes when all in it is acknowledged."),
         .bytes(
+            "storage.scrub_bytes_per_second", \.storage.scrubBytesPerSecond, 0...1 << 30, .restart,
+            "How fast what is stored is read again in the background, to find damage while a copy still helps. 0 means not at all."
+        ),
+        .number(
+            "storage.scrub_interval_hours", \.storage.scrubIntervalHours, 1...8760, .restart,
+            "The pause after all that is stored was read again."),
+        .bytes(
             "disk.low_bytes", \.disk.lowBytes, 1 << 20...1 << 44, .restart,
             "Free space below which senders are held and then refused. Consumers go on."),
         .bytes(

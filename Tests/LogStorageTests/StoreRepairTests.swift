@@ -1,0 +1,213 @@
+import Base
+import BrokerCore
+import Simulation
+import Storage
+import Synchronization
+import Testing
+
+@testable import LogStorage
+
+/// Damage of every kind, and what a repair makes of it.
+struct StoreRepairTests {
+    enum Harm: CaseIterable {
+        case flip, flips, zeros, cut, drop, dropCheckpoints, flipCheckpoints, flipSegmentHeader, flipQueueFileHeader
+        case dropStore, garbage
+    }
+
+    /// Does one kind of harm to a store; says where.
+    static func harm(_ disk: SimulatedDisk, _ harm: Harm, _ dice: inout Dice) -> String {
+        func path(_ suffixes: String...) -> String {
+            let paths = StoreCheckTests.paths(disk).filter { path in suffixes.contains { path.hasSuffix($0) } }
+            return paths.isEmpty ? StorePath.checkpoint : paths[dice.roll(0..<paths.count)]
+        }
+        func flip(_ path: String, _ range: Range<Int>? = nil) {
+            let count = disk.bytes(path)?.count ?? 0
+            let at = dice.roll(range ?? 0..<count)
+            disk.damage(path) { $0[at] ^= 1 << UInt8(dice.roll(0..<8)) }
+        }
+        switch harm {
+        case .flip:
+            let path = path(".seg", ".log")
+            flip(path)
+            return path
+        case .flips:
+            for _ in 0..<6 { flip(path(".seg", ".log")) }
+            return "many"
+        case .zeros, .garbage:
+            let path = path(".seg", ".log")
+            let count = disk.bytes(path)?.count ?? 0
+            let start = dice.roll(0..<count)
+            let length = min(count - start, dice.roll(1..<3000))
+            disk.damage(path) { bytes in
+                for at in start..<start + length { bytes[at] = harm == .zeros ? 0 : UInt8(dice.roll(0..<256)) }
+            }
+            return "\(path) \(start)..<\(start + length)"
+        case .cut:
+            let path = path(".seg", ".log")
+            let count = disk.bytes(path)?.count ?? 0
+            disk.damage(path) { $0.removeLast(dice.roll(1..<count)) }
+            return path
+        case .drop:
+            let path = path(".seg", ".log")
+            disk.drop(path)
+            return path
+        case .dropCheckpoints:
+            for path in CheckpointCopies.paths { disk.drop(path) }
+            return "checkpoints"
+        case .flipCheckpoints:
+            for path in CheckpointCopies.paths { flip(path) }
+            return "checkpoints"
+        case .flipSegmentHeader:
+            let path = path(".seg")
+            flip(path, 0..<48)
+            return path
+        case .flipQueueFileHeader:
+            let path = path(".log")
+            flip(path, 0..<40)
+            return path
+        case .dropStore:
+            disk.drop(StorePath.store)
+            return StorePath.store
+        }
+    }
+
+    /// Holds what a repaired store has against what it had and what the report said.
+    static func compare(_ model: Model, _ was: Model, _ report: StoreReport, _ about: String) throws {
+        func losses(_ kind: StoreReport.Loss.Kind, _ id: UInt32) -> SequenceRanges? {
+            report.losses.first { $0.kind == kind && $0.queue == id }?.sequences
+        }
+        let isRebuilt = report.consequences.contains { $0.contains("is not known any more") }
+        for (id, queue) in was.queues {
+            let now = model.queues[id]
+            let lost = losses(.lost, id)
+            let unknown = losses(.unknownFrom, id)?.first ?? .max
+            for (sequence, message) in queue.live {
+                if let found = now?.live[sequence] {
+                    try #require(found == message, "\(about): message \(sequence) of queue \(id) is another")
+                    #expect(lost?.contains(sequence) != true, "\(about): \(sequence) of \(id) is not lost")
+                    continue
+                }
+                let isSaid = lost?.contains(sequence) == true || sequence >= unknown
+                // Without a checkpoint a queue of which nothing can be read is not known to have been.
+                try #require(
+                    isSaid || isRebuilt && (now == nil || lost == nil),
+                    "\(about): message \(sequence) of queue \(id) is lost without a word: \(report.losses)")
+            }
+            if let now { #expect(now.next >= queue.next, "\(about): sequences of queue \(id) go back") }
+        }
+        for (id, queue) in model.queues {
+            for sequence in queue.live.keys where was.queues[id]?.live[sequence] == nil {
+                try #require(
+                    losses(.mayReturn, id)?.contains(sequence) == true,
+                    "\(about): message \(sequence) of queue \(id) comes again without a word")
+            }
+        }
+        #expect(model.nextQueueID >= was.nextQueueID || isRebuilt, "\(about)")
+    }
+
+    /// Appends to every queue and to a new one, through restarts.
+    static func work(on disk: SimulatedDisk, _ about: String) throws {
+        let (store, recovery) = try Opening.open(disk, smallSettings())
+        var builder = BatchBuilder()
+        for queue in recovery.queues { builder.append(queue.id.rawValue, queue.next, [1, 2, 3]) }
+        builder.create(recovery.nextQueueID, "new")
+        builder.append(recovery.nextQueueID, 1, [UInt8](repeating: 9, count: 2000))
+        let batch = builder.batch(1)
+        while try store.commit([batch], from: 0) == 0 { _ = try store.keep() }
+        for _ in 0..<3 { _ = try store.keep() }
+        let model = try store.contents()
+        store.finish()
+        store.release()
+        let again = DamageTests.open(disk)
+        #expect(again.model == model && again.report.isEmpty, "\(about): \(again.refusal ?? "") \(again.report)")
+    }
+
+    /// Goal: whatever is done to a store, a repair makes it whole, and loses nothing that it does not name.
+    @Test(arguments: Harm.allCases) func whatIsLostIsWhatWasSaid(harm: Harm) throws {
+        var repaired = 0
+        for seed in [5, 6, 7] as [UInt64] {
+            let large = try DamageTests.large(seed: seed)
+            var dice = Dice(seed)
+            for round in 0..<6 {
+                let disk = SimulatedDisk(large.image, seed: seed)
+                let place = Self.harm(disk, harm, &dice)
+                let about = "seed \(seed), round \(round), \(harm) of \(place)"
+                let outcome = try StoreRepair.run(on: disk, stamp: "1", carryOut: true)
+                if outcome.before.isWhole {
+                    #expect(DamageTests.open(disk).model == large.model, "\(about)")
+                    continue
+                }
+                repaired += 1
+                let after = try #require(outcome.after)
+                try #require(after.isWhole, "\(about): \(after.damages) \(after.start)")
+                let opened = DamageTests.open(disk)
+                let model = try #require(opened.model, "\(about): \(opened.refusal ?? "")")
+                try Self.compare(model, large.model, outcome.before, about)
+                try Self.work(on: disk, about)
+                #expect(try StoreRepair.run(on: disk, stamp: "2", carryOut: true).before.isWhole, "\(about)")
+            }
+        }
+        #expect(repaired > 3)
+    }
+}
+
+/// Repairs that are cut off.
+struct StoreRepairCrashTests {
+    private static func outline(_ model: Model) -> String {
+        model.queues.sorted { $0.key < $1.key }.map { id, queue in
+            "\(id): next \(queue.next), \(queue.live.count) live, \(queue.dedup.count) ids, \(queue.attempts.count) tries"
+        }.joined(separator: "; ") + "; next \(model.nextQueueID)"
+    }
+
+    /// Goal: a repair can be cut off at any operation and begun again, and a start in between never sees half of
+    /// one. Method: pictures of the disk at each operation, what a power cut leaves of each, a start, a repair.
+    @Test(arguments: [StoreRepairTests.Harm.zeros, .drop, .flipCheckpoints, .dropStore, .garbage])
+    func aRepairCutOffAnywhereCanBeRepeated(harm: StoreRepairTests.Harm) throws {
+        let large = try DamageTests.large(seed: 6)
+        var dice = Dice(77)
+        var damaged = SimulatedDisk(large.image)
+        repeat {
+            damaged = SimulatedDisk(large.image)
+            _ = StoreRepairTests.harm(damaged, harm, &dice)
+        } while try StoreCheck.run(on: damaged).isWhole
+        let image = damaged.copy()
+        let disk = SimulatedDisk(image, seed: 1)
+        let pictures = Mutex<[SimulatedDisk.Image]>([])
+        let operations = Mutex<[SimulatedDisk.Operation]>([])
+        disk.hooks.withLock { hooks in
+            hooks.watch = { [unowned disk] operation in
+                // Reading changes nothing.
+                if operation.kind == .read || operation.kind == .open || operation.kind == .list { return }
+                pictures.withLock { $0.append(disk.copy()) }
+                operations.withLock { $0.append(operation) }
+            }
+        }
+        let outcome = try StoreRepair.run(on: disk, stamp: "1", carryOut: true)
+        disk.hooks.withLock { $0.watch = nil }
+        let expected = try #require(DamageTests.open(disk).model)
+        let all = pictures.withLock { $0 }
+        #expect(all.count > 20)
+        for (index, picture) in all.enumerated() where index % 4 == 0 || index > all.count - 60 {
+            let about = "\(harm), operation \(index) of \(all.count)"
+            let after = SimulatedDisk(picture.afterPowerCut(index % 3, &dice), seed: 2)
+            // A start in between goes on from before or from after, or not at all.
+            let start = try StoreCheck.tryStart(on: after)
+            if case .goesOn = start {
+                let model = DamageTests.readAllOf(SimulatedDisk(after.copy()))
+                try StoreRepairTests.compare(model, large.model, outcome.before, about)
+            }
+            let again = try StoreRepair.run(on: after, stamp: "2", carryOut: true)
+            if let report = again.after { #expect(report.isWhole, "\(about): \(report.damages)") }
+            let opened = DamageTests.open(after)
+            let model = try #require(opened.model, "\(about): \(opened.refusal ?? "")")
+            let isSame = model == expected
+            try #require(
+                isSame,
+                """
+                \(about): another store than without the interruption: \(Self.outline(model)), not \
+                \(Self.outline(expected)); before \(operations.withLock { $0[index] }); \(start); \
+                \(again.before.damages), \(again.hasFinishedAnother)
+                """)
+        }
+    }
+}
