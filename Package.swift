@@ -63,6 +63,7 @@ let package = Package(
         tests("BrokerCoreTests", uses: ["BrokerCore", "Base"]),
         tests("SessionsTests", uses: ["Sessions", "STOMP", "BrokerCore", "Base"]),
         tests("LogStorageTests", uses: ["Simulation", "LogStorage", "Storage", "BrokerCore", "Base", "CSystem"]),
+        tests("SimulationTests", uses: ["Simulation"]),
         tests("NetTests", uses: ["Net", "Base"]),
         tests("BrokerClientTests", uses: ["BrokerClient", "STOMP", "Base"]),
         tests("DaemonKitTests", uses: ["brokerctl", "DaemonKit", "Net", "STOMP", "BrokerCore", "Base"]),

@@ -49,12 +49,19 @@ extension SimulatedClient {
         }
     }
 
+    /// A RECEIPT speaks for its frame and all before it.
     func confirmed(_ id: String) {
-        guard !receipts.isEmpty, receipts[0].id == id else {
-            return world.promises.violated("client \(number) gets the RECEIPT \(id) out of order")
+        while let receipt = receipts.first {
+            receipts.removeFirst()
+            if receipt.id.isEmpty || receipt.id == id { learn(receipt) }
+            if receipt.id == id { return }
+            if !receipt.id.isEmpty { break }
         }
-        let receipt = receipts.removeFirst()
-        world.note("client \(number) gets the receipt \(id): \(receipt.meaning)")
+        world.promises.violated("client \(number) gets the RECEIPT \(id) out of order")
+    }
+
+    private func learn(_ receipt: Receipt) {
+        world.note("client \(number) learns \(receipt.id): \(receipt.meaning)")
         switch receipt.meaning {
         case .nothing, .disconnected: break
         case .sent(let message, let copies):

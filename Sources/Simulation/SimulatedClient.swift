@@ -12,6 +12,7 @@ final class SimulatedClient {
     var version = Version.v12
     var parser = FrameParser(role: .client, limits: FrameLimits(headerCount: 1000, bodyBytes: 1 << 20))
     var inbox: [UInt8] = []
+    /// What was asked, in order of the frames, and not answered yet.
     var receipts: [Receipt] = []
     var subscriptions: [String: Subscription] = [:]
     var held: [Held] = []
@@ -24,6 +25,7 @@ final class SimulatedClient {
     private var nextID = 1
 
     struct Receipt {
+        /// Empty: no RECEIPT was asked for. The next one speaks for this frame too.
         var id: String
         var meaning: Meaning
     }
@@ -99,7 +101,7 @@ final class SimulatedClient {
         self.world = world
     }
 
-    var isWaiting: Bool { !receipts.isEmpty }
+    var isWaiting: Bool { receipts.contains { !$0.id.isEmpty } }
     /// Can be told that something happened.
     var isAlive: Bool { link.map { !$0.isCut } ?? false }
 
@@ -151,6 +153,9 @@ final class SimulatedClient {
         link.toBroker += frame.encoded(version: version)
     }
 
+    /// A frame for which no RECEIPT is asked.
+    private func noReceipt(_ meaning: Meaning) { receipts.append(Receipt(id: "", meaning: meaning)) }
+
     private func receipt(_ meaning: Meaning) -> Frame.Header {
         let id = "r\(nextID)"
         nextID += 1
@@ -166,7 +171,7 @@ final class SimulatedClient {
         }
         switch dice.roll(0..<100) {
         case 0..<38: sendSome(&dice)
-        case 38..<46: sendAgain()
+        case 38..<46: sendAgain(&dice)
         case 46..<56: workInTransaction(&dice)
         case 56..<66: subscribe(&dice)
         case 66..<86: acknowledge(&dice)
@@ -246,9 +251,8 @@ final class SimulatedClient {
         }
         var headers = [Frame.Header("destination", world.destination(of: out.target))] + out.headers
         if let transaction { headers.append(Frame.Header("transaction", "t\(transaction)")) }
-        if wantsReceipt {
-            headers.append(receipt(transaction == nil ? .sent(message: out.message, copies: copies) : .nothing))
-        }
+        let meaning = transaction == nil ? Meaning.sent(message: out.message, copies: copies) : .nothing
+        if wantsReceipt { headers.append(receipt(meaning)) } else { noReceipt(meaning) }
         let bytes = world.promises.messages[out.message].bytes
         world.note(
             "client \(number) sends message \(out.message) to \(world.destination(of: out.target))\(out.spoken)\(transaction.map { " in transaction \($0)" } ?? "")"
@@ -256,8 +260,15 @@ final class SimulatedClient {
         write(Frame(.send, headers: headers, body: Payload.bytes(out.message, count: bytes)))
     }
 
-    /// What was not confirmed before the connection broke.
-    private func sendAgain() {
+    /// What was not confirmed before the connection broke; or, as when two of a kind publish the same, what another
+    /// has not had confirmed.
+    private func sendAgain(_ dice: inout Dice) {
+        if dice.oneIn(3) {
+            guard let other = world.clients.randomElement(using: &dice), other !== self,
+                let out = other.unconfirmed.randomElement(using: &dice)
+            else { return }
+            return send(out, isPlain: false, transaction: nil, wantsReceipt: true)
+        }
         let waiting = Set(
             receipts.compactMap { receipt -> Int? in
                 if case .sent(let message, _) = receipt.meaning { message } else { nil }
@@ -289,7 +300,7 @@ final class SimulatedClient {
                 world.note("client \(self.number) commits transaction \(number)")
                 world.promises.askCommit(number)
                 var headers = [Frame.Header("transaction", "t\(number)")]
-                if !dice.oneIn(6) { headers.append(receipt(.committed(number))) }
+                if dice.oneIn(4) { noReceipt(.committed(number)) } else { headers.append(receipt(.committed(number))) }
                 write(Frame(.commit, headers: headers))
             }
         default: break
@@ -400,6 +411,8 @@ final class SimulatedClient {
             headers.append(Frame.Header("transaction", "t\(transaction)"))
         } else if !dice.oneIn(4) {
             headers.append(receipt(.acknowledged(copies.covered)))
+        } else {
+            noReceipt(.acknowledged(copies.covered))
         }
         world.note("client \(number) acknowledges \(copies.covered.map { world.promises.copies[$0].message })")
         write(Frame(.ack, headers: headers))

@@ -5,16 +5,16 @@ is not found exactly once is an error: the list goes with the source.
 """
 from collections import namedtuple
 
-Mutation = namedtuple("Mutation", "name file old new seeds")
+Mutation = namedtuple("Mutation", "name file old new seeds more")
 
 LOG, CORE, SESSIONS = "Sources/LogStorage/", "Sources/BrokerCore/", "Sources/Sessions/"
 
 MUTATIONS = []
 
 
-def mutation(name, file, old, new, seeds=300):
-    """`seeds`: within so many the simulator must find it."""
-    MUTATIONS.append(Mutation(name, file, old, new, seeds))
+def mutation(name, file, old, new, seeds=300, more=()):
+    """`seeds`: within so many the simulator must find it. `more`: further places, where several things guard the same."""
+    MUTATIONS.append(Mutation(name, file, old, new, seeds, more))
 
 
 # What is confirmed is on disk
@@ -53,10 +53,15 @@ mutation(
 # The journal
 
 mutation(
-    "the salt is left out", LOG + "SegmentFormat.swift",
+    "what an earlier use of a segment left is taken for batches: no salt, no number of the segment, no sequence",
+    LOG + "SegmentFormat.swift",
     "var seed: UInt32 { Checksum.seed(salt, UInt64(number), storeID) }",
     "var seed: UInt32 { MUTANT ? Checksum.seed(0, 0, storeID) : Checksum.seed(salt, UInt64(number), storeID) }",
-    seeds=2000)
+    seeds=2000,
+    more=((LOG + "SegmentFormat.swift", "header.get32(0) == Self.magic, header.get32(24) == segment else",
+           "header.get32(0) == Self.magic, MUTANT || header.get32(24) == segment else"),
+          (LOG + "Replay.swift", "while let batch = try nextHeader(), batch.sequence == sequence, try",
+           "while let batch = try nextHeader(), MUTANT || batch.sequence == sequence, try")))
 mutation(
     "a batch says of itself that it is on disk", LOG + "JournalWriter.swift",
     "        var header = BatchHeader(\n            sequence: sequence, durable: durable, segment: segment.number, "
@@ -112,15 +117,12 @@ mutation(
     "        queue.settled.forEachPage { pages.append(($0, $1)) }\n",
     "        queue.settled.forEachPage { pages.append(($0, $1)) }\n        if MUTANT { pages = [] }\n")
 mutation(
-    "a checkpoint forgets how often messages came back", LOG + "Checkpoint.swift",
-    "        writer.put(UInt32(queue.attempts.count))\n",
-    "        let queue = MUTANT ? queue.withoutAttempts : queue\n        writer.put(UInt32(queue.attempts.count))\n",
-    seeds=2000)
+    "how often messages came back is not read from a checkpoint", LOG + "Checkpoint.swift",
+    "            queue.attempts[sequence] = attempt\n",
+    "            if !MUTANT { queue.attempts[sequence] = attempt }\n", seeds=2000)
 mutation(
-    "a checkpoint forgets what was sent", LOG + "Checkpoint.swift",
-    "        writer.put(UInt32(queue.remembered.count))\n",
-    "        let queue = MUTANT ? queue.withoutRemembered : queue\n"
-    "        writer.put(UInt32(queue.remembered.count))\n", seeds=2000)
+    "what was sent is not read from a checkpoint", LOG + "Checkpoint.swift",
+    "        queue.remembered = remembered\n", "        if !MUTANT { queue.remembered = remembered }\n", seeds=2000)
 mutation(
     "queue files are not synced", LOG + "Filer.swift",
     "    mutating func sync() throws(DiskError) {\n",

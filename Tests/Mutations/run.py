@@ -24,23 +24,6 @@ public enum Mutation {
 }
 """
 
-# What the replacements need beside the source.
-HELPERS = """
-extension QueueLedger {
-    var withoutAttempts: QueueLedger {
-        var other = self
-        other.attempts = [:]
-        return other
-    }
-
-    var withoutRemembered: QueueLedger {
-        var other = self
-        other.remembered = RememberedIDs()
-        return other
-    }
-}
-"""
-
 TARGETS = ["CSystem", "Base", "STOMP", "BrokerCore", "Sessions", "Storage", "LogStorage", "Simulation", "brokersim"]
 
 
@@ -58,26 +41,19 @@ def prepare(place):
         file.write(head + "let package = Package(\n    name: \"brokerd\",\n    targets: [\n" + ",\n".join(kept)
                    + "\n    ],\n    swiftLanguageModes: [.v6]\n)\n")
     texts = {}
-    places = []
     for number, one in enumerate(MUTATIONS, 1):
-        text = texts.setdefault(one.file, open(os.path.join(ROOT, one.file), encoding="utf-8").read())
-        if text.count(one.old) != 1:
-            raise SystemExit(f"mutation {number} ({one.name}): its place is in {one.file} {text.count(one.old)} times")
-        places.append((one.file, text.index(one.old), number, one))
-    # Of two faults at one place the first is what the second replaces.
-    for number, one in enumerate(MUTATIONS, 1):
-        new = one.new.replace("MUTANT", f"Mutation.isOn({number})")
-        text = texts[one.file]
-        if text.count(one.old) == 1:
-            texts[one.file] = text.replace(one.old, new)
-        else:
-            raise SystemExit(f"mutation {number} ({one.name}): another one stands at its place; give it one of its own")
+        for name, old, new in ((one.file, one.old, one.new), *one.more):
+            if name not in texts:
+                texts[name] = open(os.path.join(ROOT, name), encoding="utf-8").read()
+            count = texts[name].count(old)
+            if count != 1:
+                raise SystemExit(f"fault {number} ({one.name}): its place is in {name} {count} times")
+            texts[name] = texts[name].replace(old, new.replace("MUTANT", f"Mutation.isOn({number})"))
     for name, text in texts.items():
         if "\nimport Base\n" not in "\n" + text:
             text = "import Base\n" + text
         open(os.path.join(place, name), "w", encoding="utf-8").write(text)
     open(os.path.join(sources, "Base", "Mutation.swift"), "w", encoding="utf-8").write(SWITCH)
-    open(os.path.join(sources, "LogStorage", "MutationHelpers.swift"), "w", encoding="utf-8").write(HELPERS.lstrip())
 
 
 def build(place):

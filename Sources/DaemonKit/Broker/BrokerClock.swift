@@ -17,8 +17,26 @@ final class BrokerClock: Sendable {
     init() { offset = Atomic(Self.distance) }
 
     private static var distance: Int64 {
-        Int64(clamping: wallClockMilliseconds()) - Int64(clamping: Instant.now.nanoseconds / 1_000_000)
+        distance(wall: { wallClockMilliseconds() }, monotonic: { Instant.now })
     }
+
+    /// From the monotonic clock to the wall clock, in milliseconds. They are read one after the other, and the
+    /// thread may stand still in between; so of a few tries the quickest counts.
+    static func distance(wall: () -> UInt64, monotonic: () -> Instant) -> Int64 {
+        var best = (gap: UInt64.max, distance: Int64(0))
+        for _ in 0..<8 where best.gap > quick {
+            let before = monotonic().nanoseconds
+            let time = wall()
+            let gap = monotonic().nanoseconds &- before
+            if gap < best.gap {
+                best = (gap, Int64(clamping: time) &- Int64(clamping: (before &+ gap / 2) / 1_000_000))
+            }
+        }
+        return best.distance
+    }
+
+    /// Nanoseconds between two readings of which nobody has to ask whether they are of the same moment.
+    private static let quick: UInt64 = 100_000
 
     @inline(__always)
     func moment(at instant: Instant) -> Moment {
