@@ -172,7 +172,7 @@ class Soak:
         self.broker.rules.clear()
         if not self.broker.is_running():
             code = self.broker.process.returncode
-            if name not in ("kill", "stop", "read") and code != 3:
+            if name not in ("kill", "stop") and code != 3:
                 self.books.wrong.append(f"behind {name} it ended with {code}: {self.broker.log[-500:]}")
             self.broker.start()
         self.is_faulty = False
@@ -229,9 +229,7 @@ class Soak:
         self.rule("rename remove", 1, error="EIO", after=self.lab.random.randint(0, 3), times=2)
 
     def read(self):
-        # A queue that could not be read stands still until the next start.
-        self.rule("read", 0.5, error="EIO", times=1)
-        self.broker.kill()
+        self.rule("read", 0.5, error="EIO", times=3)
 
     def measure(self):
         if self.broker.is_running():
