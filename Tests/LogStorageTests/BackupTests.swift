@@ -115,6 +115,7 @@ struct BackupTests {
     private struct Deaf: StorageEvents {
         func durable(through: UInt64) {}
         func roomChanged(_ room: StorageRoom) {}
+        func found(_ finding: StorageFinding) {}
         func failed(_ failure: StorageFailure) {}
     }
 }
