@@ -175,6 +175,8 @@ struct Promises {
 
     /// The RECEIPT of the SEND is there.
     mutating func confirm(_ copy: Int) {
+        // Of what need not be on disk the RECEIPT says nothing.
+        if !messages[copies[copy].message].isPersistent { return }
         if copies[copy].transaction >= 0 || copies[copy].existence != .possible || copies[copy].comesLater { return }
         copies[copy].existence = .certain
     }
