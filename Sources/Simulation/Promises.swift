@@ -175,8 +175,8 @@ struct Promises {
 
     /// The RECEIPT of the SEND is there.
     mutating func confirm(_ copy: Int) {
-        // Of what need not be on disk the RECEIPT says nothing.
-        if !messages[copies[copy].message].isPersistent { return }
+        // Of what need not be on disk, or not in that queue, the RECEIPT says nothing.
+        if copies[copy].mayVanish { return }
         if copies[copy].transaction >= 0 || copies[copy].existence != .possible || copies[copy].comesLater { return }
         copies[copy].existence = .certain
     }
@@ -395,7 +395,12 @@ struct Promises {
             } else if copies[copy].comesLater, copies[copy].life < 0 {
                 continue
             } else if copies[copy].existence != .held {
-                if copies[copy].existence == .certain { copies[copy].acknowledgement = .certain }
+                if copies[copy].existence == .certain, !copies[copy].mayVanish {
+                    copies[copy].acknowledgement = .certain
+                } else if copies[copy].acknowledgement == .possible {
+                    // Not on disk when it was shown: all that was known of it may be gone.
+                    copies[copy].acknowledgement = .none
+                }
                 copies[copy].existence = .never
             }
         }
