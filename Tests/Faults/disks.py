@@ -345,7 +345,7 @@ def a_limit_of_file_sizes(lab):
     subprocess.run(["prlimit", f"--pid={broker.own_pid}", "--fsize=unlimited"], check=True)
     broker.wait_for_log("disk has room again")
     broker.kill()
-    broker.under = []
+    broker.through = []
     broker.start()
     check_all_there(broker, sender, start=20)
     broker.kill()
