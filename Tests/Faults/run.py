@@ -52,7 +52,8 @@ def run_one(number):
         except suite.LeftOut as reason:
             result, seen = "left out", str(reason)
         except Exception as problem:  # whatever it is, it is this test's result
-            place = [f"{os.path.basename(p.filename)}:{p.lineno}" for p in traceback.extract_tb(problem.__traceback__)][1:]
+            frames = traceback.extract_tb(problem.__traceback__)[1:]
+            place = [f"{os.path.basename(frame.filename)}:{frame.lineno}" for frame in frames]
             result, seen = "not ok", f"{type(problem).__name__}: {str(problem)[:2000]} ({' '.join(place)})"
     seen = seen or lab.seen
     numbers = ", ".join(map(str, test.numbers))
