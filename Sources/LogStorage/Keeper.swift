@@ -42,6 +42,8 @@ package struct Keeper: ~Copyable {
         package var madeRoom = false
         /// There is more to do at once.
         package var isBehind = false
+        /// What the disk did wrong, if it was not for want of room: waiting may not mend it.
+        package var brokenDisk: String?
     }
 
     /// One round of everything that is due. Throws only what no later round can mend.
@@ -65,6 +67,7 @@ package struct Keeper: ~Copyable {
             }
         } catch {
             trouble = "\(error)"
+            if !error.isFull { round.brokenDisk = trouble }
             round.isBehind = false
         }
         round.room = measureRoom(store, trouble)

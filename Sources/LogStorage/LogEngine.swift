@@ -22,9 +22,14 @@ public final class LogEngine: StorageEngine {
     private let backlog = Atomic<Int>(0)
     /// How long commits have been waiting for a segment.
     private let secondsWithoutRoom = Atomic<Int>(0)
+    /// Why the keeper's last round failed, if not for want of room.
+    private let brokenDisk = Mutex<String?>(nil)
 
     /// Seconds that `close` waits for room on the disk.
     private static let closingSecondsMax = 5
+    /// Seconds that commits wait for a segment from a disk that fails. Room may come back; such a disk hardly ever
+    /// does, and nobody should wait for a RECEIPT that will not come.
+    private static let brokenSecondsMax = 5
 
     private struct Inbox {
         var batches: [Batch] = []
@@ -196,8 +201,13 @@ public final class LogEngine: StorageEngine {
         }
         if let room { return room }
         secondsWithoutRoom.add(1, ordering: .relaxed)
+        let seconds = secondsWithoutRoom.load(ordering: .relaxed)
+        if seconds >= Self.brokenSecondsMax, let reason = brokenDisk.withLock({ $0 }) {
+            throw StorageFailure(
+                "the journal cannot go on, for no segment could be made in \(seconds) seconds: \(reason)")
+        }
         let isClosing = inbox.withLock { $0.closing != nil }
-        if isClosing, secondsWithoutRoom.load(ordering: .relaxed) >= Self.closingSecondsMax {
+        if isClosing, seconds >= Self.closingSecondsMax {
             // An end that waits for room for ever is worse than one that says what it could not do.
             throw StorageFailure("the last batches could not be made durable: there is no room for a journal segment")
         }
@@ -245,6 +255,7 @@ public final class LogEngine: StorageEngine {
             do throws(StorageFailure) {
                 let round = try store.keep()
                 isBehind = round.isBehind
+                brokenDisk.withLock { $0 = round.brokenDisk }
                 if let room = round.room { events.roomChanged(room) }
                 if round.madeRoom {
                     inbox.withLock { $0.madeRoom = true }

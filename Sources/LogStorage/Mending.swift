@@ -19,9 +19,15 @@ struct Mending {
 
     private var torn: Cut?
     private var stretches: [Stretch] = []
+    /// So many are looked through for those that need not be kept.
+    private var stretchesMost = 4096
 
-    /// A batch that was replayed.
-    mutating func note(_ sequence: UInt64, _ segment: Segment, _ range: Range<Int>) {
+    /// A batch that was replayed; those up to `durable` are known to be on disk. A journal may hold a million.
+    mutating func note(_ sequence: UInt64, _ segment: Segment, _ range: Range<Int>, durable: UInt64) {
+        if stretches.count >= stretchesMost {
+            keepUnproven(above: durable)
+            stretchesMost = max(4096, 2 * stretches.count)
+        }
         stretches.append(Stretch(sequence: sequence, segment: segment, range: range))
     }
 

@@ -32,7 +32,7 @@ package struct Opening {
         let named = ledger.ids.flatMap { id in
             (ledger.queue(id)?.files ?? []).map { Ledger.Condemned(queue: id, file: $0) }
         }
-        try check(named)
+        let tooLong = try check(named)
         let journal = try listJournal(from: checkpoint.firstSegment)
         var replay = Replay(checkpoint, ledger, storeID: storeID)
         try replay.run(journal.live, first: checkpoint.firstSegment)
@@ -50,7 +50,7 @@ package struct Opening {
         report += said
         try attempt { () throws(DiskError) in try BackupHold.remove(on: disk) }
         try makeEqual(copies, bytes)
-        try cut(named)
+        try cut(tooLong)
         try removeStrayFiles(except: named)
         let spares = try tidy(journal, unused: replay.unused)
         return finish(replay, checkpoint, lock, spares: spares)
@@ -293,8 +293,9 @@ package struct Opening {
 
     // MARK: Queue files
 
-    /// The files that the checkpoint names are there, and as long as it says.
-    private func check(_ named: [Ledger.Condemned]) throws(StorageFailure) {
+    /// The files that the checkpoint names are there, and as long as it says. Returns those that are longer.
+    private func check(_ named: [Ledger.Condemned]) throws(StorageFailure) -> [Ledger.Condemned] {
+        var longer: [Ledger.Condemned] = []
         for item in named {
             let path = StorePath.queueFile(item.queue, first: item.file.first)
             let size: Int
@@ -305,15 +306,17 @@ package struct Opening {
             if size < item.file.bytes {
                 throw StorageFailure("\(path) has \(size) bytes instead of \(item.file.bytes). \(Replay.advice)")
             }
+            if size > item.file.bytes { longer.append(item) }
         }
+        return longer
     }
 
     /// What lies behind the bytes that count was written by a round that did not get to its checkpoint.
-    private func cut(_ named: [Ledger.Condemned]) throws(StorageFailure) {
+    private func cut(_ longer: [Ledger.Condemned]) throws(StorageFailure) {
         try attempt { () throws(DiskError) in
-            for item in named {
+            for item in longer {
                 let file = try disk.open(StorePath.queueFile(item.queue, first: item.file.first), .existing)
-                if try file.size() > item.file.bytes { try file.truncate(to: item.file.bytes) }
+                try file.truncate(to: item.file.bytes)
             }
         }
     }

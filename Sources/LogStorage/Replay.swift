@@ -111,7 +111,7 @@ struct Replay: ~Copyable {
         offset = SegmentHeader.size
         while let batch = try nextHeader(), batch.sequence == sequence, try apply(batch, segment) {
             highestDurable = max(highestDurable, batch.durable)
-            mending.note(sequence, segment, offset..<offset + batch.diskBytes)
+            mending.note(sequence, segment, offset..<offset + batch.diskBytes, durable: highestDurable)
             offset += batch.diskBytes
             sequence += 1
             replayedBytes += batch.diskBytes

@@ -57,8 +57,9 @@ struct Promises {
         /// The topic that it was sent to, or -1, and in which transaction, or -1.
         var topic: Int
         var transaction: Int
-        /// A durable subscription that is made from now on does not get it.
-        var isSettled = false
+        /// How many times it is on its way; at 0 a durable subscription that is made from now on does not get it.
+        var underWay = 1
+        var isSettled: Bool { underWay == 0 }
         var isDelayed = false
         /// By family.
         var copies: [Int: Int] = [:]
@@ -132,11 +133,11 @@ struct Promises {
     }
 
     /// A message is on its way, perhaps once more.
-    mutating func unsettle(message: Int) { messages[message].isSettled = false }
+    mutating func underWayAgain(_ message: Int) { messages[message].underWay += 1 }
 
-    /// The broker has dealt with a message, or never will.
-    mutating func settle(message: Int) {
-        if !messages[message].isDelayed { messages[message].isSettled = true }
+    /// The broker has dealt with it, once.
+    mutating func arrived(_ message: Int) {
+        if !messages[message].isDelayed { messages[message].underWay = max(0, messages[message].underWay - 1) }
     }
 
     /// A copy on its way to a queue. The same one if it was sent there before.
@@ -376,7 +377,7 @@ struct Promises {
     }
 
     private mutating func decide(_ counts: [Int], at now: UInt64) {
-        for message in messages.indices { settle(message: message) }
+        for message in messages.indices where !messages[message].isDelayed { messages[message].underWay = 0 }
         for number in transactions.indices {
             switch transactions[number].state {
             case .open: undone(number)

@@ -258,11 +258,12 @@ final class SimulatedBroker {
     /// A loop opens its mailbox.
     func openMailbox(_ loop: Int) { carryOut(loop) }
 
-    /// The journal thread takes all that has gathered. False if it needs a segment first.
-    func commit() -> Bool {
+    /// The journal thread takes what has gathered: all, or the first `count` batches, since the core hands over one
+    /// after the other. False if it needs a segment first.
+    func commit(_ count: Int = .max) -> Bool {
         if appended.isEmpty || failure != nil { return true }
         do throws(StorageFailure) {
-            let end = try store.commit(appended, from: 0)
+            let end = try store.commit(Array(appended.prefix(max(1, count))), from: 0)
             if end == 0 { return false }
             let number = appended[end - 1].number
             appended.removeFirst(end)

@@ -66,7 +66,7 @@ extension SimulatedClient {
         case .nothing, .disconnected: break
         case .sent(let message, let copies):
             for copy in copies { world.promises.confirm(copy) }
-            world.promises.settle(message: message)
+            world.promises.arrived(message)
             unconfirmed.removeAll { $0.message == message }
         case .acknowledged(let copies): for copy in copies { world.promises.acknowledged(copy) }
         case .rejected(let copy, let count): world.promises.returned(copy, count: count)

@@ -176,13 +176,14 @@ final class SimulatedClient {
         case 56..<66: subscribe(&dice)
         case 66..<86: acknowledge(&dice)
         case 86..<92: reject(&dice)
-        case 92..<95: unsubscribe(&dice)
-        case 95..<97: durable(&dice)
-        case 97: disconnect()
+        case 92..<94: unsubscribe(&dice)
+        case 94..<96: durable(&dice)
+        case 96: disconnect()
         default:
             // One that is never ended.
-            write(Frame(.begin, ["transaction": "idle\(nextID)"]))
+            let name = Frame.Header("transaction", "idle\(nextID)")
             nextID += 1
+            write(Frame(.begin, headers: dice.oneIn(2) ? [name] : [name, receipt(.nothing)]))
         }
     }
 
@@ -235,12 +236,14 @@ final class SimulatedClient {
         if isDeduplicated { unconfirmed.append(out) }
         send(
             out, isPlain: isPlain && isPersistent, transaction: transaction,
-            wantsReceipt: isDeduplicated || !dice.oneIn(5))
+            wantsReceipt: isDeduplicated || dice.oneIn(2))
     }
 
-    private func send(_ out: Outgoing, isPlain: Bool, transaction: Int?, wantsReceipt: Bool) {
+    private func send(
+        _ out: Outgoing, isPlain: Bool, transaction: Int?, wantsReceipt: Bool, isAgain: Bool = false
+    ) {
         var copies: [Int] = []
-        world.promises.unsettle(message: out.message)
+        if isAgain { world.promises.underWayAgain(out.message) }
         for (family, isSure) in world.families(of: out.target) {
             let copy = world.promises.send(
                 out.message, to: family, transaction: transaction ?? -1, isPlain: isPlain, at: world.now.wall,
@@ -267,44 +270,50 @@ final class SimulatedClient {
             guard let other = world.clients.randomElement(using: &dice), other !== self,
                 let out = other.unconfirmed.randomElement(using: &dice)
             else { return }
-            return send(out, isPlain: false, transaction: nil, wantsReceipt: true)
+            return send(out, isPlain: false, transaction: nil, wantsReceipt: true, isAgain: true)
         }
         let waiting = Set(
             receipts.compactMap { receipt -> Int? in
                 if case .sent(let message, _) = receipt.meaning { message } else { nil }
             })
         for out in unconfirmed where !waiting.contains(out.message) {
-            send(out, isPlain: false, transaction: nil, wantsReceipt: true)
+            send(out, isPlain: false, transaction: nil, wantsReceipt: true, isAgain: true)
         }
     }
 
     /// Nothing more is sent again to a queue that has forgotten its ids.
     func forgetUnconfirmed() { unconfirmed = [] }
 
+    /// Some steps of a transaction: sometimes all of it at once, sometimes with much in between.
     private func workInTransaction(_ dice: inout Dice) {
-        guard let number = transaction else {
+        if transaction == nil {
             let number = world.promises.begin()
             transaction = number
-            return write(Frame(.begin, ["transaction": "t\(number)"]))
+            write(Frame(.begin, ["transaction": "t\(number)"]))
         }
-        switch dice.roll(0..<6) {
-        case 0..<2: if !world.isCrowded { send(&dice, transaction: number) }
-        case 2..<4: settle(&dice, transaction: number)
-        case 4:
-            transaction = nil
-            if dice.oneIn(5) {
-                world.note("client \(self.number) aborts transaction \(number)")
-                abort(number)
-            } else {
-                spent = []
-                world.note("client \(self.number) commits transaction \(number)")
-                world.promises.askCommit(number)
-                var headers = [Frame.Header("transaction", "t\(number)")]
-                if dice.oneIn(4) { noReceipt(.committed(number)) } else { headers.append(receipt(.committed(number))) }
-                write(Frame(.commit, headers: headers))
+        guard let number = transaction else { return }
+        for _ in 0..<dice.roll(0..<4) {
+            if dice.oneIn(2) {
+                settle(&dice, transaction: number)
+            } else if !world.isCrowded {
+                send(&dice, transaction: number)
             }
-        default: break
         }
+        if !dice.oneIn(3) { end(number, &dice) }
+    }
+
+    private func end(_ number: Int, _ dice: inout Dice) {
+        transaction = nil
+        if dice.oneIn(5) {
+            world.note("client \(self.number) aborts transaction \(number)")
+            return abort(number)
+        }
+        spent = []
+        world.note("client \(self.number) commits transaction \(number)")
+        world.promises.askCommit(number)
+        var headers = [Frame.Header("transaction", "t\(number)")]
+        if dice.oneIn(4) { noReceipt(.committed(number)) } else { headers.append(receipt(.committed(number))) }
+        write(Frame(.commit, headers: headers))
     }
 
     private func subscribe(_ dice: inout Dice) {

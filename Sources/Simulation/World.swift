@@ -159,7 +159,7 @@ package final class World {
         case .act: clients[dice.roll(0..<clients.count)].act(&dice)
         case .arrive: arrive()
         case .read: read()
-        case .commit: if !broker.commit() { broker.keep() }
+        case .commit: if !broker.commit(dice.oneIn(3) ? dice.roll(1..<4) : .max) { broker.keep() }
         case .mark: broker.mark()
         case .keep: keep()
         case .page: broker.readPage()

@@ -285,13 +285,13 @@ final class FakeBackend: AdminBackend {
     func store() async -> API.Store { API.Store() }
 
     private func backup(_ id: String) throws(AdminError) -> API.Backup {
-        guard id == "b1" else { throw AdminError(.notFound, "There is no copy \(id)") }
+        guard id == "2" else { throw AdminError(.notFound, "There is no copy \(id)") }
         var backup = API.Backup()
         (backup.id, backup.directory, backup.leaseSeconds) = (id, "/nonexistent", 60)
         return backup
     }
 
-    func beginBackup() async throws(AdminError) -> API.Backup { try backup("b1") }
+    func beginBackup() async throws(AdminError) -> API.Backup { try backup("2") }
     func renewBackup(id: String) async throws(AdminError) -> API.Backup { try backup(id) }
     func endBackup(id: String) async throws(AdminError) -> API.Backup { try backup(id) }
 

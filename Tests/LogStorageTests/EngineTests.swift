@@ -273,6 +273,31 @@ struct EngineTests {
         #expect(listener.now.durable.last ?? 0 < 40)
     }
 
+    /// Goal: commits do not wait for ever for a disk that fails; for want of room they do. Method: no segment can be
+    /// made any more.
+    @Test(arguments: [EIO, ENOSPC]) func commitsWaitForRoomButNotForABrokenDisk(code: Int32) throws {
+        let disk = SimulatedDisk()
+        let (engine, _) = try LogEngine.open(disk: disk, settings: smallSettings())
+        disk.hooks.withLock { $0.fault = { operation in operation.path == StorePath.segmentDraft ? code : nil } }
+        let listener = Listener()
+        engine.start(listener)
+        for number in 1...40 as ClosedRange<UInt64> {
+            var builder = BatchBuilder()
+            builder.create(UInt32(number), String(repeating: "a", count: 1000))
+            engine.append(builder.batch(number))
+        }
+        if code == EIO {
+            #expect(listener.wait { !$0.failures.isEmpty })
+            #expect(listener.now.failures.first?.contains("no segment could be made") == true)
+        } else {
+            usleep(7_000_000)
+            #expect(listener.now.failures.isEmpty)
+            disk.hooks.withLock { $0.fault = nil }
+            #expect(listener.wait { $0.durable.last == 40 })
+        }
+        Self.close(engine, listener)
+    }
+
     @Test func requestsThatWaitAtTheEndAreAnswered() throws {
         let (engine, _) = try LogEngine.open(disk: SimulatedDisk(), settings: smallSettings())
         let listener = Listener()

@@ -148,6 +148,10 @@ struct FormatTests {
         #expect(again.recovery.report.isEmpty)
         #expect(again.recovery.difference(from: model) == nil)
         #expect(try again.store.contents() == model)
+        // Files without a checksum of the whole are read again as well.
+        let ledger = again.store.state.withLock { $0.ledger }
+        #expect(ledger.ids.contains { ledger.queue($0)?.files.contains { $0.kind == .unsummed } ?? false })
+        #expect(ScrubTests.pass(again.store).isEmpty)
     }
 
     /// Goal: an older program never takes a store for its own that has anything of our version in it.

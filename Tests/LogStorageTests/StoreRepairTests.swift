@@ -1,5 +1,6 @@
 import Base
 import BrokerCore
+import Glibc
 import Simulation
 import Storage
 import Synchronization
@@ -13,6 +14,9 @@ struct StoreRepairTests {
         case flip, flips, zeros, cut, drop, dropCheckpoints, flipCheckpoints, flipSegmentHeader, flipQueueFileHeader
         case dropStore, garbage
     }
+
+    /// How often each kind of harm is done to each store: `BROKERD_REPAIR_ROUNDS`.
+    private static var rounds: Int { getenv("BROKERD_REPAIR_ROUNDS").flatMap { Int(String(cString: $0)) } ?? 6 }
 
     /// Does one kind of harm to a store; says where.
     static func harm(_ disk: SimulatedDisk, _ harm: Harm, _ dice: inout Dice) -> String {
@@ -126,9 +130,11 @@ struct StoreRepairTests {
     @Test(arguments: Harm.allCases) func whatIsLostIsWhatWasSaid(harm: Harm) throws {
         var repaired = 0
         for seed in [5, 6, 7] as [UInt64] {
-            let large = try DamageTests.large(seed: seed)
+            // One of them has something of everything.
+            let rich = try RichStore(seed: seed)
+            let large = seed == 7 ? (image: rich.image, model: rich.model) : try DamageTests.large(seed: seed)
             var dice = Dice(seed)
-            for round in 0..<6 {
+            for round in 0..<Self.rounds {
                 let disk = SimulatedDisk(large.image, seed: seed)
                 let place = Self.harm(disk, harm, &dice)
                 let about = "seed \(seed), round \(round), \(harm) of \(place)"

@@ -57,7 +57,7 @@ extension ProcessTests {
             let said = try Control.json(broker, "backup", target) as? [String: Any]
             #expect(said?["files"] as? Int ?? 0 >= 4)
             #expect(!FileManager.default.fileExists(atPath: broker.data + "/backup"))
-            FileManager.default.createFile(atPath: done, contents: nil)
+            _ = try home.file("stop", "")
             #expect(try publisher.exitCode() == 0)
             let all = try Self.messages(broker, "orders")
             #expect(try broker.stop() == 0)
