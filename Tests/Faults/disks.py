@@ -345,7 +345,7 @@ def a_limit_of_file_sizes(lab):
     subprocess.run(["prlimit", f"--pid={broker.own_pid}", "--fsize=unlimited"], check=True)
     broker.wait_for_log("disk has room again")
     broker.kill()
-    broker.under = []
+    broker.through = []
     broker.start()
     check_all_there(broker, sender, start=20)
     broker.kill()
@@ -439,7 +439,8 @@ def directories_that_cannot_be_used(lab):
     assert code == 1 and lab.path("file") in log, f"{code}: {log}"
     # A link in the place of a file is not followed.
     broker = lab.started(SMALL)
-    assert broker.stop() == 0
+    broker.connect().close()
+    assert broker.stop() == 0, broker.log
     segment = store.segments(broker.data)[0].path
     os.rename(segment, lab.path("elsewhere"))
     os.symlink(lab.path("elsewhere"), segment)

@@ -122,7 +122,7 @@ def killed_for_want_of_memory(lab):
     code = broker.wait_for_end()
     sender.finish()
     assert code == -signal.SIGKILL, f"ended with {code}: {broker.log}"
-    broker.under = []
+    broker.through = []
     broker.start()
     count = broker.messages_at_start()
     names = ["q", *(f"o{n}" for n in range(40))]

@@ -44,16 +44,18 @@ def run_one(number):
     options, shim = OPTIONS
     lab = suite.Lab(test, options, shim)
     began = time.monotonic()
-    try:
-        test.function(lab)
-        result, seen = "ok", lab.seen
-    except suite.LeftOut as reason:
-        result, seen = "left out", str(reason)
-    except Exception as problem:  # whatever it is, it is this test's result
-        place = [f"{os.path.basename(p.filename)}:{p.lineno}" for p in traceback.extract_tb(problem.__traceback__)][1:]
-        result, seen = "not ok", f"{type(problem).__name__}: {str(problem)[:2000]} ({' '.join(place)})"
-    finally:
-        lab.close()
+    result, seen = "ok", ""
+    # A fault that cannot be undone is a result too, and not the end of the run.
+    for step in (lambda: test.function(lab), lab.close):
+        try:
+            step()
+        except suite.LeftOut as reason:
+            result, seen = "left out", str(reason)
+        except Exception as problem:  # whatever it is, it is this test's result
+            frames = traceback.extract_tb(problem.__traceback__)[1:]
+            place = [f"{os.path.basename(frame.filename)}:{frame.lineno}" for frame in frames]
+            result, seen = "not ok", f"{type(problem).__name__}: {str(problem)[:2000]} ({' '.join(place)})"
+    seen = seen or lab.seen
     numbers = ", ".join(map(str, test.numbers))
     return result, f"{result} {test.name} [{numbers}] ({time.monotonic() - began:.1f} s){': ' + seen if seen else ''}"
 

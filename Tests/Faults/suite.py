@@ -62,13 +62,13 @@ def end_with_parent():
 
 
 class FaultyBroker(brokerd.Broker):
-    """A broker with the shim in front of the system, or under another program (`under`)."""
+    """A broker with the shim in front of the system, or started through a program that gives way to it (`under`)."""
 
     def __init__(self, home, settings=(), data=None, shim=None, record=None, rules=False, under=(), arguments=(),
                  environment=None):
         super().__init__(data=data or os.path.join(home, "data"),
                          arguments=[*(word for s in settings for word in ("--set", s)), *arguments])
-        self.under, self.shim = list(under), shim
+        self.through, self.shim = list(under), shim
         self.environment = dict(environment or {})
         self.log_path = os.path.join(home, os.path.basename(self.data) + ".log")
         self.rules = None
@@ -87,7 +87,7 @@ class FaultyBroker(brokerd.Broker):
         with open(self.log_path, "ab") as log:
             offset = log.tell()
             self.log_start = offset
-            self.process = subprocess.Popen([*self.under, "env", *variables, *command], stdin=subprocess.DEVNULL,
+            self.process = subprocess.Popen([*self.through, "env", *variables, *command], stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log, preexec_fn=end_with_parent)
         return offset
 
