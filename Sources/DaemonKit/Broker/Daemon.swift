@@ -37,18 +37,13 @@ public enum Daemon {
         if let complaint = ProcessRules.complaint(about: configuration, openFilesMax: ProcessRules.openFilesMax) {
             log.warning(complaint)
         }
-        let service: Service
-        do throws(StartFailure) {
+        let service = orEnd(log) { () throws(StartFailure) in
             if let refusal = ProcessRules.refusal(openFilesMax: ProcessRules.openFilesMax) {
                 throw StartFailure(description: refusal, code: .couldNotStart)
             }
-            service = try Service(arguments, effective, log: log)
-            try service.open()
-        } catch {
-            log.error("cannot start", ["reason": .text(error.description)])
-            log.close(within: 500)
-            exit(error.code.rawValue)
+            return try Service(arguments, effective, log: log)
         }
+        // Before anybody is told that we are ready: who then says SIGTERM means it.
         let signals = Signals { event in
             switch event {
             case .stop: service.stop()
@@ -56,7 +51,17 @@ public enum Daemon {
             }
         }
         if signals == nil { log.warning("signals cannot be watched: stop the broker with SIGKILL only") }
+        orEnd(log) { () throws(StartFailure) in try service.open() }
         withExtendedLifetime(signals) { dispatchMain() }
+    }
+
+    /// A start that fails is the end, and why is said.
+    private static func orEnd<Result>(_ log: Log, _ step: () throws(StartFailure) -> Result) -> Result {
+        do throws(StartFailure) { return try step() } catch {
+            log.error("cannot start", ["reason": .text(error.description)])
+            log.close(within: 500)
+            exit(error.code.rawValue)
+        }
     }
 }
 
