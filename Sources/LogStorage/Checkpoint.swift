@@ -155,7 +155,8 @@ struct Checkpoint: Equatable {
         // is believed only if all of it is undamaged.
         if version > FormatVersion.current { throw .newer(version) }
         guard reader.take64() == UInt64(bytes.count),
-            let storeID = reader.take64(), let firstSegment = reader.take32(), let nextQueueID = reader.take32(),
+            let storeID = reader.take64(), let firstSegment = reader.take32(),
+            firstSegment < StorePath.segmentNumberLimit, let nextQueueID = reader.take32(),
             let firstSequence = reader.take64(), let applied = reader.take64(), let count = reader.take32(),
             let noteLength = reader.take32()
         else { throw .damaged }

@@ -23,6 +23,7 @@ package struct Keeper: ~Copyable {
     private var shortage: String?
     /// Below the low watermark, and not above the high one since.
     private var isLow = false
+    /// The reserve was seen to be there.
     private var hasReserve = false
     /// Queues whose last file must not be written to any more, since a sync of it failed.
     private var closed: Set<UInt32> = []
@@ -49,33 +50,46 @@ package struct Keeper: ~Copyable {
     /// One round of everything that is due. Throws only what no later round can mend.
     mutating func round(_ store: Store) throws(StorageFailure) -> Round {
         var round = Round()
-        var trouble: String?
         do throws(DiskError) { try store.disk.checkStillThere() } catch {
             throw StorageFailure("the store is gone: \(error)")
         }
+        var trouble = bringForward(store, &round)
+        // Also when that could not be done: on a full disk this is what makes room.
+        condemnSettledFiles(store)
+        if isCheckpointDue(store) {
+            do throws(DiskError) {
+                try checkpoint(store)
+                try tidy(store)
+                try makeReady(store, &round)
+            } catch {
+                trouble = trouble ?? error
+            }
+        }
+        if let trouble {
+            if !trouble.isFull { round.brokenDisk = "\(trouble)" }
+            round.isBehind = false
+        }
+        round.room = measureRoom(store, trouble.map { "\($0)" })
+        return round
+    }
+
+    /// The next segment is made ready, and the oldest given up where there are too many. Returns what went wrong.
+    private mutating func bringForward(_ store: Store, _ round: inout Round) -> DiskError? {
         do throws(DiskError) {
             try makeReady(store, &round)
             if let oldest = store.oldestToRetire() {
                 try retire(oldest, store)
                 round.isBehind = store.oldestToRetire() != nil
             }
-            condemnSettledFiles(store)
-            if isCheckpointDue(store) {
-                try checkpoint(store)
-                try tidy(store)
-                try makeReady(store, &round)
-            }
+            return nil
         } catch {
-            trouble = "\(error)"
-            if !error.isFull { round.brokenDisk = trouble }
-            round.isBehind = false
+            return error
         }
-        round.room = measureRoom(store, trouble)
-        return round
     }
 
     /// The last checkpoint. One that cannot be written is not needed: the journal says the same.
     mutating func finish(_ store: Store) {
+        condemnSettledFiles(store)
         do throws(DiskError) {
             try checkpoint(store)
             try tidy(store)
@@ -150,10 +164,8 @@ package struct Keeper: ~Copyable {
         do throws(DiskError) {
             try writeCheckpoint(store)
         } catch {
-            guard error.isFull, hasReserve else { throw error }
-            // This is what the reserve is for.
-            try store.disk.remove(StorePath.reserve)
-            hasReserve = false
+            guard error.isFull, try giveUpReserve(store) else { throw error }
+            // This is what it is for.
             try writeCheckpoint(store)
         }
     }
@@ -300,6 +312,18 @@ package struct Keeper: ~Copyable {
     private func hasReserveOnDisk(_ store: Store) throws(DiskError) -> Bool {
         do throws(DiskError) {
             return try store.disk.open(StorePath.reserve, .existing).size() >= store.settings.reserveBytes
+        } catch {
+            if error.isMissing { return false }
+            throw error
+        }
+    }
+
+    /// False if there is none.
+    private mutating func giveUpReserve(_ store: Store) throws(DiskError) -> Bool {
+        hasReserve = false
+        do throws(DiskError) {
+            try store.disk.remove(StorePath.reserve)
+            return true
         } catch {
             if error.isMissing { return false }
             throw error

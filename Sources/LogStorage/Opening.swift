@@ -39,6 +39,8 @@ package struct Opening {
         report += replay.report
         // The names that were acted on must be on disk before anything is destroyed.
         try attempt { () throws(DiskError) in
+            // A copy of a store without queue files may lack it.
+            try disk.makeDirectory(StorePath.queues)
             try disk.syncDirectory("")
             try disk.syncDirectory(StorePath.journal)
         }
@@ -258,6 +260,7 @@ package struct Opening {
             if path == StorePath.segmentDraft || number(in: name, before: ".spare") != nil {
                 files.leftovers.append(path)
             } else if let number = number(in: name, before: ".seg").flatMap({ UInt32(exactly: $0) }),
+                number < StorePath.segmentNumberLimit,
                 path == StorePath.segment(number)
             {
                 if number < first { files.leftovers.append(path) } else { numbers.append(number) }

@@ -166,6 +166,9 @@ enum StorePath {
     /// A segment on its way to be made; never holds anything that counts.
     static let segmentDraft = "journal/draft"
 
+    /// Numbers from here on are never given: 64 MiB each, that is 250 petabytes.
+    static let segmentNumberLimit = UInt32.max - 64
+
     static func segment(_ number: UInt32) -> String { "journal/\(digits(UInt64(number), width: 8)).seg" }
     static func spare(_ number: UInt32) -> String { "journal/\(digits(UInt64(number), width: 8)).spare" }
     static func torn(_ number: UInt32, _ copy: Int) -> String {

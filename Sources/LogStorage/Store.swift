@@ -111,7 +111,10 @@ package final class Store: Sendable {
     package func finish() { keeper.withLock { $0.finish(self) } }
 
     /// Lets another process have the directory.
-    package func release() { lock.withLock { $0 = nil } }
+    package func release() {
+        // A round of the keeper that is under way ends first: what it still writes must not meet another process.
+        keeper.withLock { _ in lock.withLock { $0 = nil } }
+    }
 
     var hasReadySegment: Bool { state.withLock { $0.ready != nil } }
 

@@ -232,9 +232,13 @@ package final class SimulatedDisk: Disk {
 
     package func makeDirectory(_ path: String) throws(DiskError) {
         try begin(.makeDirectory, path)
-        image.withLock { image in
-            if image.names[path] == nil { image.change(.link(path, Image.directory), in: Image.parent(path)) }
+        let hasParent = image.withLock { image in
+            let parent = Image.parent(path)
+            if !parent.isEmpty, image.names[parent] == nil { return false }
+            if image.names[path] == nil { image.change(.link(path, Image.directory), in: parent) }
+            return true
         }
+        if !hasParent { throw DiskError("makeDirectory", path, code: ENOENT) }
     }
 
     package func open(_ path: String, _ opening: DiskOpening) throws(DiskError) -> any DiskFile {

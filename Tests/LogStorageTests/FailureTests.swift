@@ -270,4 +270,52 @@ struct FailureTests {
             }
         }
     }
+
+    /// A store with queue files of two queues, of which the first is all settled by the last batch, and a journal
+    /// that is to be given up.
+    private static func storeBeforeItIsFull(_ settings: LogSettings) throws -> (SimulatedDisk, Store) {
+        let disk = SimulatedDisk()
+        let store = try Opening.open(disk, settings).store
+        var number: UInt64 = 0
+        func commit(_ change: (inout BatchBuilder) -> Void) throws {
+            var builder = BatchBuilder()
+            change(&builder)
+            number += 1
+            while try store.commit([builder.batch(number)], from: 0) == 0 { _ = try store.keep() }
+        }
+        try commit {
+            $0.create(1, "a")
+            $0.create(2, "b")
+        }
+        let count: UInt64 = 60
+        for sequence in 1...count {
+            try commit {
+                $0.append(1, sequence, [UInt8](repeating: 1, count: 700))
+                $0.append(2, sequence, [UInt8](repeating: 2, count: 700))
+            }
+            _ = try store.keep()
+        }
+        #expect(disk.paths.contains { $0.hasPrefix("queues/1/") })
+        try commit { $0.settle(1, 1, count: UInt32(count), bytes: 700 * Int(count)) }
+        return (disk, store)
+    }
+
+    /// Goal: on a full disk what was consumed is given back, though nothing can be retired.
+    @Test(arguments: [true, false]) func aFullDiskGivesBackWhatWasConsumed(isAfterRestart: Bool) throws {
+        var settings = smallSettings()
+        // The oldest segments hold messages of queue 2, and are to move.
+        settings.journalSegments = 1
+        var (disk, store) = try Self.storeBeforeItIsFull(settings)
+        if isAfterRestart {
+            store.release()
+            store = try Opening.open(disk, settings).store
+        }
+        #expect(disk.paths.contains(StorePath.reserve))
+        disk.image.withLock { $0.capacity = $0.used }
+        disk.hooks.withLock { $0.fault = { $0.kind == .create && $0.path.hasPrefix("queues/") ? ENOSPC : nil } }
+        for _ in 0..<4 { _ = try store.keep() }
+        #expect(!disk.paths.contains { $0.hasPrefix("queues/1/") && $0.hasSuffix(".log") })
+        #expect(disk.paths.contains { $0.hasPrefix("queues/2/") })
+        store.release()
+    }
 }
