@@ -180,6 +180,11 @@ package struct Opening {
 
     /// Without the file `store` there may be what a creation left that was cut short, but no data.
     private func makeSureThatNothingIsThere() throws(StorageFailure) {
+        if try contents(BackupRestore.mark, limit: 1) != nil {
+            throw StorageFailure(
+                "\(BackupRestore.mark) is here: a restore into this directory was cut off, and it is no store yet. Run "
+                    + "`brokerctl restore` again, with the same copy.")
+        }
         let refusal = StorageFailure(
             "\(StorePath.store) is missing, but there is data: this is not a whole store. \(Replay.advice)")
         for path in CheckpointCopies.paths {

@@ -112,7 +112,8 @@ struct RepairBuilding: ~Copyable {
         var sequence = queue.settled.firstLive(from: queue.located)
         while sequence < queue.placesEnd {
             let place = queue.place(sequence)
-            if let last = runs.last, last.segment.number & 63 == place.slot {
+            // Only the number is looked at: a copy of the run would be copied with each message that is added.
+            if let last = runs.last?.segment.number, last & 63 == place.slot {
                 runs[runs.count - 1].messages.append((sequence, place))
             } else {
                 guard let segment = salvage.segments.first(where: { $0.number & 63 == place.slot }) else {

@@ -184,9 +184,9 @@ extension StoreReport {
         losses.map { loss in
             let what =
                 switch loss.kind {
-                case .lost: "loses \(loss.sequences.text()) of"
-                case .mayReturn: "may bring acknowledged messages again, \(loss.sequences.text()) of"
-                case .unknownFrom: "loses what came from \(loss.sequences.text()) on, if anything did, of"
+                case .lost: "loses message \(loss.sequences.text()) of"
+                case .mayReturn: "may bring acknowledged messages again: \(loss.sequences.text()) of"
+                case .unknownFrom: "loses what came from message \(loss.sequences.text()) on, if anything did, of"
                 }
             return harmless("  \(what) \(String(decoding: loss.name, as: UTF8.self))")
         } + consequences.map { harmless("  \($0)") }

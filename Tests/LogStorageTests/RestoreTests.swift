@@ -107,6 +107,11 @@ struct RestoreTests {
             for keep in [0, 1, 2] {
                 let disk = SimulatedDisk(image.afterPowerCut(keep, &dice))
                 if disk.bytes(StorePath.store) == nil {
+                    if disk.bytes(BackupRestore.mark) != nil {
+                        // A broker must not make a new store of it.
+                        let refusal = DamageTests.open(SimulatedDisk(disk.copy())).refusal
+                        #expect(refusal?.contains("was cut off") == true)
+                    }
                     if disk.paths.count > 0 { _ = try BackupRestore.run(from: copy, to: disk) } else { continue }
                 }
                 #expect(DamageTests.open(disk).model == model)

@@ -109,11 +109,11 @@ extension ProcessTests {
             #expect(report["starts"] as? Bool == false)
             let losses = report["losses"] as? [[String: Any]] ?? []
             #expect(losses.first?["queue"] as? String == "/queue/orders" && losses.first?["kind"] as? String == "lost")
-            #expect(try Self.run("store", "repair", broker.data, code: 6).output.contains("loses 8 of /queue/orders"))
+            #expect(try Self.run("store", "repair", broker.data, code: 6).output.contains("loses message 8 of /queue/orders"))
             #expect(try home.contents() == before, "looking changed something")
 
             let repaired = try Self.run("store", "repair", broker.data, "--cut-what-is-damaged").output
-            #expect(repaired.contains("loses 8 of /queue/orders") && repaired.contains("report.txt"))
+            #expect(repaired.contains("loses message 8 of /queue/orders") && repaired.contains("report.txt"))
             #expect(try Self.json(["store", "check", broker.data])["whole"] as? Bool == true)
             #expect(try Self.run("store", "repair", broker.data).output.contains("nothing to repair"))
             let again = try BrokerProcess(home)
