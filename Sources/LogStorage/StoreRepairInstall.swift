@@ -84,6 +84,7 @@ struct RepairInstall {
         let below = installs.filter { !top.contains($0) }
         // A name must not be in a directory that is not durable itself.
         let directories = FileTree(disk)
+        for directory in [StorePath.journal, StorePath.queues] { try directories.make(directory) }
         for path in below { try directories.make(above: path) }
         try directories.sync()
         for path in below where path.hasSuffix(".seg") { try put(path) }

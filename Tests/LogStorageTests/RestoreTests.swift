@@ -37,6 +37,20 @@ struct RestoreTests {
         #expect(after.model == model && after.report.isEmpty, "\(after.refusal ?? "")")
     }
 
+    /// Goal: a store has its directories, whether or not there was anything in them.
+    @Test func aCopyWithoutQueueFilesIsRestoredWithItsDirectories() throws {
+        let disk = SimulatedDisk()
+        let store = try Opening.open(disk, smallSettings()).store
+        _ = try store.beginBackup()
+        let copy = SimulatedDisk()
+        _ = try BackupCopy.run(from: disk, to: copy)
+        store.release()
+        let target = SimulatedDisk()
+        _ = try BackupRestore.run(from: copy, to: target)
+        let paths = Set(target.paths)
+        #expect(paths.isSuperset(of: [StorePath.journal, StorePath.queues]), "\(paths)")
+    }
+
     /// Goal: a copy that is damaged anywhere is not restored. Method: flips and cuts in every file of it.
     @Test func aDamagedCopyIsRefusedAndNothingIsLeft() throws {
         let (copy, _) = try Self.backup(seed: 2)

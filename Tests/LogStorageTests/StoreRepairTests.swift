@@ -155,6 +155,15 @@ struct StoreRepairTests {
         }
         #expect(repaired > 3)
     }
+
+    @Test func theDirectoriesOfAStoreAreThereAfterARepair() throws {
+        let disk = SimulatedDisk()
+        try Opening.open(disk, smallSettings()).store.release()
+        disk.drop(StorePath.store)
+        disk.drop(StorePath.queues)
+        #expect(try StoreRepair.run(on: disk, stamp: "1", carryOut: true).after?.isWhole == true)
+        #expect(disk.paths.contains(StorePath.queues))
+    }
 }
 
 /// Repairs that are cut off.
