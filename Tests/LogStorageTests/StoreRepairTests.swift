@@ -156,6 +156,41 @@ struct StoreRepairTests {
         #expect(repaired > 3)
     }
 
+    /// Goal: no copy is written over what it is the copy of, or over anything else.
+    @Test func copiesGoOnlyToANewOrEmptyDirectoryElsewhere() throws {
+        let root = "/tmp/brokerd-repair-\(getpid())-\(UInt64.random(in: .min ... .max))"
+        defer { removeAll(root) }
+        for path in [root, "\(root)/other"] { #expect(mkdir(path, 0o700) == 0) }
+        let data = "\(root)/data"
+        let disk = try SystemDisk(directory: data)
+        try Opening.open(disk, smallSettings()).store.release()
+        try disk.remove(StorePath.store)
+        try SystemDisk(directory: "\(root)/other").makeDirectory("precious")
+        #expect(symlink(data, "\(root)/link") == 0)
+        func repair(_ saved: String, _ carryOut: Bool) throws -> StoreRepair.Outcome {
+            try StoreRepair.run(directory: data, saved: "\(root)/\(saved)", stamp: "1", carryOut: carryOut)
+        }
+        let before = try Set(disk.names(in: ""))
+        for isMeant in [false, true] {
+            for saved in ["data", "data/", "data/journal", "data/new", "link/new", "other/../data/new", "other"] {
+                let refusal = #expect(throws: StorageFailure.self, "\(saved)") { _ = try repair(saved, isMeant) }
+                #expect(refusal?.kind == .unavailable)
+            }
+        }
+        #expect(try Set(disk.names(in: "")) == before)
+        #expect(try repair("saved", false).after == nil)
+        #expect(access("\(root)/saved", F_OK) != 0)
+        #expect(try repair("saved", true).after?.isWhole == true)
+        #expect(access("\(root)/saved/\(StorePath.checkpoint)", F_OK) == 0)
+    }
+
+    private func removeAll(_ path: String) {
+        if let disk = try? SystemDisk(directory: path, mustExist: true), let names = try? disk.names(in: "") {
+            for name in names { removeAll("\(path)/\(name)") }
+        }
+        _ = remove(path)
+    }
+
     @Test func theDirectoriesOfAStoreAreThereAfterARepair() throws {
         let disk = SimulatedDisk()
         try Opening.open(disk, smallSettings()).store.release()
