@@ -220,7 +220,38 @@ struct StoreRepairCrashTests {
             damaged = SimulatedDisk(large.image)
             _ = StoreRepairTests.harm(damaged, harm, &dice)
         } while try StoreCheck.run(on: damaged).isWhole
-        let image = damaged.copy()
+        try Self.cutOff(damaged.copy(), large.model, "\(harm)", &dice)
+    }
+
+    /// Goal: the same where the segment is missing in which the log went on: an empty one of its number would
+    /// let a start go on as if nothing had been lost.
+    @Test func aRepairWithoutTheLastSegmentCanBeCutOffAndRepeated() throws {
+        let large = try DamageTests.large(seed: 6)
+        var dice = Dice(77)
+        let damaged = SimulatedDisk(large.image)
+        func isSealed() throws -> Bool {
+            try StoreCheck.run(on: damaged).damages.contains { $0.sentence.contains("the log goes on there") }
+        }
+        while try !isSealed() {
+            damaged.drop(try #require(damaged.paths.last { $0.hasSuffix(".seg") }))
+        }
+        try Self.cutOff(damaged.copy(), large.model, "the last segment", &dice)
+    }
+
+    /// Goal: a file of a number that no store reaches is named, and does not end the process.
+    @Test func aSegmentOfTheLastNumberIsRefused() throws {
+        let disk = SimulatedDisk(try DamageTests.large(seed: 6).image)
+        disk.drop(StorePath.store)
+        disk.put(StorePath.segment(.max), [UInt8](repeating: 1, count: 5000))
+        let failure = #expect(throws: StorageFailure.self) {
+            _ = try StoreRepair.run(on: disk, stamp: "1", carryOut: true)
+        }
+        #expect(failure?.description.contains("4294967295.seg") == true)
+    }
+
+    private static func cutOff(
+        _ image: SimulatedDisk.Image, _ was: Model, _ harm: String, _ dice: inout Dice
+    ) throws {
         let disk = SimulatedDisk(image, seed: 1)
         let pictures = Mutex<[SimulatedDisk.Image]>([])
         let operations = Mutex<[SimulatedDisk.Operation]>([])
@@ -244,7 +275,7 @@ struct StoreRepairCrashTests {
             let start = try StoreCheck.tryStart(on: after)
             if case .goesOn = start {
                 let model = DamageTests.readAllOf(SimulatedDisk(after.copy()))
-                try StoreRepairTests.compare(model, large.model, outcome.before, about)
+                try StoreRepairTests.compare(model, was, outcome.before, about)
             }
             let again = try StoreRepair.run(on: after, stamp: "2", carryOut: true)
             if let report = again.after { #expect(report.isWhole, "\(about): \(report.damages)") }
