@@ -158,9 +158,8 @@ struct StoreRepairTests {
 
     /// Goal: no copy is written over what it is the copy of, or over anything else.
     @Test func copiesGoOnlyToANewOrEmptyDirectoryElsewhere() throws {
-        let root = "/tmp/brokerd-repair-\(getpid())-\(UInt64.random(in: .min ... .max))"
-        defer { removeAll(root) }
-        for path in [root, "\(root)/other"] { #expect(mkdir(path, 0o700) == 0) }
+        let temporary = try TemporaryDirectory()
+        let root = temporary.path
         let data = "\(root)/data"
         let disk = try SystemDisk(directory: data)
         try Opening.open(disk, smallSettings()).store.release()
@@ -182,13 +181,6 @@ struct StoreRepairTests {
         #expect(access("\(root)/saved", F_OK) != 0)
         #expect(try repair("saved", true).after?.isWhole == true)
         #expect(access("\(root)/saved/\(StorePath.checkpoint)", F_OK) == 0)
-    }
-
-    private func removeAll(_ path: String) {
-        if let disk = try? SystemDisk(directory: path, mustExist: true), let names = try? disk.names(in: "") {
-            for name in names { removeAll("\(path)/\(name)") }
-        }
-        _ = remove(path)
     }
 
     @Test func theDirectoriesOfAStoreAreThereAfterARepair() throws {
