@@ -92,6 +92,23 @@ struct RestoreTests {
         #expect(throws: BackupManifest.Mistake.self) { _ = try BackupManifest(decoding: manifest.encoded()) }
     }
 
+    @Test func aManifestNamesNoMoreSegmentsThanAStoreHas() throws {
+        var manifest = BackupManifest(storeID: 7, formatVersion: 3)
+        let segments = (1...60).map { StorePath.segment($0) }
+        for path in ["store", "checkpoint"] + segments {
+            manifest.entries.append(BackupManifest.Entry(path: path, bytes: 32, checksum: 1))
+        }
+        #expect(try BackupManifest(decoding: manifest.encoded()) == manifest)
+        manifest.entries.append(BackupManifest.Entry(path: StorePath.segment(61), bytes: 32, checksum: 1))
+        #expect(throws: BackupManifest.Mistake.self) { _ = try BackupManifest(decoding: manifest.encoded()) }
+    }
+
+    @Test func aManifestOfManyLinesIsRefusedBeforeItIsTakenApart() {
+        let bytes = [UInt8](repeating: 0x0A, count: BackupManifest.entriesMax + 5)
+        let mistake = #expect(throws: BackupManifest.Mistake.self) { _ = try BackupManifest(decoding: bytes) }
+        #expect(mistake?.sentence == "it names too many files")
+    }
+
     @Test func aManifestWithAnyByteChangedIsRefused() throws {
         let (copy, _) = try Self.backup(seed: 1)
         let bytes = try #require(copy.bytes("manifest"))
