@@ -70,8 +70,11 @@ struct RepairInstall {
                 try install.carryOut()
                 hasFinished = true
             } else {
+                let isDone = names.contains(plan) && !isPending
+                // Without its files it would look like one that was carried out.
+                if names.contains(plan), isPending { try install.throwAway() }
                 try install.clear()
-                if names.contains(plan), !isPending { try install.finish() }
+                if isDone { try install.finish() }
             }
         }
         return hasFinished
@@ -102,6 +105,11 @@ struct RepairInstall {
         try disk.syncDirectory("\(folder)/\(Self.new)")
         try clear()
         try finish()
+    }
+
+    private func throwAway() throws(DiskError) {
+        try disk.remove("\(folder)/\(Self.plan)")
+        try disk.syncDirectory(folder)
     }
 
     private func finish() throws(DiskError) {

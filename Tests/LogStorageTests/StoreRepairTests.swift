@@ -230,6 +230,26 @@ struct StoreRepairCrashTests {
         try Self.cutOff(damaged.copy(), large.model, "the last segment", &dice)
     }
 
+    /// Goal: a plan that is thrown away is never called done. Method: a repair is cut off before its second step, the
+    /// next one while it clears what the first has left; then one more.
+    @Test func aPlanThatIsThrownAwayIsNotDone() throws {
+        let disk = SimulatedDisk(try DamageTests.large(seed: 6).image)
+        for path in CheckpointCopies.paths { disk.damage(path) { $0[100] ^= 1 } }
+        func cut(_ stamp: String, at kind: SimulatedDisk.Kind, _ path: String) {
+            disk.hooks.withLock { $0.fault = { $0.kind == kind && $0.path == path ? EIO : nil } }
+            #expect(throws: StorageFailure.self) { _ = try StoreRepair.run(on: disk, stamp: stamp, carryOut: true) }
+            disk.hooks.withLock { $0.fault = nil }
+        }
+        cut("1", at: .remove, StorePath.store)
+        #expect(disk.bytes("repair-1/ready") != nil && disk.bytes("repair-1/new/store") != nil)
+        cut("2", at: .remove, "repair-1/new")
+        #expect(disk.bytes("repair-1/new/store") == nil)
+        let outcome = try StoreRepair.run(on: disk, stamp: "3", carryOut: true)
+        #expect(outcome.after?.isWhole == true && !outcome.hasFinishedAnother)
+        #expect(disk.paths.filter { $0.hasSuffix("/done") } == ["repair-3/done"])
+        #expect(!disk.paths.contains { $0.hasSuffix("/new") || $0.hasSuffix("/ready") })
+    }
+
     /// Goal: a file of a number that no store reaches is named, and does not end the process.
     @Test func aSegmentOfTheLastNumberIsRefused() throws {
         let disk = SimulatedDisk(try DamageTests.large(seed: 6).image)
