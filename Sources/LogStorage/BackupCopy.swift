@@ -124,8 +124,13 @@ final class FileTree {
         var directory = ""
         for piece in path.split(separator: "/").dropLast() {
             directory += directory.isEmpty ? String(piece) : "/\(piece)"
-            if made.insert(directory).inserted { try disk.makeDirectory(directory) }
+            try make(directory)
         }
+    }
+
+    /// Those above it must be there.
+    func make(_ directory: String) throws(DiskError) {
+        if made.insert(directory).inserted { try disk.makeDirectory(directory) }
     }
 
     /// The deepest first.

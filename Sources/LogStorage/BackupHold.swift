@@ -1,4 +1,5 @@
 import BrokerCore
+import Glibc
 import Storage
 import Synchronization
 
@@ -36,7 +37,7 @@ public struct BackupHold: Sendable, Equatable {
 
     /// Only to be called with the keeper's lock held.
     static func make(_ store: Store, number: UInt64) throws(DiskError) -> BackupHold {
-        try remove(on: store.disk)
+        try takeName(on: store.disk)
         let moment = Self.moment(of: store, number)
         var hold = BackupHold()
         do throws(DiskError) {
@@ -123,26 +124,60 @@ public struct BackupHold: Sendable, Equatable {
         try remove(on: store.disk)
     }
 
-    /// What a process left that ended while there was one.
+    /// What a process left that ended while there was one. Anything of another name is not ours and stays where
+    /// it is, and so does a finished copy that somebody put there.
     static func remove(on disk: any Disk) throws(DiskError) {
-        for name in try disk.names(in: directory) {
-            let path = Self.path(name)
+        let found = try names(in: directory, on: disk)
+        if found.contains(BackupManifest.path) { return }
+        for name in found {
             switch name {
-            case StorePath.journal: try removeFiles(in: path, on: disk)
+            case StorePath.journal: try removeFiles(in: name, on: disk)
             case StorePath.queues:
-                for queue in try disk.names(in: path) { try removeFiles(in: "\(path)/\(queue)", on: disk) }
-                try disk.removeDirectory(path)
-            default: try disk.remove(path)
+                for queue in try names(in: path(name), on: disk) { try removeFiles(in: "\(name)/\(queue)", on: disk) }
+                try leaveWhatIsTaken { () throws(DiskError) in try disk.removeDirectory(path(name)) }
+            case list, StorePath.lock: try removeFile(name, on: disk)
+            default: if BackupManifest.limit(of: name) != nil { try removeFile(name, on: disk) }
             }
         }
-        do throws(DiskError) { try disk.removeDirectory(directory) } catch {
-            if !error.isMissing { throw error }
+        try leaveWhatIsTaken { () throws(DiskError) in try disk.removeDirectory(directory) }
+    }
+
+    /// The files of a store that are in it, and the directory.
+    private static func removeFiles(in directory: String, on disk: any Disk) throws(DiskError) {
+        for name in try names(in: path(directory), on: disk) {
+            let file = "\(directory)/\(name)"
+            if BackupManifest.limit(of: file) != nil { try removeFile(file, on: disk) }
+        }
+        try leaveWhatIsTaken { () throws(DiskError) in try disk.removeDirectory(path(directory)) }
+    }
+
+    private static func removeFile(_ file: String, on disk: any Disk) throws(DiskError) {
+        try leaveWhatIsTaken { () throws(DiskError) in try disk.remove(path(file)) }
+    }
+
+    /// None in what is no directory.
+    private static func names(in directory: String, on disk: any Disk) throws(DiskError) -> [String] {
+        do throws(DiskError) { return try disk.names(in: directory) } catch {
+            if error.code == ENOTDIR || error.code == ELOOP { return [] }
+            throw error
         }
     }
 
-    private static func removeFiles(in directory: String, on disk: any Disk) throws(DiskError) {
-        for name in try disk.names(in: directory) { try disk.remove("\(directory)/\(name)") }
-        try disk.removeDirectory(directory)
+    /// A directory that has something in it, or a name that stands for something of another kind, is no error.
+    private static func leaveWhatIsTaken(_ work: () throws(DiskError) -> Void) throws(DiskError) {
+        do throws(DiskError) { try work() } catch {
+            if ![ENOENT, ENOTEMPTY, EEXIST, ENOTDIR, EISDIR].contains(error.code) { throw error }
+        }
+    }
+
+    /// Makes sure that the name is free.
+    private static func takeName(on disk: any Disk) throws(DiskError) {
+        try remove(on: disk)
+        if try disk.names(in: "").contains(directory) {
+            throw DiskError(
+                "making", directory, code: EEXIST,
+                detail: "the name `\(directory)` in the data directory is taken by something else: move it away")
+        }
     }
 }
 

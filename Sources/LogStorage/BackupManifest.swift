@@ -21,6 +21,8 @@ public struct BackupManifest: Sendable, Equatable {
     static let sizeLimit = 256 << 20
     /// More than any store has: a million queue files.
     static let entriesMax = 1_000_100
+    /// Most that can be set (`journalSegmentsMax`). Each is filled up with zeros when it is restored.
+    static let segmentsMax = 60
 
     public var storeID: UInt64
     public var formatVersion: UInt32
@@ -48,6 +50,10 @@ public struct BackupManifest: Sendable, Equatable {
     }
 
     init(decoding bytes: [UInt8]) throws(Mistake) {
+        // Before there is a piece of memory for each line.
+        if bytes.count(where: { $0 == 0x0A }) > Self.entriesMax + 4 {
+            throw Mistake(sentence: "it names too many files")
+        }
         let lines = bytes.split(separator: 0x0A, omittingEmptySubsequences: false)
         guard lines.count >= 5, lines[lines.count - 1].isEmpty, bytes.count <= Self.sizeLimit else {
             throw Mistake(sentence: "it is not whole")
@@ -66,7 +72,6 @@ public struct BackupManifest: Sendable, Equatable {
         else { throw Mistake(sentence: "its first lines are not understood") }
         storeID = store
         formatVersion = version
-        if lines.count > Self.entriesMax + 5 { throw Mistake(sentence: "it names too many files") }
         var seen: Set<String> = []
         for line in lines[3..<lines.count - 2] {
             guard let words = Self.words(line, "file", 3), let checksum = UInt64(strict: words[0], radix: 16),
@@ -78,6 +83,9 @@ public struct BackupManifest: Sendable, Equatable {
             }
             if !seen.insert(words[2]).inserted { throw Mistake(sentence: "it names a file twice") }
             entries.append(Entry(path: words[2], bytes: bytes, checksum: sum))
+        }
+        if entries.count(where: { $0.path.hasSuffix(".seg") }) > Self.segmentsMax {
+            throw Mistake(sentence: "it names more journal segments than a store has")
         }
         for path in [StorePath.store, StorePath.checkpoint] where !seen.contains(path) {
             throw Mistake(sentence: "it does not name \(path)")

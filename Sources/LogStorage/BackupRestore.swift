@@ -141,7 +141,7 @@ public struct BackupRestore {
             try target.open(Self.mark, .create).sync()
             try target.syncDirectory("")
             let directories = FileTree(target)
-            for directory in [StorePath.journal, StorePath.queues] { try directories.make(above: "\(directory)/") }
+            for directory in [StorePath.journal, StorePath.queues] { try directories.make(directory) }
             try checkDirectories(manifest)
             for entry in manifest.entries {
                 try directories.make(above: entry.path)

@@ -34,12 +34,38 @@ public struct StoreRepair {
     ) throws(StorageFailure) -> Outcome {
         let disk = try StoreCheck.open(directory)
         var saving: SystemDisk?
-        if let saved {
-            do throws(DiskError) { saving = try SystemDisk(directory: saved) } catch {
-                throw StorageFailure("\(error)", .unavailable)
-            }
-        }
+        if let saved { saving = try open(saved, beside: directory, making: carryOut) }
         return try run(on: disk, saving: saving, stamp: stamp, carryOut: carryOut)
+    }
+
+    /// The directory for the copies; nil where there is none yet and none is to be made. One inside the data
+    /// directory would be written to what is copied, or be cleared away by a start.
+    private static func open(
+        _ saved: String, beside directory: String, making: Bool
+    ) throws(StorageFailure) -> SystemDisk? {
+        let place = resolved(saved) ?? resolved(above(saved))
+        if let data = resolved(directory), let place, place == data || place.hasPrefix(data + "/") {
+            throw StorageFailure(
+                "the copies of what is replaced cannot go to \(saved): it is the data directory, or lies in it",
+                .unavailable)
+        }
+        do throws(DiskError) { return try SystemDisk(directory: saved, mustExist: !making) } catch {
+            if error.isMissing, !making { return nil }
+            throw StorageFailure("\(error)", .unavailable)
+        }
+    }
+
+    /// Without links and dots; nil for what is not there.
+    private static func resolved(_ path: String) -> String? {
+        guard let found = realpath(path, nil) else { return nil }
+        defer { free(found) }
+        return String(cString: found)
+    }
+
+    private static func above(_ path: String) -> String {
+        let pieces = path.split(separator: "/").dropLast().joined(separator: "/")
+        if path.hasPrefix("/") { return "/" + pieces }
+        return pieces.isEmpty ? "." : pieces
     }
 
     static func run(
@@ -47,8 +73,20 @@ public struct StoreRepair {
     ) throws(StorageFailure) -> Outcome {
         let lock = try StoreCheck.take(disk)
         defer { withExtendedLifetime(lock) {} }
+        if let saving { try refuseWhatIsIn(saving) }
         let repair = StoreRepair(disk: disk, saving: saving, stamp: stamp)
         return try repair.run(carryOut)
+    }
+
+    /// Copies take the names that files of a store have: what had them would be overwritten.
+    private static func refuseWhatIsIn(_ saving: any Disk) throws(StorageFailure) {
+        let isEmpty: Bool
+        do throws(DiskError) { isEmpty = try saving.names(in: "").isEmpty } catch {
+            throw StorageFailure("the directory for copies of what is replaced cannot be used: \(error)", .unavailable)
+        }
+        if isEmpty { return }
+        throw StorageFailure(
+            "the directory for copies of what is replaced is not empty: name a new or an empty one", .unavailable)
     }
 
     private func run(_ carryOut: Bool) throws(StorageFailure) -> Outcome {

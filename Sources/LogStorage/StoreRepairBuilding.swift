@@ -26,7 +26,12 @@ struct RepairBuilding: ~Copyable {
     mutating func build() throws(DiskError) {
         for item in damagedFiles { try rewrite(item) }
         try emptyJournal()
-        let number = salvage.highestSegment + 1
+        let (number, isTooHigh) = salvage.highestSegment.addingReportingOverflow(1)
+        if isTooHigh {
+            throw DiskError(
+                "making", StorePath.journal, code: EOVERFLOW,
+                detail: "\(StorePath.segment(.max)) has the last number there is; it belongs to no store: move it away")
+        }
         let size = salvage.segmentBytes > 0 ? salvage.segmentBytes : LogSettings().segmentBytes
         _ = try SegmentFactory.make(number: number, storeID: salvage.storeID, size: size, on: target)
         made.append(StorePath.segment(number))

@@ -70,8 +70,11 @@ struct RepairInstall {
                 try install.carryOut()
                 hasFinished = true
             } else {
+                let isDone = names.contains(plan) && !isPending
+                // Without its files it would look like one that was carried out.
+                if names.contains(plan), isPending { try install.throwAway() }
                 try install.clear()
-                if names.contains(plan), !isPending { try install.finish() }
+                if isDone { try install.finish() }
             }
         }
         return hasFinished
@@ -84,6 +87,7 @@ struct RepairInstall {
         let below = installs.filter { !top.contains($0) }
         // A name must not be in a directory that is not durable itself.
         let directories = FileTree(disk)
+        for directory in [StorePath.journal, StorePath.queues] { try directories.make(directory) }
         for path in below { try directories.make(above: path) }
         try directories.sync()
         for path in below where path.hasSuffix(".seg") { try put(path) }
@@ -101,6 +105,11 @@ struct RepairInstall {
         try disk.syncDirectory("\(folder)/\(Self.new)")
         try clear()
         try finish()
+    }
+
+    private func throwAway() throws(DiskError) {
+        try disk.remove("\(folder)/\(Self.plan)")
+        try disk.syncDirectory(folder)
     }
 
     private func finish() throws(DiskError) {

@@ -22,7 +22,7 @@ struct Salvage {
     private(set) var storeID: UInt64
     /// Of the last batch that is taken.
     private(set) var sequence: UInt64 = 0
-    /// The highest segment number that any file bears.
+    /// The highest segment number that any file bears, or that the journal says there was.
     private(set) var highestSegment: UInt32 = 0
     private(set) var segmentBytes = 0
     /// How many sequences of a queue are not to be given out, since they may have been.
@@ -106,6 +106,8 @@ struct Salvage {
             report.note(
                 StorePath.segment(last + 1), nil,
                 "the file is missing or empty, but the segment before it says that the log goes on there")
+            // A new one of that number would be taken for the one that is missing.
+            highestSegment = max(highestSegment, last + 1)
             unreadRecords += UInt64(segmentBytes / RecordFormat.size)
             openHole()
         }

@@ -34,7 +34,8 @@ extension Verb {
                     summary: "do it; without this nothing is changed, and it is said what would be done"),
                 Option(
                     name: "--save", value: "PATH",
-                    summary: "a directory for copies of what is replaced (`repair-TIME/saved` in the data directory)"),
+                    summary: "a new or empty directory elsewhere for copies of what is replaced "
+                        + "(`repair-TIME/saved` in the data directory)"),
             ],
             detail: "What is taken away is saved first. Every message that is lost or may come again is named in "
                 + "`repair-TIME/report.txt`. A repair that was cut off is finished by the next. Exit code 6 without "

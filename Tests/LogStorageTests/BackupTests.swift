@@ -1,5 +1,6 @@
 import Base
 import BrokerCore
+import Glibc
 import Simulation
 import Storage
 import Synchronization
@@ -96,6 +97,36 @@ struct BackupTests {
         #expect(run.disk.paths.allSatisfy { !$0.hasPrefix("backup") })
         _ = try run.store.beginBackup()
         run.end()
+    }
+
+    /// Goal: what somebody else put where the copy goes stays as it is, and a start goes on. Method: files and
+    /// directories of all kinds, with and without the rest of a copy around them.
+    @Test(arguments: [
+        ["backup"], ["backup/notes.txt"], ["backup/files/"], ["backup/journal/monday.tar", "backup/store"],
+        ["backup/journal/00000001.seg/"], ["backup/queues/7/old/x"], ["backup/queues/x"], ["backup/journal"],
+        ["backup/manifest", "backup/store", "backup/checkpoint", "backup/journal/00000001.seg"],
+    ])
+    func whatIsNotOursIsLeftWhereItIs(paths: [String]) throws {
+        let temporary = try TemporaryDirectory()
+        let disk = try SystemDisk(directory: temporary.path)
+        let store = try Opening.open(disk, smallSettings()).store
+        store.release()
+        let tree = FileTree(disk)
+        for path in paths {
+            try tree.make(above: path + (path.hasSuffix("/") ? "x" : ""))
+            if !path.hasSuffix("/") { try disk.open(path, .create).write([7], at: 0) }
+        }
+        let again = try Opening.open(disk, smallSettings()).store
+        for path in paths where path != "backup/store" || paths.contains("backup/manifest") {
+            #expect(access("\(temporary.path)/\(path)", F_OK) == 0, "\(path)")
+        }
+        let refusal = #expect(throws: StorageFailure.self) { _ = try again.beginBackup() }
+        #expect(refusal?.description.contains("is taken by something else") == true)
+        #expect(rename("\(temporary.path)/backup", "\(temporary.path)/mine") == 0)
+        _ = try again.beginBackup()
+        try again.endBackup()
+        #expect(try !disk.names(in: "").contains("backup"))
+        again.release()
     }
 
     @Test func theEngineMakesOneBetweenItsOwnWork() async throws {

@@ -37,6 +37,20 @@ struct RestoreTests {
         #expect(after.model == model && after.report.isEmpty, "\(after.refusal ?? "")")
     }
 
+    /// Goal: a store has its directories, whether or not there was anything in them.
+    @Test func aCopyWithoutQueueFilesIsRestoredWithItsDirectories() throws {
+        let disk = SimulatedDisk()
+        let store = try Opening.open(disk, smallSettings()).store
+        _ = try store.beginBackup()
+        let copy = SimulatedDisk()
+        _ = try BackupCopy.run(from: disk, to: copy)
+        store.release()
+        let target = SimulatedDisk()
+        _ = try BackupRestore.run(from: copy, to: target)
+        let paths = Set(target.paths)
+        #expect(paths.isSuperset(of: [StorePath.journal, StorePath.queues]), "\(paths)")
+    }
+
     /// Goal: a copy that is damaged anywhere is not restored. Method: flips and cuts in every file of it.
     @Test func aDamagedCopyIsRefusedAndNothingIsLeft() throws {
         let (copy, _) = try Self.backup(seed: 2)
@@ -76,6 +90,23 @@ struct RestoreTests {
         #expect(try BackupManifest(decoding: manifest.encoded()) == manifest)
         manifest.entries.append(BackupManifest.Entry(path: path, bytes: 1, checksum: 1))
         #expect(throws: BackupManifest.Mistake.self) { _ = try BackupManifest(decoding: manifest.encoded()) }
+    }
+
+    @Test func aManifestNamesNoMoreSegmentsThanAStoreHas() throws {
+        var manifest = BackupManifest(storeID: 7, formatVersion: 3)
+        let segments = (1...60).map { StorePath.segment($0) }
+        for path in ["store", "checkpoint"] + segments {
+            manifest.entries.append(BackupManifest.Entry(path: path, bytes: 32, checksum: 1))
+        }
+        #expect(try BackupManifest(decoding: manifest.encoded()) == manifest)
+        manifest.entries.append(BackupManifest.Entry(path: StorePath.segment(61), bytes: 32, checksum: 1))
+        #expect(throws: BackupManifest.Mistake.self) { _ = try BackupManifest(decoding: manifest.encoded()) }
+    }
+
+    @Test func aManifestOfManyLinesIsRefusedBeforeItIsTakenApart() {
+        let bytes = [UInt8](repeating: 0x0A, count: BackupManifest.entriesMax + 5)
+        let mistake = #expect(throws: BackupManifest.Mistake.self) { _ = try BackupManifest(decoding: bytes) }
+        #expect(mistake?.sentence == "it names too many files")
     }
 
     @Test func aManifestWithAnyByteChangedIsRefused() throws {

@@ -155,6 +155,42 @@ struct StoreRepairTests {
         }
         #expect(repaired > 3)
     }
+
+    /// Goal: no copy is written over what it is the copy of, or over anything else.
+    @Test func copiesGoOnlyToANewOrEmptyDirectoryElsewhere() throws {
+        let temporary = try TemporaryDirectory()
+        let root = temporary.path
+        let data = "\(root)/data"
+        let disk = try SystemDisk(directory: data)
+        try Opening.open(disk, smallSettings()).store.release()
+        try disk.remove(StorePath.store)
+        try SystemDisk(directory: "\(root)/other").makeDirectory("precious")
+        #expect(symlink(data, "\(root)/link") == 0)
+        func repair(_ saved: String, _ carryOut: Bool) throws -> StoreRepair.Outcome {
+            try StoreRepair.run(directory: data, saved: "\(root)/\(saved)", stamp: "1", carryOut: carryOut)
+        }
+        let before = try Set(disk.names(in: ""))
+        for isMeant in [false, true] {
+            for saved in ["data", "data/", "data/journal", "data/new", "link/new", "other/../data/new", "other"] {
+                let refusal = #expect(throws: StorageFailure.self, "\(saved)") { _ = try repair(saved, isMeant) }
+                #expect(refusal?.kind == .unavailable)
+            }
+        }
+        #expect(try Set(disk.names(in: "")) == before)
+        #expect(try repair("saved", false).after == nil)
+        #expect(access("\(root)/saved", F_OK) != 0)
+        #expect(try repair("saved", true).after?.isWhole == true)
+        #expect(access("\(root)/saved/\(StorePath.checkpoint)", F_OK) == 0)
+    }
+
+    @Test func theDirectoriesOfAStoreAreThereAfterARepair() throws {
+        let disk = SimulatedDisk()
+        try Opening.open(disk, smallSettings()).store.release()
+        disk.drop(StorePath.store)
+        disk.drop(StorePath.queues)
+        #expect(try StoreRepair.run(on: disk, stamp: "1", carryOut: true).after?.isWhole == true)
+        #expect(disk.paths.contains(StorePath.queues))
+    }
 }
 
 /// Repairs that are cut off.
@@ -176,7 +212,58 @@ struct StoreRepairCrashTests {
             damaged = SimulatedDisk(large.image)
             _ = StoreRepairTests.harm(damaged, harm, &dice)
         } while try StoreCheck.run(on: damaged).isWhole
-        let image = damaged.copy()
+        try Self.cutOff(damaged.copy(), large.model, "\(harm)", &dice)
+    }
+
+    /// Goal: the same where the segment is missing in which the log went on: an empty one of its number would
+    /// let a start go on as if nothing had been lost.
+    @Test func aRepairWithoutTheLastSegmentCanBeCutOffAndRepeated() throws {
+        let large = try DamageTests.large(seed: 6)
+        var dice = Dice(77)
+        let damaged = SimulatedDisk(large.image)
+        func isSealed() throws -> Bool {
+            try StoreCheck.run(on: damaged).damages.contains { $0.sentence.contains("the log goes on there") }
+        }
+        while try !isSealed() {
+            damaged.drop(try #require(damaged.paths.last { $0.hasSuffix(".seg") }))
+        }
+        try Self.cutOff(damaged.copy(), large.model, "the last segment", &dice)
+    }
+
+    /// Goal: a plan that is thrown away is never called done. Method: a repair is cut off before its second step, the
+    /// next one while it clears what the first has left; then one more.
+    @Test func aPlanThatIsThrownAwayIsNotDone() throws {
+        let disk = SimulatedDisk(try DamageTests.large(seed: 6).image)
+        for path in CheckpointCopies.paths { disk.damage(path) { $0[100] ^= 1 } }
+        func cut(_ stamp: String, at kind: SimulatedDisk.Kind, _ path: String) {
+            disk.hooks.withLock { $0.fault = { $0.kind == kind && $0.path == path ? EIO : nil } }
+            #expect(throws: StorageFailure.self) { _ = try StoreRepair.run(on: disk, stamp: stamp, carryOut: true) }
+            disk.hooks.withLock { $0.fault = nil }
+        }
+        cut("1", at: .remove, StorePath.store)
+        #expect(disk.bytes("repair-1/ready") != nil && disk.bytes("repair-1/new/store") != nil)
+        cut("2", at: .remove, "repair-1/new")
+        #expect(disk.bytes("repair-1/new/store") == nil)
+        let outcome = try StoreRepair.run(on: disk, stamp: "3", carryOut: true)
+        #expect(outcome.after?.isWhole == true && !outcome.hasFinishedAnother)
+        #expect(disk.paths.filter { $0.hasSuffix("/done") } == ["repair-3/done"])
+        #expect(!disk.paths.contains { $0.hasSuffix("/new") || $0.hasSuffix("/ready") })
+    }
+
+    /// Goal: a file of a number that no store reaches is named, and does not end the process.
+    @Test func aSegmentOfTheLastNumberIsRefused() throws {
+        let disk = SimulatedDisk(try DamageTests.large(seed: 6).image)
+        disk.drop(StorePath.store)
+        disk.put(StorePath.segment(.max), [UInt8](repeating: 1, count: 5000))
+        let failure = #expect(throws: StorageFailure.self) {
+            _ = try StoreRepair.run(on: disk, stamp: "1", carryOut: true)
+        }
+        #expect(failure?.description.contains("4294967295.seg") == true)
+    }
+
+    private static func cutOff(
+        _ image: SimulatedDisk.Image, _ was: Model, _ harm: String, _ dice: inout Dice
+    ) throws {
         let disk = SimulatedDisk(image, seed: 1)
         let pictures = Mutex<[SimulatedDisk.Image]>([])
         let operations = Mutex<[SimulatedDisk.Operation]>([])
@@ -200,7 +287,7 @@ struct StoreRepairCrashTests {
             let start = try StoreCheck.tryStart(on: after)
             if case .goesOn = start {
                 let model = DamageTests.readAllOf(SimulatedDisk(after.copy()))
-                try StoreRepairTests.compare(model, large.model, outcome.before, about)
+                try StoreRepairTests.compare(model, was, outcome.before, about)
             }
             let again = try StoreRepair.run(on: after, stamp: "2", carryOut: true)
             if let report = again.after { #expect(report.isWhole, "\(about): \(report.damages)") }
