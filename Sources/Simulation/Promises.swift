@@ -275,6 +275,8 @@ struct Promises {
             transactions[transaction].acknowledgements.append(copy)
         } else {
             copies[copy].acknowledgement = .possible
+            // Whoever acknowledged it in a transaction before did not hold it any more.
+            copies[copy].acknowledgedIn = -1
         }
     }
 

@@ -191,7 +191,8 @@ class Disk:
                 file.pending.append((0, None))
             self.handles[event.handle] = file
         elif kind == "d":
-            self.handles[event.handle] = self.directories[path]
+            # The parent of the data directory is synced once, when that is made; here it is there from the start.
+            self.handles[event.handle] = Directory() if path == ".." else self.directories[path]
         elif kind == "m":
             if path:
                 self.names[path] = File(is_directory=True)
