@@ -179,13 +179,8 @@ struct Salvage {
                 at += BatchHeader.alignment
                 continue
             }
-            if let start = hole {
-                // Behind a torn tail nothing was ever confirmed.
-                if highestDurable <= sequence, !later {
-                    hole = start
-                    break
-                }
-            }
+            // Behind a torn tail nothing was ever confirmed.
+            if hole != nil, highestDurable <= sequence, !later { break }
             close(hole, at, before: batch, image.path)
             hole = nil
             if !take(batch, of: image, isLast: highestDurable < batch.sequence && !later) {
@@ -403,13 +398,10 @@ struct Salvage {
         if sequence <= next { return true }
         if isRebuilt, let queue = ledger.queue(id), queue.placeCount == 0 {
             // What lies between the files and the journal was done with before it was filed.
-            var moved = queue
-            moved.next = sequence
-            _ = moved.settled.insert(next, sequence)
-            moved.forgetPlaces(below: sequence)
             var fresh = QueueLedger(id: id, name: queue.name, located: sequence)
-            (fresh.next, fresh.settled, fresh.files) = (moved.next, moved.settled, moved.files)
-            (fresh.note, fresh.attempts, fresh.remembered) = (moved.note, moved.attempts, moved.remembered)
+            (fresh.next, fresh.settled, fresh.files) = (sequence, queue.settled, queue.files)
+            _ = fresh.settled.insert(next, sequence)
+            (fresh.note, fresh.attempts, fresh.remembered) = (queue.note, queue.attempts, queue.remembered)
             _ = ledger.with(id) { $0 = fresh }
             return true
         }

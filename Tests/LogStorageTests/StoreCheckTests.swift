@@ -2,6 +2,7 @@ import Base
 import BrokerCore
 import Simulation
 import Storage
+import Synchronization
 import Testing
 
 @testable import LogStorage
@@ -47,6 +48,30 @@ struct StoreCheckTests {
         }
         #expect(sentences.contains { $0.contains("cut off") })
         #expect(report.isWhole && report.losses.isEmpty, "\(report.damages)")
+    }
+
+    /// Goal: what is said about a start is what a start does, also of a store that was being made. Method: the making
+    /// of one is cut off all along.
+    @Test func ofACreationThatWasCutShortAStartSaysWhatItDoes() throws {
+        let disk = SimulatedDisk()
+        let pictures = Mutex<[SimulatedDisk.Image]>([])
+        disk.hooks.withLock { hooks in
+            hooks.watch = { [unowned disk] _ in pictures.withLock { $0.append(disk.copy()) } }
+        }
+        try Opening.open(disk, smallSettings()).store.release()
+        disk.hooks.withLock { $0.watch = nil }
+        var dice = Dice(1)
+        var made = 0
+        let all = pictures.withLock { $0 }
+        for (index, picture) in all.enumerated() where index % 4 == 0 || index == all.count - 1 {
+            let image = picture.afterPowerCut(index / 4 % 3, &dice)
+            let said = try StoreCheck.tryStart(on: SimulatedDisk(image))
+            let after = DamageTests.open(SimulatedDisk(image))
+            try #require(after.model != nil, "operation \(index): \(after.refusal ?? "")")
+            #expect(said == .goesOn(after.report), "operation \(index)")
+            if after.report.contains("made a new store") { made += 1 }
+        }
+        #expect(made > 3)
     }
 
     /// Goal: nothing that matters is damaged without being named. Method: flips everywhere; where nothing is
