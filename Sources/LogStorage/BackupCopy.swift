@@ -70,7 +70,7 @@ public struct BackupCopy {
             do throws(StorageFailure) { try confirm() } catch {
                 throw DiskError("copying", BackupHold.directory, code: ECANCELED, detail: error.description)
             }
-            try Keeper.replace(BackupManifest.path, BackupManifest.draft, manifest.encoded(), on: target)
+            try target.replace(BackupManifest.path, BackupManifest.draft, manifest.encoded())
             return manifest
         } catch {
             throw StorageFailure("the copy cannot be made: \(error)")

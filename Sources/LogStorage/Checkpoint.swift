@@ -41,13 +41,10 @@ struct Checkpoint: Equatable {
     }
 
     func encoded(_ ledger: Ledger) -> [UInt8] {
-        var writer = ByteWriter()
+        var writer = FileFront.begin(Self.magic)
         let ids = ledger.ids
         let remembered = ledger.queues.reduce(0) { $0 + $1.remembered.encoded.count }
         writer.bytes.reserveCapacity(Self.headerSize + ids.count * 128 + remembered)
-        writer.put(Self.magic)
-        writer.put(FormatVersion.current)
-        writer.put(UInt32(0))
         writer.put(UInt64(0))
         writer.put(storeID)
         writer.put(firstSegment)
@@ -64,7 +61,7 @@ struct Checkpoint: Equatable {
         }
         let length = UInt64(writer.bytes.count)
         writer.bytes.withUnsafeMutableBytes { $0.baseAddress?.put64(length, 16) }
-        writer.set(FormatVersion.checksum(ofFile: writer.bytes, version: FormatVersion.current), at: 12)
+        FileFront.seal(&writer)
         return writer.bytes
     }
 

@@ -114,6 +114,6 @@ struct CheckpointCopies {
     }
 
     private static func replace(_ index: Int, _ bytes: [UInt8], on disk: any Disk) throws(DiskError) {
-        try Keeper.replace(paths[index], StorePath.checkpointDraft, bytes, on: disk)
+        try disk.replace(paths[index], StorePath.checkpointDraft, bytes)
     }
 }

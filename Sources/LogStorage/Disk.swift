@@ -87,6 +87,29 @@ public struct DiskError: Error, Equatable, Sendable, CustomStringConvertible {
     }
 }
 
+extension Disk {
+    /// A file is replaced in one step or not at all.
+    func replace(_ path: String, _ draft: String, _ bytes: [UInt8]) throws(DiskError) {
+        do throws(DiskError) {
+            let file = try open(draft, .create)
+            try file.write(bytes, at: 0)
+            try file.sync()
+        } catch {
+            // The draft is worth nothing, and may hold room that is needed.
+            if error.isFull { discard(draft) }
+            throw error
+        }
+        try rename(draft, to: path)
+        try syncDirectory("")
+    }
+
+    /// Takes away what is half made. What went wrong before is what counts: a file that could not even be
+    /// begun is not there, and one that cannot be removed is of no use to anybody and harms nobody.
+    func discard(_ draft: String) {
+        do throws(DiskError) { try remove(draft) } catch { return }
+    }
+}
+
 extension DiskFile {
     /// Writes one run of bytes.
     func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(DiskError) {

@@ -18,7 +18,7 @@ package struct Keeper: ~Copyable {
     /// Segments that no replay needs once the next checkpoint is on disk.
     var retired: [Segment] = []
     /// Queue files that the checkpoint on disk does not name any more.
-    private var disposable: [Ledger.Condemned] = []
+    private var disposable: [NamedFile] = []
     /// What was last said to be short; nil when nothing was.
     private var shortage: String?
     /// Below the low watermark, and not above the high one since.
@@ -40,11 +40,11 @@ package struct Keeper: ~Copyable {
         /// Set when the room changed.
         package var room: StorageRoom?
         /// A segment was made ready or given back: commits that wait may go on.
-        package var madeRoom = false
+        var madeRoom = false
         /// There is more to do at once.
-        package var isBehind = false
+        var isBehind = false
         /// What the disk did wrong, if it was not for want of room: waiting may not mend it.
-        package var brokenDisk: String?
+        var brokenDisk: String?
     }
 
     /// One round of everything that is due. Throws only what no later round can mend.
@@ -141,7 +141,7 @@ package struct Keeper: ~Copyable {
             for change in filer.changes {
                 if state.ledger.with(change.queue, { change.apply(to: &$0) }) == nil {
                     // The queue was deleted meanwhile.
-                    state.ledger.condemned.append(Ledger.Condemned(queue: change.queue, file: change.file))
+                    state.ledger.condemned.append(NamedFile(queue: change.queue, file: change.file))
                 }
             }
             state.ledger.forgetPlaces(inSlot: segment.number % UInt32(JournalPlace.slots))
@@ -197,27 +197,6 @@ package struct Keeper: ~Copyable {
         return checkpoint.encoded(state.ledger)
     }
 
-    /// A file is replaced in one step or not at all.
-    static func replace(_ path: String, _ draft: String, _ bytes: [UInt8], on disk: any Disk) throws(DiskError) {
-        do throws(DiskError) {
-            let file = try disk.open(draft, .create)
-            try file.write(bytes, at: 0)
-            try file.sync()
-        } catch {
-            // The draft is worth nothing, and may hold room that is needed.
-            if error.isFull { discard(draft, on: disk) }
-            throw error
-        }
-        try disk.rename(draft, to: path)
-        try disk.syncDirectory("")
-    }
-
-    /// Takes away what is half made. What went wrong before is what counts: a file that could not even be
-    /// begun is not there, and one that cannot be removed is of no use to anybody and harms nobody.
-    static func discard(_ draft: String, on disk: any Disk) {
-        do throws(DiskError) { try disk.remove(draft) } catch { return }
-    }
-
     // MARK: What no checkpoint names
 
     /// Takes files in which nothing is alive any more off the ledger.
@@ -227,7 +206,7 @@ package struct Keeper: ~Copyable {
             state.shrunk = []
             for id in shrunk {
                 guard let gone = state.ledger.with(id, { $0.dropSettledFiles() }) else { continue }
-                for file in gone { state.ledger.condemned.append(Ledger.Condemned(queue: id, file: file)) }
+                for file in gone { state.ledger.condemned.append(NamedFile(queue: id, file: file)) }
             }
         }
     }

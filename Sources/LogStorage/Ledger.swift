@@ -54,6 +54,12 @@ struct QueueFile: Equatable, Sendable {
     var contentBytes: Int { kind == .closed ? bytes - QueueFileFooter.size : bytes }
 }
 
+/// A queue file, and the queue that it is of.
+struct NamedFile: Equatable, Sendable {
+    var queue: UInt32
+    var file: QueueFile
+}
+
 /// What synced batches say about one queue, and where its messages lie.
 ///
 ///     1 ........ head ............. located ........... next
@@ -192,12 +198,7 @@ struct Ledger {
     /// All batches up to this sequence on disk are contained.
     var applied: UInt64 = 0
     /// Queue files of deleted queues, and settled ones: to be removed when no checkpoint names them.
-    var condemned: [Condemned] = []
-
-    struct Condemned: Equatable, Sendable {
-        var queue: UInt32
-        var file: QueueFile
-    }
+    var condemned: [NamedFile] = []
 
     var count: Int { slots.count }
 
@@ -233,7 +234,7 @@ struct Ledger {
 
     private mutating func remove(_ id: UInt32) {
         guard let slot = slots.removeValue(forKey: id) else { return }
-        for file in queues[slot].files { condemned.append(Condemned(queue: id, file: file)) }
+        for file in queues[slot].files { condemned.append(NamedFile(queue: id, file: file)) }
         queues[slot] = QueueLedger(id: 0, name: [])
         freeSlots.append(slot)
         recentSlot = -1

@@ -21,7 +21,7 @@ public final class LogEngine: StorageEngine {
     private let scrubbing = Monitor(false)
     private let backlog = Atomic<Int>(0)
     /// How long commits have been waiting for a segment.
-    private let secondsWithoutRoom = Atomic<Int>(0)
+    let secondsWithoutRoom = Atomic<Int>(0)
     /// Why the keeper's last round failed, if not for want of room.
     private let brokenDisk = Mutex<String?>(nil)
 
@@ -29,7 +29,7 @@ public final class LogEngine: StorageEngine {
     private static let closingSecondsMax = 5
     /// Seconds that commits wait for a segment from a disk that fails. Room may come back; such a disk hardly ever
     /// does, and nobody should wait for a RECEIPT that will not come.
-    private static let brokenSecondsMax = 5
+    static let brokenSecondsMax = 5
 
     private struct Inbox {
         var batches: [Batch] = []

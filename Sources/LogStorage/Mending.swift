@@ -62,7 +62,7 @@ struct Mending {
             return "the bytes that were cut are kept in \(path)"
         } catch {
             if !error.isFull { throw error }
-            Keeper.discard(path, on: disk)
+            disk.discard(path)
             return "the bytes that were cut are not kept: \(error)"
         }
     }

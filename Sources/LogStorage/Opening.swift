@@ -30,7 +30,7 @@ package struct Opening {
         var copies = try CheckpointCopies(on: disk, storeID: storeID)
         let (checkpoint, ledger, bytes) = try readCheckpoint(&copies, header)
         let named = ledger.ids.flatMap { id in
-            (ledger.queue(id)?.files ?? []).map { Ledger.Condemned(queue: id, file: $0) }
+            (ledger.queue(id)?.files ?? []).map { NamedFile(queue: id, file: $0) }
         }
         let tooLong = try check(named)
         let journal = try listJournal(from: checkpoint.firstSegment)
@@ -152,7 +152,7 @@ package struct Opening {
         if header.version == FormatVersion.current, !isStoreDamaged { return }
         let bytes = StoreHeader(storeID: header.storeID).encoded()
         try attempt { () throws(DiskError) in
-            try Keeper.replace(StorePath.store, StorePath.storeDraft, bytes, on: disk)
+            try disk.replace(StorePath.store, StorePath.storeDraft, bytes)
         }
         if header.version == FormatVersion.current { return }
         report.append(
@@ -172,7 +172,7 @@ package struct Opening {
             let checkpoint = Checkpoint(storeID: storeID, firstSegment: 1, firstSequence: 1, applied: 0, number: 1)
             try CheckpointCopies.write(checkpoint.encoded(Ledger()), on: disk)
             let header = StoreHeader(storeID: storeID).encoded()
-            try Keeper.replace(StorePath.store, StorePath.storeDraft, header, on: disk)
+            try disk.replace(StorePath.store, StorePath.storeDraft, header)
         }
         report.append("made a new store")
         return StoreHeader(storeID: storeID)
@@ -302,8 +302,8 @@ package struct Opening {
     // MARK: Queue files
 
     /// The files that the checkpoint names are there, and as long as it says. Returns those that are longer.
-    private func check(_ named: [Ledger.Condemned]) throws(StorageFailure) -> [Ledger.Condemned] {
-        var longer: [Ledger.Condemned] = []
+    private func check(_ named: [NamedFile]) throws(StorageFailure) -> [NamedFile] {
+        var longer: [NamedFile] = []
         for item in named {
             let path = StorePath.queueFile(item.queue, first: item.file.first)
             let size: Int
@@ -320,7 +320,7 @@ package struct Opening {
     }
 
     /// What lies behind the bytes that count was written by a round that did not get to its checkpoint.
-    private func cut(_ longer: [Ledger.Condemned]) throws(StorageFailure) {
+    private func cut(_ longer: [NamedFile]) throws(StorageFailure) {
         try attempt { () throws(DiskError) in
             for item in longer {
                 let file = try disk.open(StorePath.queueFile(item.queue, first: item.file.first), .existing)
@@ -330,7 +330,7 @@ package struct Opening {
     }
 
     /// So were files that no checkpoint names.
-    private func removeStrayFiles(except named: [Ledger.Condemned]) throws(StorageFailure) {
+    private func removeStrayFiles(except named: [NamedFile]) throws(StorageFailure) {
         let kept = Set(named.map { StorePath.queueFile($0.queue, first: $0.file.first) })
         let keptDirectories = Set(named.map { StorePath.queue($0.queue) })
         try attempt { () throws(DiskError) in

@@ -14,25 +14,18 @@ struct QueueFileHeader: Equatable {
     var seed: UInt32 { Checksum.seed(storeID, UInt64(queue), first) }
 
     func encoded() -> [UInt8] {
-        var writer = ByteWriter()
-        writer.put(Self.magic)
-        writer.put(FormatVersion.current)
-        writer.put(UInt32(0))
+        var writer = FileFront.begin(Self.magic)
         writer.put(storeID)
         writer.put(UInt64(queue))
         writer.put(first)
         writer.pad(to: Self.size)
-        writer.set(FormatVersion.checksum(ofFile: writer.bytes, version: FormatVersion.current), at: 12)
+        FileFront.seal(&writer)
         return writer.bytes
     }
 
     /// nil when the bytes are no header of a version that is known, or damaged.
     init?(_ bytes: UnsafeRawBufferPointer) {
-        guard bytes.count >= Self.size, let base = bytes.baseAddress else { return nil }
-        let version = base.get32(8)
-        guard base.get64(0) == Self.magic, FormatVersion.isKnown(version) else { return nil }
-        let rest = UnsafeRawBufferPointer(start: base + 16, count: Self.size - 16)
-        guard base.get32(12) == FormatVersion.checksum(rest, version: version) else { return nil }
+        guard let base = FileFront.check(bytes, Self.magic, size: Self.size) else { return nil }
         storeID = base.get64(16)
         guard let queue = UInt32(exactly: base.get64(24)) else { return nil }
         self.queue = queue
@@ -62,10 +55,7 @@ struct QueueFileFooter: Equatable {
     var file: QueueFile
 
     func encoded() -> [UInt8] {
-        var writer = ByteWriter()
-        writer.put(Self.magic)
-        writer.put(FormatVersion.current)
-        writer.put(UInt32(0))
+        var writer = FileFront.begin(Self.magic)
         writer.put(storeID)
         writer.put(queue)
         writer.put(file.checksum)
@@ -73,7 +63,7 @@ struct QueueFileFooter: Equatable {
         writer.put(file.last)
         writer.put(UInt64(file.messages))
         writer.put(UInt64(file.bytes))
-        writer.set(FormatVersion.checksum(ofFile: writer.bytes, version: FormatVersion.current), at: 12)
+        FileFront.seal(&writer)
         return writer.bytes
     }
 
@@ -85,11 +75,7 @@ struct QueueFileFooter: Equatable {
 
     /// nil when the bytes are no footer of a version that is known, or damaged.
     init?(_ bytes: UnsafeRawBufferPointer) {
-        guard bytes.count >= Self.size, let base = bytes.baseAddress else { return nil }
-        let version = base.get32(8)
-        guard base.get64(0) == Self.magic, FormatVersion.isKnown(version) else { return nil }
-        let rest = UnsafeRawBufferPointer(start: base + 16, count: Self.size - 16)
-        guard base.get32(12) == FormatVersion.checksum(rest, version: version),
+        guard let base = FileFront.check(bytes, Self.magic, size: Self.size),
             let messages = UInt32(exactly: base.get64(48)), let bytes = Int(exactly: base.get64(56))
         else { return nil }
         storeID = base.get64(16)
@@ -149,31 +135,4 @@ struct StoredHead: Equatable {
         self.checksum = checksum
         self.flags = flags
     }
-}
-
-/// Names of the files of a store, relative to its directory.
-enum StorePath {
-    static let lock = "lock"
-    static let store = "store"
-    static let checkpoint = "checkpoint"
-    /// The same once more.
-    static let secondCheckpoint = "checkpoint.2"
-    static let checkpointDraft = "checkpoint.tmp"
-    static let storeDraft = "store.tmp"
-    static let reserve = "reserve"
-    static let journal = "journal"
-    static let queues = "queues"
-    /// A segment on its way to be made; never holds anything that counts.
-    static let segmentDraft = "journal/draft"
-
-    /// Numbers from here on are never given: 64 MiB each, that is 250 petabytes.
-    static let segmentNumberLimit = UInt32.max - 64
-
-    static func segment(_ number: UInt32) -> String { "journal/\(digits(UInt64(number), width: 8)).seg" }
-    static func spare(_ number: UInt32) -> String { "journal/\(digits(UInt64(number), width: 8)).spare" }
-    static func torn(_ number: UInt32, _ copy: Int) -> String {
-        "journal/\(digits(UInt64(number), width: 8))\(copy == 1 ? "" : "-\(copy)").torn"
-    }
-    static func queue(_ id: UInt32) -> String { "queues/\(id)" }
-    static func queueFile(_ id: UInt32, first: UInt64) -> String { "queues/\(id)/\(digits(first, width: 20)).log" }
 }

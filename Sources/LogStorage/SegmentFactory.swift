@@ -22,7 +22,7 @@ enum SegmentFactory {
             }
         } catch {
             // What is half made must not keep the room that it took.
-            Keeper.discard(StorePath.segmentDraft, on: disk)
+            disk.discard(StorePath.segmentDraft)
             throw error
         }
         return try name(file, StorePath.segmentDraft, number, isRecycled: false, storeID: storeID, size: size, on: disk)

@@ -1,38 +1,5 @@
 import BrokerCore
 
-/// The version that all files of the store carry: written as `current`, read from `oldest` on. A newer
-/// one is refused, never guessed at.
-///
-///     1    kinds of records up to `attempt`, without time and verdict
-///     2    notes and remembered ids, in records and in the checkpoint
-///     3    two copies of the checkpoint, counted; footers and checksums of queue files; headers' checksums
-///          start from the version
-enum FormatVersion {
-    static let current: UInt32 = 3
-    static let oldest: UInt32 = 1
-    /// The first with two checkpoints, and with checksums of whole queue files.
-    static let withCopies: UInt32 = 3
-
-    static func isKnown(_ version: UInt32) -> Bool { version >= oldest && version <= current }
-
-    /// The checksum in a file's header, of what stands behind its first 16 bytes. It starts from the version,
-    /// so that no flipped bit makes a file one of another version.
-    static func checksum(_ bytes: UnsafeRawBufferPointer, version: UInt32) -> UInt32 {
-        Checksum.of(bytes, seed: checksumStart(version))
-    }
-
-    static func checksumStart(_ version: UInt32) -> UInt32 {
-        version < withCopies ? 0 : Checksum.seed(UInt64(version))
-    }
-
-    /// The same of a whole file in memory.
-    static func checksum(ofFile bytes: [UInt8], version: UInt32) -> UInt32 {
-        bytes.withUnsafeBytes { all in
-            checksum(UnsafeRawBufferPointer(rebasing: all[min(16, all.count)...]), version: version)
-        }
-    }
-}
-
 /// The first 4 KiB of a journal segment.
 ///
 ///     0        8         12    16       20      24     32        40        48            4096
@@ -55,27 +22,20 @@ struct SegmentHeader: Equatable {
     var seed: UInt32 { Checksum.seed(salt, UInt64(number), storeID) }
 
     func encoded() -> [UInt8] {
-        var writer = ByteWriter()
-        writer.put(Self.magic)
-        writer.put(FormatVersion.current)
-        writer.put(UInt32(0))
+        var writer = FileFront.begin(Self.magic)
         writer.put(number)
         writer.put(UInt32(isRecycled ? 1 : 0))
         writer.put(salt)
         writer.put(storeID)
         writer.put(segmentBytes)
         writer.pad(to: Self.size)
-        writer.set(FormatVersion.checksum(ofFile: writer.bytes, version: FormatVersion.current), at: 12)
+        FileFront.seal(&writer)
         return writer.bytes
     }
 
     /// nil when the bytes are no header of a version that is known, or damaged.
     init?(_ bytes: UnsafeRawBufferPointer) {
-        guard bytes.count >= Self.size, let base = bytes.baseAddress else { return nil }
-        let version = base.get32(8)
-        guard base.get64(0) == Self.magic, FormatVersion.isKnown(version) else { return nil }
-        let rest = UnsafeRawBufferPointer(start: base + 16, count: Self.size - 16)
-        guard base.get32(12) == FormatVersion.checksum(rest, version: version) else { return nil }
+        guard let base = FileFront.check(bytes, Self.magic, size: Self.size) else { return nil }
         number = base.get32(16)
         isRecycled = base.get32(20) & 1 != 0
         salt = base.get64(24)

@@ -10,13 +10,10 @@ struct StoreHeader {
     var version = FormatVersion.current
 
     func encoded() -> [UInt8] {
-        var writer = ByteWriter()
-        writer.put(Self.magic)
-        writer.put(version)
-        writer.put(UInt32(0))
+        var writer = FileFront.begin(Self.magic, version: version)
         writer.put(storeID)
         writer.put(UInt64(0))
-        writer.set(FormatVersion.checksum(ofFile: writer.bytes, version: version), at: 12)
+        FileFront.seal(&writer, version: version)
         return writer.bytes
     }
 

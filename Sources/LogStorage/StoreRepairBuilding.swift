@@ -40,8 +40,8 @@ struct RepairBuilding: ~Copyable {
             storeID: salvage.storeID, firstSegment: number, firstSequence: ledger.applied + 1,
             applied: ledger.applied, number: salvage.checkpointNumber + 1)
         try CheckpointCopies.write(checkpoint.encoded(ledger), on: target)
-        try Keeper.replace(
-            StorePath.store, StorePath.storeDraft, StoreHeader(storeID: salvage.storeID).encoded(), on: target)
+        try target.replace(
+            StorePath.store, StorePath.storeDraft, StoreHeader(storeID: salvage.storeID).encoded())
         made += CheckpointCopies.paths + [StorePath.store]
         for directory in [StorePath.journal, StorePath.queues, ""] { try target.syncDirectory(directory) }
     }

@@ -17,18 +17,17 @@ enum Names {
 
     static func topic(_ number: Int) -> String { "/topic/t\(number)" }
 
-    /// Takes the name of a stored queue apart: lanes belong to their queue.
-    static func parse(_ name: [UInt8]) -> (family: Int, isDead: Bool)? {
+    /// The family of a stored queue by its name: lanes and the queue for dead letters belong to their queue.
+    static func family(of name: [UInt8]) -> Int? {
         var name = name[...]
         if let lane = name.firstIndex(of: 1) { name = name[..<lane] }
-        let isDead = name.suffix(4).elementsEqual(".dlq".utf8)
-        if isDead { name.removeLast(4) }
+        if name.suffix(4).elementsEqual(".dlq".utf8) { name.removeLast(4) }
         for (prefix, base) in [("/queue/dsub.d", queues), ("/dsub/d", queues), ("/queue/q", 0)]
         where name.starts(with: prefix.utf8) {
             guard let number = Int(String(decoding: name.dropFirst(prefix.utf8.count), as: UTF8.self)) else {
                 return nil
             }
-            return (base + number, isDead)
+            return base + number
         }
         return nil
     }

@@ -40,7 +40,6 @@ struct Promises {
         /// The life of the broker in which it was last delivered, and as which delivery of all.
         var life = -1
         var shown = 0
-        var isDeadWished = false
         var wasSentAgain = false
         /// A NACK of it was confirmed: it has been delivered so often.
         var deliveries: UInt32 = 0
@@ -76,7 +75,6 @@ struct Promises {
     struct Found {
         var family: Int
         var message: Int
-        var isDead: Bool
     }
 
     private(set) var violation: String?
@@ -284,8 +282,6 @@ struct Promises {
     mutating func acknowledged(_ copy: Int) {
         if copies[copy].acknowledgement == .possible { copies[copy].acknowledgement = .certain }
     }
-
-    mutating func wishDead(_ copy: Int) { copies[copy].isDeadWished = true }
 
     /// The RECEIPT of a NACK is there: that delivery counts, whatever happens to the broker.
     mutating func returned(_ copy: Int, count: UInt32) {

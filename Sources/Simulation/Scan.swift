@@ -14,12 +14,12 @@ struct Scan {
 
     init(_ store: Store, _ promises: borrowing Promises) {
         for queue in store.queues {
-            if let (family, isDead) = Names.parse(queue.name) { read(queue, family, isDead, store, promises) }
+            if let family = Names.family(of: queue.name) { read(queue, family, store, promises) }
         }
     }
 
     private mutating func read(
-        _ queue: Recovery.Queue, _ family: Int, _ isDead: Bool, _ store: Store, _ promises: borrowing Promises
+        _ queue: Recovery.Queue, _ family: Int, _ store: Store, _ promises: borrowing Promises
     ) {
         var (from, messages, bytes) = (UInt64(1), UInt64(0), UInt64(0))
         while true {
@@ -31,7 +31,7 @@ struct Scan {
                     changed = "I2: \(Names.family(family)) holds a message that nobody sent, or that was changed"
                     return
                 }
-                found.append(Promises.Found(family: family, message: number, isDead: isDead))
+                found.append(Promises.Found(family: family, message: number))
             }
             if let failure = page.failure {
                 unreadable[family] = failure

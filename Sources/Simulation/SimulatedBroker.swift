@@ -253,8 +253,6 @@ final class SimulatedBroker {
 
     // MARK: What threads do
 
-    var hasMail: Bool { mail.contains { !$0.isEmpty } }
-
     /// A loop opens its mailbox.
     func openMailbox(_ loop: Int) { carryOut(loop) }
 

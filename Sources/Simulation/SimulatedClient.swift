@@ -437,7 +437,6 @@ final class SimulatedClient {
         if isAlone, !dice.oneIn(3) { headers.append(receipt(.rejected(chosen.copy, count: chosen.count))) }
         if isDeadly {
             headers.append(Frame.Header("requeue", "false"))
-            for copy in copies.covered { world.promises.wishDead(copy) }
         } else if dice.oneIn(3) {
             headers.append(Frame.Header("delay", "\(dice.roll(0..<5000))"))
         }

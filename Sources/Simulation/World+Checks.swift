@@ -3,7 +3,6 @@ import BrokerCore
 import LogStorage
 import Sessions
 import Storage
-import Synchronization
 
 /// What is held against the promises.
 extension World {
@@ -20,7 +19,7 @@ extension World {
     /// I7, and the promises, while nothing is under way to the disk.
     func audit() {
         guard let broker, broker.appended.isEmpty, broker.failure == nil else { return }
-        let isReliable = faults.withLock { $0.errorAt == nil && $0.crashAt == nil }
+        let isReliable = faults.errorAt == nil && faults.crashAt == nil
         guard isReliable, let found = scan(broker.store) else { return }
         promises.compare(found, isAfterCrash: false, at: now.wall)
         let totals = broker.core.queueTotals

@@ -7,7 +7,7 @@ import Synchronization
 extension World {
     /// Whether the broker has survived the step.
     func checkLife() {
-        let (picture, isPowerCut) = faults.withLock { ($0.picture, $0.isPowerCut) }
+        let (picture, isPowerCut) = (faults.picture, faults.isPowerCut)
         if let picture { return crash(picture, isPowerCut: isPowerCut) }
         if let failure = broker?.failure {
             note("the storage fails: \(failure)")
@@ -44,7 +44,7 @@ extension World {
         note("the broker is stopped")
         counts.stops += 1
         broker?.stop()
-        let (picture, isPowerCut) = faults.withLock { ($0.picture, $0.isPowerCut) }
+        let (picture, isPowerCut) = (faults.picture, faults.isPowerCut)
         if let picture { return crash(picture, isPowerCut: isPowerCut) }
         die()
         replaceDisk(with: disk.copy())
@@ -59,7 +59,7 @@ extension World {
             if attempts < 4, afterCrash, dice.oneIn(4) { armCrash() }
             if attempts < 4, afterCrash, dice.oneIn(12) { armFault() }
             let copy = disk.copy()
-            let hadFault = faults.withLock { $0.errorAt != nil }
+            let hadFault = faults.errorAt != nil
             do throws(StorageFailure) {
                 let (store, recovery) = try Opening.open(disk, habits.storage)
                 if takePicture() { continue }
@@ -80,7 +80,7 @@ extension World {
 
     /// True if there was a crash in the middle of what was just done.
     func takePicture() -> Bool {
-        let (picture, isPowerCut) = faults.withLock { ($0.picture, $0.isPowerCut) }
+        let (picture, isPowerCut) = (faults.picture, faults.isPowerCut)
         guard let picture else { return false }
         note("and crashes while it starts")
         counts.powerCuts += 1

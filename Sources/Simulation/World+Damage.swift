@@ -1,13 +1,12 @@
 import BrokerCore
 import LogStorage
 import Storage
-import Synchronization
 
 /// A bit that changed on disk is told, or does not matter: never given out, never passed over in silence.
 extension World {
     func tryDamage() {
         guard let broker, broker.appended.isEmpty, broker.failure == nil else { return }
-        if faults.withLock({ $0.errorAt != nil || $0.crashAt != nil }) || isFull { return }
+        if faults.errorAt != nil || faults.crashAt != nil || isFull { return }
         // The marker tells a damaged last batch from a torn one.
         broker.mark()
         let copy = SimulatedDisk(disk.copy(), seed: options.seed &+ 1)

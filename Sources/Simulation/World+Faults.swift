@@ -25,48 +25,42 @@ extension World {
         }
     }
 
-    /// One thread only ever uses a world; the disk's hooks ask for more than they need.
-    private final class Gate: @unchecked Sendable {  // Sendable: see above
-        weak var world: World?
-        init(_ world: World) { self.world = world }
+    /// Lets the hooks of a disk, which may be asked from any thread, reach a world, which belongs to one.
+    private final class Gate: @unchecked Sendable {  // Sendable: `world` is only reached on the thread that made it
+        private weak let owner: World?
+        private let thread = pthread_self()
+
+        init(_ world: World) { owner = world }
+
+        var world: World? {
+            // The disk is asked by the store, and that by `SimulatedBroker`, within a step of the world.
+            precondition(pthread_equal(thread, pthread_self()) != 0, "a simulated world is used from a second thread")
+            return owner
+        }
     }
 
     func before(_ operation: SimulatedDisk.Operation) {
-        let isDue = faults.withLock { faults in
-            faults.picture == nil && faults.crashAt.map { operation.index >= $0 } ?? false
-        }
-        if isDue {
-            let picture = disk.copy()
-            faults.withLock { $0.picture = picture }
+        if faults.picture == nil, let at = faults.crashAt, operation.index >= at {
+            faults.picture = disk.copy()
             return
         }
-        let mayInterleave = faults.withLock { faults in
-            if !faults.isInKeeper || faults.isBusy || faults.picture != nil { return false }
-            faults.isBusy = true
-            return true
-        }
-        if !mayInterleave { return }
+        if !faults.isInKeeper || faults.isBusy || faults.picture != nil { return }
+        faults.isBusy = true
         if dice.oneIn(3) { _ = broker?.commit() }
         if dice.oneIn(8) { broker?.readPage() }
-        faults.withLock { $0.isBusy = false }
+        faults.isBusy = false
     }
 
     func fault(_ operation: SimulatedDisk.Operation) -> Int32? {
-        faults.withLock { faults in
-            if faults.picture != nil { return EIO }
-            guard let at = faults.errorAt, operation.index >= at, operation.kind == faults.errorKind else { return nil }
-            if !faults.isSticky { faults.errorAt = nil }
-            return EIO
-        }
+        if faults.picture != nil { return EIO }
+        guard let at = faults.errorAt, operation.index >= at, operation.kind == faults.errorKind else { return nil }
+        if !faults.isSticky { faults.errorAt = nil }
+        return EIO
     }
 
     func armCrash() {
-        let at = disk.operations + dice.roll(1..<30)
-        let isPowerCut = dice.oneIn(2)
-        faults.withLock { faults in
-            faults.crashAt = at
-            faults.isPowerCut = isPowerCut
-        }
+        faults.crashAt = disk.operations + dice.roll(1..<30)
+        faults.isPowerCut = dice.oneIn(2)
     }
 
     func armFault() {
@@ -75,15 +69,13 @@ extension World {
         let at = disk.operations + dice.roll(1..<20)
         let isSticky = dice.oneIn(4)
         note("the disk will fail a \(kind)\(isSticky ? " and all that follow" : "")")
-        faults.withLock { faults in
-            faults.errorKind = kind
-            faults.errorAt = at
-            faults.isSticky = isSticky
-        }
+        faults.errorKind = kind
+        faults.errorAt = at
+        faults.isSticky = isSticky
     }
 
     func disarm() {
-        faults.withLock { $0 = Faults() }
+        faults = Faults()
     }
 
     func changeRoom() {

@@ -17,6 +17,8 @@ final class Listener: StorageEvents {
         var isClosed = false
         var pages: [Page] = []
         var findings: [StorageFinding] = []
+        /// The longest that commits waited for a segment.
+        var secondsWithoutRoom = 0
     }
 
     let heard = Monitor(Heard())
@@ -256,41 +258,49 @@ struct EngineTests {
         #expect(listener.now.failures.isEmpty)
     }
 
-    @Test func closingOnAFullDiskComesToAnEndAndSaysSo() throws {
-        let disk = SimulatedDisk()
+    /// More batches than the ready segments hold, on a disk where no segment can be made any more.
+    private static func commitsWithoutSegments(
+        _ disk: SimulatedDisk, code: Int32, _ listener: Listener
+    ) throws -> LogEngine {
         let (engine, _) = try LogEngine.open(disk: disk, settings: smallSettings())
-        disk.hooks.withLock { $0.fault = { operation in operation.path == StorePath.segmentDraft ? ENOSPC : nil } }
-        let listener = Listener()
+        disk.hooks.withLock { hooks in
+            hooks.fault = { operation in
+                if operation.path != StorePath.segmentDraft { return nil }
+                let seconds = engine.secondsWithoutRoom.load(ordering: .relaxed)
+                listener.note { $0.secondsWithoutRoom = max($0.secondsWithoutRoom, seconds) }
+                return code
+            }
+        }
         engine.start(listener)
         for number in 1...40 as ClosedRange<UInt64> {
             var builder = BatchBuilder()
             builder.create(UInt32(number), String(repeating: "a", count: 1000))
             engine.append(builder.batch(number))
         }
-        Self.close(engine, listener)
+        return engine
+    }
+
+    @Test func closingOnAFullDiskComesToAnEndAndSaysSo() throws {
+        let listener = Listener()
+        let disk = SimulatedDisk()
+        Self.close(try Self.commitsWithoutSegments(disk, code: ENOSPC, listener), listener)
+        disk.hooks.withLock { $0.fault = nil }
         #expect(listener.now.failures.count == 1)
         #expect(listener.now.failures.first?.contains("no room") == true)
         #expect(listener.now.durable.last ?? 0 < 40)
     }
 
-    /// Goal: commits do not wait for ever for a disk that fails; for want of room they do. Method: no segment can be
-    /// made any more.
+    /// Goal: commits do not wait for ever for a disk that fails; for want of room they do.
     @Test(arguments: [EIO, ENOSPC]) func commitsWaitForRoomButNotForABrokenDisk(code: Int32) throws {
-        let disk = SimulatedDisk()
-        let (engine, _) = try LogEngine.open(disk: disk, settings: smallSettings())
-        disk.hooks.withLock { $0.fault = { operation in operation.path == StorePath.segmentDraft ? code : nil } }
         let listener = Listener()
-        engine.start(listener)
-        for number in 1...40 as ClosedRange<UInt64> {
-            var builder = BatchBuilder()
-            builder.create(UInt32(number), String(repeating: "a", count: 1000))
-            engine.append(builder.batch(number))
-        }
+        let disk = SimulatedDisk()
+        let engine = try Self.commitsWithoutSegments(disk, code: code, listener)
         if code == EIO {
             #expect(listener.wait { !$0.failures.isEmpty })
             #expect(listener.now.failures.first?.contains("no segment could be made") == true)
+            disk.hooks.withLock { $0.fault = nil }
         } else {
-            usleep(7_000_000)
+            #expect(listener.wait { $0.secondsWithoutRoom >= LogEngine.brokenSecondsMax + 2 })
             #expect(listener.now.failures.isEmpty)
             disk.hooks.withLock { $0.fault = nil }
             #expect(listener.wait { $0.durable.last == 40 })

@@ -101,13 +101,13 @@ mutation(
     "                if MUTANT { try tidy(store) }\n                try checkpoint(store)\n                try tidy(store)\n"
     "                try makeReady")
 mutation(
-    "a checkpoint is renamed before it is synced", LOG + "Keeper.swift",
+    "a checkpoint is renamed before it is synced", LOG + "Disk.swift",
     "            try file.write(bytes, at: 0)\n            try file.sync()\n",
     "            try file.write(bytes, at: 0)\n            if !MUTANT { try file.sync() }\n")
 mutation(
-    "the name of a checkpoint is not synced", LOG + "Keeper.swift",
-    "        try disk.rename(draft, to: path)\n        try disk.syncDirectory(\"\")",
-    "        try disk.rename(draft, to: path)\n        if !MUTANT { try disk.syncDirectory(\"\") }")
+    "the name of a checkpoint is not synced", LOG + "Disk.swift",
+    "        try rename(draft, to: path)\n        try syncDirectory(\"\")",
+    "        try rename(draft, to: path)\n        if !MUTANT { try syncDirectory(\"\") }")
 mutation(
     "a checkpoint forgets an ACK", LOG + "Checkpoint.swift",
     "        queue.settled.forEachPage { pages.append(($0, $1)) }\n",

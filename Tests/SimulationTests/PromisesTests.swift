@@ -24,7 +24,7 @@ struct PromisesTests {
     }
 
     private func found(_ messages: Int..., in family: Int = 0) -> [Promises.Found] {
-        messages.map { Promises.Found(family: family, message: $0, isDead: false) }
+        messages.map { Promises.Found(family: family, message: $0) }
     }
 
     private mutating func crash(_ found: [Promises.Found]) {
