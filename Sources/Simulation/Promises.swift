@@ -41,6 +41,10 @@ struct Promises {
         var life = -1
         var shown = 0
         var wasSentAgain = false
+        /// Its queue was deleted, with the ids that it remembered.
+        var wasForgotten = false
+        /// What was sent again is another message then, and the first may still be there as a dead letter.
+        var mayBeSeveral: Bool { wasForgotten && wasSentAgain }
         /// A NACK of it was confirmed: it has been delivered so often.
         var deliveries: UInt32 = 0
         /// A delayed message to a topic comes to durable subscriptions when it falls due, if they are there then.
@@ -209,6 +213,7 @@ struct Promises {
     /// A queue is deleted with the ids that it remembered: what is sent again is another message.
     mutating func forget(family: Int) {
         release(family: family)
+        for index in copies.indices where copies[index].family == family { copies[index].wasForgotten = true }
         for index in copies.indices where copies[index].family == family && copies[index].wasSentAgain {
             copies[index].existence = .possible
             copies[index].acknowledgement = .none
@@ -253,7 +258,7 @@ struct Promises {
         for copy in transactions[number].sends where copies[copy].existence == .possible {
             copies[copy].existence = .certain
         }
-        for copy in transactions[number].acknowledgements { copies[copy].acknowledgement = .certain }
+        for copy in transactions[number].acknowledgements { settled(copy) }
     }
 
     mutating func undone(_ number: Int) {
@@ -280,7 +285,13 @@ struct Promises {
 
     /// The RECEIPT of the ACK is there.
     mutating func acknowledged(_ copy: Int) {
-        if copies[copy].acknowledgement == .possible { copies[copy].acknowledgement = .certain }
+        if copies[copy].acknowledgement == .possible { settled(copy) }
+    }
+
+    /// It does not come again, unless there is another like it.
+    private mutating func settled(_ copy: Int) {
+        copies[copy].acknowledgement = copies[copy].mayBeSeveral ? .none : .certain
+        if copies[copy].mayBeSeveral { copies[copy].acknowledgedIn = -1 }
     }
 
     /// The RECEIPT of a NACK is there: that delivery counts, whatever happens to the broker.
@@ -303,10 +314,10 @@ struct Promises {
         if copies[copy].acknowledgement == .certain {
             return violated("I3: \(about) came back after the receipt of its ACK")
         }
-        if copies[copy].life == life, count < 2, !isDead {
+        if copies[copy].life == life, count < 2, !isDead, !copies[copy].mayBeSeveral {
             return violated("I4: \(about) came again without redelivered")
         }
-        if count <= copies[copy].deliveries, !isDead {
+        if count <= copies[copy].deliveries, !isDead, !copies[copy].mayBeSeveral {
             return violated("\(about) is delivery \(count), though \(copies[copy].deliveries) were confirmed")
         }
         if now < copies[copy].notBefore {
@@ -365,7 +376,7 @@ struct Promises {
             if isPromised { violated("I1: \(spoken(copy)) is lost") }
             return
         }
-        if count > 1 { return violated("I2: \(spoken(copy)) is there \(count) times") }
+        if count > 1, !copies[copy].mayBeSeveral { return violated("I2: \(spoken(copy)) is there \(count) times") }
         switch copies[copy].existence {
         case .never: violated("I2: \(spoken(copy)) is there, though it was not before")
         case .held: violated("I2: \(spoken(copy)) is there without COMMIT")

@@ -56,6 +56,17 @@ struct PromisesTests {
         #expect(promises.violation?.contains("though it was not before") == true)
     }
 
+    @Test mutating func onlyADeletedQueueLetsAMessageBeThereTwice() {
+        let (message, _) = send()
+        _ = promises.send(message, to: 0, transaction: -1, isPlain: true, at: 1500, ttl: 0, delay: 0)
+        var strict = promises
+        strict.compare(found(message, message), isAfterCrash: false, at: 3000)
+        #expect(strict.violation?.contains("2 times") == true)
+        promises.forget(family: 0)
+        promises.compare(found(message, message), isAfterCrash: false, at: 3000)
+        #expect(promises.violation == nil)
+    }
+
     @Test mutating func nothingIsInvented() {
         let (message, _) = send()
         crash(found(message, in: 1))
