@@ -401,7 +401,8 @@ struct Promises {
                 if messages[copies[copy].message].isPersistent { copies[copy].existence = .certain }
                 copies[copy].acknowledgement = .none
                 copies[copy].acknowledgedIn = -1
-            } else if copies[copy].comesLater, copies[copy].life < 0 {
+            } else if copies[copy].comesLater, copies[copy].life < 0 || !messages[copies[copy].message].isPersistent {
+                // What need not be on disk may be shown before it is known to have fallen due.
                 continue
             } else if copies[copy].existence != .held {
                 if copies[copy].existence == .certain, !copies[copy].mayVanish {

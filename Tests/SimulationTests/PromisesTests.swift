@@ -67,6 +67,18 @@ struct PromisesTests {
         #expect(promises.violation == nil)
     }
 
+    /// It was shown when it fell due, and what was known of that went with the crash: it falls due again.
+    @Test(arguments: [false, true]) mutating func onlyWhatNeedNotBeOnDiskFallsDueTwice(isPersistent: Bool) {
+        let family = Names.queues
+        let message = promises.newMessage(
+            producer: 0, bytes: 20, isPersistent: isPersistent, topic: 0, transaction: -1, isDelayed: true)
+        let copy = promises.send(message, to: family, transaction: -1, isPlain: false, at: 1000, ttl: 0, delay: 500)
+        deliver(copy)
+        crash([])
+        crash(found(message, in: family))
+        #expect((promises.violation == nil) == !isPersistent)
+    }
+
     @Test mutating func nothingIsInvented() {
         let (message, _) = send()
         crash(found(message, in: 1))
