@@ -37,6 +37,9 @@ struct Promises {
         var transaction = -1
         /// The transaction in which it was acknowledged, or -1.
         var acknowledgedIn = -1
+        /// An ACK outside of transactions was sent since it was last delivered. Whoever has it in a transaction then
+        /// lost it before, and does not know.
+        var isAcknowledgedAlone = false
         /// The life of the broker in which it was last delivered, and as which delivery of all.
         var life = -1
         var shown = 0
@@ -265,8 +268,8 @@ struct Promises {
         transactions[number].state = .undone
         for copy in transactions[number].sends { copies[copy].existence = .never }
         for copy in transactions[number].acknowledgements where copies[copy].acknowledgedIn == number {
-            copies[copy].acknowledgement = .none
             copies[copy].acknowledgedIn = -1
+            if !copies[copy].isAcknowledgedAlone { copies[copy].acknowledgement = .none }
         }
     }
 
@@ -278,6 +281,7 @@ struct Promises {
             transactions[transaction].acknowledgements.append(copy)
         } else {
             copies[copy].acknowledgement = .possible
+            copies[copy].isAcknowledgedAlone = true
             // Whoever acknowledged it in a transaction before did not hold it any more.
             copies[copy].acknowledgedIn = -1
         }
@@ -326,6 +330,7 @@ struct Promises {
         let isFirst = copies[copy].life < 0 && count < 2 && !isDead
         if isFirst, copies[copy].order > 0 { checkOrder(copy, link, slot, about) }
         copies[copy].life = life
+        copies[copy].isAcknowledgedAlone = false
         deliveries += 1
         copies[copy].shown = deliveries
         if messages[copies[copy].message].isPersistent {
@@ -445,6 +450,7 @@ struct Promises {
 
     /// Without the ACK it would have to be there.
     private func isSurelyThere(_ copy: Int, at now: UInt64) -> Bool {
-        copies[copy].existence == .certain && !copies[copy].mayVanish && now < copies[copy].vanishesAt
+        copies[copy].existence == .certain && !copies[copy].mayVanish && !copies[copy].isAcknowledgedAlone
+            && now < copies[copy].vanishesAt
     }
 }

@@ -79,6 +79,23 @@ struct PromisesTests {
         #expect((promises.violation == nil) == !isPersistent)
     }
 
+    /// A client that lost a message, and does not know, acknowledges it in a transaction; the other one had its receipt.
+    @Test(arguments: [false, true]) mutating func aTransactionOfWhoLostAMessageUndoesNoOthersACK(hasReceipt: Bool) {
+        let (message, copy) = send()
+        let late = promises.begin()
+        deliver(copy)
+        deliver(copy, count: 2)
+        promises.acknowledge(copy, in: -1)
+        promises.acknowledge(copy, in: late)
+        if hasReceipt { promises.acknowledged(copy) }
+        promises.askCommit(late)
+        promises.undone(late)
+        crash([])
+        #expect(promises.violation == nil)
+        crash(found(message))
+        #expect(promises.violation != nil)
+    }
+
     @Test mutating func nothingIsInvented() {
         let (message, _) = send()
         crash(found(message, in: 1))
