@@ -66,7 +66,7 @@ final class Engine: Sendable {
         if let host = options.host { try Headers.checkLiteral("host", host) }
         self.addresses = parsed
         self.options = options
-        loop = ClientLoops.next()
+        do throws(NetError) { loop = try ClientLoops.next() } catch { throw ClientError(error, address: addresses[0]) }
         shared = Mutex(Shared(Conversation(ConversationSettings(addresses, options))))
     }
 
@@ -384,8 +384,14 @@ extension ConversationSettings {
 /// The loops that all clients of this process share. Two: more would only help a program that moves millions of
 /// messages a second.
 enum ClientLoops {
-    private static let all = [IOLoop(index: 0), IOLoop(index: 1)]
+    private static let all = Mutex<[IOLoop]>([])
     private static let turn = Atomic<Int>(0)
 
-    static func next() -> IOLoop { all[turn.add(1, ordering: .relaxed).oldValue & 1] }
+    /// Throws if the system has no descriptors or threads for them now.
+    static func next() throws(NetError) -> IOLoop {
+        try all.withLock { (all) throws(NetError) in
+            while all.count < 2 { all.append(try IOLoop(index: all.count)) }
+            return all[turn.add(1, ordering: .relaxed).oldValue & 1]
+        }
+    }
 }

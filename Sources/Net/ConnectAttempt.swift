@@ -1,5 +1,4 @@
 import Base
-import Dispatch
 import Glibc
 
 /// A connection being made by `IOLoop.connect`. Loop-confined; the loop keeps it as long as needed.
@@ -16,7 +15,8 @@ public final class ConnectAttempt {
     private var tried = 0
     private var lastError: NetError
     private var timer: LoopTimer?
-    private var source: SwitchedSource?
+    /// A socket whose connection is on its way.
+    private var pending: (descriptor: Int32, candidate: RawAddress)?
 
     init(
         _ address: SocketAddress, milliseconds: UInt64, loop: IOLoop,
@@ -107,36 +107,31 @@ public final class ConnectAttempt {
     }
 
     private func wait(_ descriptor: Int32, _ candidate: RawAddress, _ until: Instant) {
-        let write = DispatchSource.makeWriteSource(fileDescriptor: descriptor, queue: loop.queue)
-        // What follows is done when Dispatch has let go of the descriptor: it may be closed, or watched anew.
-        var outcome: Int32 = ECANCELED
-        write.setEventHandler { [self] in
-            outcome = pendingError(descriptor)
-            source?.cancel()
-            source = nil
+        pending = (descriptor, candidate)
+        if let error = loop.watch(descriptor, had: [], wants: .output, self) {
+            pending = nil
+            close(descriptor)
+            return failed("epoll_ctl", error)
         }
-        write.setCancelHandler { [self] in
-            loop.turn { self.waited(descriptor, candidate, outcome) }
-        }
-        source = SwitchedSource(write)
-        source?.isOn = true
         let left = until.milliseconds(since: Instant.now)
-        timer = loop.after(milliseconds: max(1, left)) { [self] in
-            outcome = ETIMEDOUT
-            source?.cancel()
-            source = nil
-        }
+        timer = loop.after(milliseconds: max(1, left)) { [weak self] in self?.waited(ETIMEDOUT) }
     }
 
-    private func waited(_ descriptor: Int32, _ candidate: RawAddress, _ outcome: Int32) {
-        if isOver {
-            close(descriptor)
-        } else if outcome == 0 {
+    private func waited(_ outcome: Int32) {
+        guard let (descriptor, candidate) = takePending() else { return }
+        if outcome == 0 {
             connected(descriptor, candidate)
         } else {
             close(descriptor)
             failed("connect", outcome)
         }
+    }
+
+    private func takePending() -> (descriptor: Int32, candidate: RawAddress)? {
+        guard let pending else { return nil }
+        self.pending = nil
+        _ = loop.watch(pending.descriptor, had: .output, wants: [], self)
+        return pending
     }
 
     private func connected(_ descriptor: Int32, _ candidate: RawAddress) {
@@ -162,8 +157,14 @@ public final class ConnectAttempt {
         makeHandler = nil
         timer?.cancel()
         timer = nil
-        source?.cancel()
-        source = nil
+        if let left = takePending() { close(left.descriptor) }
         then(result)
+    }
+}
+
+extension ConnectAttempt: Watcher {
+    func ready(_ ready: Interest) {
+        guard let pending else { return }
+        waited(pendingError(pending.descriptor))
     }
 }

@@ -22,7 +22,9 @@ extension Connection {
         var reads = 0
         while reads < Self.mostReads, isOpen, !isPaused, !sawEnd {
             reads += 1
-            let count = inbox.count >= Self.largeLeftover ? readIntoInbox() : readIntoScratch()
+            let (count, all) = inbox.count >= Self.largeLeftover ? readIntoInbox() : readIntoScratch()
+            // A read that did not fill its room has taken all there was: the next would only say EAGAIN.
+            if count > 0, all { return }
             if count > 0 { continue }
             if count < 0, errno == EINTR { continue }
             if count < 0, errno == EAGAIN { return }
@@ -31,32 +33,33 @@ extension Connection {
     }
 
     /// The usual read: leftover and new bytes stand together in the loop's scratch buffer. Returns what
-    /// `recv` did.
-    private func readIntoScratch() -> Int {
+    /// `recv` did, and whether it took all there was.
+    private func readIntoScratch() -> (count: Int, all: Bool) {
         let scratch = loop.borrowScratch()
         let kept = inbox.count
-        guard let base = scratch.baseAddress else { return 0 }
+        guard let base = scratch.baseAddress else { return (0, true) }
         let count = recv(descriptor, base + kept, scratch.count - kept, 0)
-        guard count > 0 else { return count }
+        guard count > 0 else { return (count, false) }
+        let all = count < scratch.count - kept
         if let leftover = inbox.readable.baseAddress { memcpy(base, leftover, kept) }
         arrived(count)
         let total = kept + count
         let used = offer(UnsafeMutableBufferPointer(start: base, count: total))
-        guard isOpen else { return count }
+        guard isOpen else { return (count, all) }
         keep(UnsafeBufferPointer(start: base + used, count: total - used))
-        return count
+        return (count, all)
     }
 
     /// The read for long frames: straight behind what is already there.
-    private func readIntoInbox() -> Int {
+    private func readIntoInbox() -> (count: Int, all: Bool) {
         inbox.reserve(Self.inboxRead)
-        let room = inbox.room
-        let count = recv(descriptor, room.baseAddress, min(room.count, 2 * Self.inboxRead), 0)
-        guard count > 0 else { return count }
+        let room = min(inbox.room.count, 2 * Self.inboxRead)
+        let count = recv(descriptor, inbox.room.baseAddress, room, 0)
+        guard count > 0 else { return (count, false) }
         inbox.written(count)
         arrived(count)
         offerInbox()
-        return count
+        return (count, count < room)
     }
 
     /// Offers what the inbox holds.
@@ -78,6 +81,7 @@ extension Connection {
     private func arrived(_ count: Int) {
         lastReceived = loop.now
         bytesReceived &+= UInt64(count)
+        loop.noteRead(count)
     }
 
     /// Replaces the inbox by `leftover`, in memory just large enough.
@@ -103,7 +107,7 @@ extension Connection {
 
     private func inputEnded() {
         sawEnd = true
-        readSource?.isOn = false
+        want(.input, false)
         if isWriteBroken {
             end(.peerReset)
         } else {
@@ -132,7 +136,7 @@ extension Connection {
                 return
             }
             sawEnd = true
-            readSource?.isOn = false
+            want(.input, false)
             endIfFinished()
             return
         }

@@ -5,12 +5,12 @@ extension Connection {
     /// Sends what the socket takes now; the rest follows when it has room again.
     public func flush() {
         loop.preconditionOnLoop()
-        if writeSource?.isOn == true { return }
+        if isWaitingForRoom { return }
         writeOut()
     }
 
     func writable() {
-        writeSource?.isOn = false
+        want(.output, false)
         writeOut()
     }
 
@@ -43,10 +43,7 @@ extension Connection {
         if outbox.isEmpty { shutDownIfFinishing() }
     }
 
-    private func waitForRoom() {
-        if writeSource == nil { makeWriteSource() }
-        writeSource?.isOn = true
-    }
+    private func waitForRoom() { want(.output, true) }
 
     /// The peer is gone, but what it sent before it went may still be unread: a SEND and a quick close
     /// must not lose the SEND. So the input is read to its end, unless nobody is reading.

@@ -1,5 +1,4 @@
 import Base
-import Dispatch
 import Glibc
 import Synchronization
 
@@ -39,10 +38,8 @@ public final class Connection {
     var handler: (any ConnectionHandler)?
     private let gate: Gate?
 
-    var readSource: SwitchedSource?
-    /// Made when the socket is full for the first time.
-    var writeSource: SwitchedSource?
-    private var sourcesAlive = 0
+    /// Input while we read, output while the socket is full.
+    private var interest: Interest = []
 
     /// Bytes read and not yet done with. Small leftovers are copied in front of the next read; a large
     /// one stays here and is read into directly.
@@ -74,15 +71,19 @@ public final class Connection {
     /// Starts reading.
     func open(_ handler: any ConnectionHandler) {
         self.handler = handler
-        let source = DispatchSource.makeReadSource(fileDescriptor: descriptor, queue: loop.queue)
-        source.setEventHandler { [loop] in loop.turn { self.readable() } }
-        source.setCancelHandler { self.sourceCancelled() }
-        sourcesAlive += 1
-        readSource = SwitchedSource(source)
-        if case .open = phase, isPaused { return }
-        readSource?.isOn = true
-        if case .ended = phase { closeSources() }
+        if isOpen, !isPaused { want(.input, true) }
     }
+
+    /// A system that cannot watch the socket any more has no use for it.
+    func want(_ part: Interest, _ isWanted: Bool) {
+        let wanted = isWanted ? interest.union(part) : interest.subtracting(part)
+        if wanted == interest { return }
+        let error = loop.watch(descriptor, had: interest, wants: wanted, self)
+        interest = wanted
+        if let error, !wanted.isEmpty { end(.readError(error)) }
+    }
+
+    var isWaitingForRoom: Bool { interest.contains(.output) }
 
     public var isOpen: Bool {
         if case .open = phase { return true }
@@ -103,14 +104,6 @@ public final class Connection {
         flush()
     }
 
-    func makeWriteSource() {
-        let source = DispatchSource.makeWriteSource(fileDescriptor: descriptor, queue: loop.queue)
-        source.setEventHandler { [loop] in loop.turn { self.writable() } }
-        source.setCancelHandler { self.sourceCancelled() }
-        sourcesAlive += 1
-        writeSource = SwitchedSource(source)
-    }
-
     // MARK: Back-pressure
 
     public var isReadingPaused: Bool { isPaused }
@@ -121,7 +114,7 @@ public final class Connection {
         loop.preconditionOnLoop()
         guard isOpen else { return }
         isPaused = true
-        readSource?.isOn = false
+        want(.input, false)
     }
 
     /// Bytes kept from before are offered again in this turn, without waiting for more.
@@ -129,7 +122,7 @@ public final class Connection {
         loop.preconditionOnLoop()
         guard isOpen, isPaused else { return }
         isPaused = false
-        if !sawEnd { readSource?.isOn = true }
+        if !sawEnd { want(.input, true) }
         if !inbox.isEmpty, !isResumeQueued {
             isResumeQueued = true
             loop.enqueueResumed(self)
@@ -166,7 +159,7 @@ public final class Connection {
         outbox.isClosed = true
         inbox.release()
         isPaused = false
-        if !sawEnd { readSource?.isOn = true }
+        if !sawEnd { want(.input, true) }
         dueAt = Instant.now.adding(milliseconds: loop.settings.finishMilliseconds)
         loop.schedule(self)
         markDirty()
@@ -193,7 +186,7 @@ public final class Connection {
         outbox.clear()
         inbox.release()
         loop.forget(self)
-        closeSources()
+        closeDescriptor()
         loop.enqueueEnding(self)
     }
 
@@ -208,17 +201,8 @@ public final class Connection {
         handler?.outboxDrained(on: self)
     }
 
-    /// The descriptor may be closed only when Dispatch has let go of it: after the last cancel handler.
-    private func closeSources() {
-        readSource?.cancel()
-        writeSource?.cancel()
-        readSource = nil
-        writeSource = nil
-    }
-
-    private func sourceCancelled() {
-        sourcesAlive -= 1
-        guard sourcesAlive == 0 else { return }
+    private func closeDescriptor() {
+        want([.input, .output], false)
         close(descriptor)
         gate?.leave(peer)
     }
@@ -226,6 +210,14 @@ public final class Connection {
 
 @available(*, unavailable)
 extension Connection: Sendable {}
+
+extension Connection: Watcher {
+    func ready(_ ready: Interest) {
+        let wanted = ready.intersection(interest)
+        if wanted.contains(.output) { writable() }
+        if wanted.contains(.input), interest.contains(.input) { readable() }
+    }
+}
 
 extension Connection: Timed {
     func due(now: Instant) {

@@ -1,88 +1,157 @@
 import Base
-import Dispatch
+import CSystem
 import Glibc
 import Synchronization
 
-/// One serial Dispatch queue that owns its connections for life.
+/// Connections, and a thread that serves them for life.
 ///
-/// Everything happens in turns: a socket became readable or writable, a timer is due, or work was
-/// submitted. At the end of a turn `beforeFlush` is called and then the outboxes marked dirty are sent,
-/// so the owner enters shared state once for all that came in, and the kernel once for all that goes out.
+/// Everything happens in turns: sockets became readable or writable, a timer is due, or work was submitted. The
+/// outboxes marked dirty are sent at the end of a turn, and before that when much was read, so that the kernel is
+/// entered once for all that goes out.
 ///
-///     event -> handlers -> beforeFlush -> flush -> outboxDrained, ended -> (again if these made work)
+///     wait -> submitted work -> sockets -> timers -> flush -> outboxDrained, ended -> (again if these made work)
 ///
-/// All state is touched on `queue` only.
-public final class IOLoop: @unchecked Sendable {  // Sendable: mutable state is confined to `queue`
+/// Turns come one after the other, and all state is touched within a turn only. They are the thread's, but who has
+/// a little work for a loop that sleeps does the turn at once, and saves the loop's being woken. The thread ends when
+/// nobody needs the loop any more: while it has connections, listeners, attempts to connect or submitted work, these
+/// do.
+public final class IOLoop: @unchecked Sendable {  // Sendable: mutable state is only touched in a turn, under `turns`
     public let index: Int
-    public let queue: DispatchQueue
     public let settings: LoopSettings
 
     /// Whatever the owner wants to keep for each loop. Set it on the loop, or before the loop has work.
     public var context: AnyObject?
-    /// Called on the loop after the work of each turn, before outboxes are flushed; again in the same
-    /// turn when `outboxDrained` or `ended` was called. Set it on the loop, or before the loop has work.
-    public var beforeFlush: (() -> Void)?
     /// When the present turn began. Cheaper than asking the clock.
     public private(set) var now = Instant.now
 
-    private let mailbox = Mutex<[@Sendable (IOLoop) -> Void]>([])
+    private struct Mail {
+        var work: [@Sendable (IOLoop) -> Void] = []
+        /// The loop, while there is work for it.
+        var owner: IOLoop?
+    }
+
+    private let poller: Poller
+    /// Held for a turn.
+    private let turns = Mutex(())
+    /// The thread whose turn it is; 0 for none.
+    private let owner = Atomic<UInt>(0)
+    /// When the thread goes on by itself.
+    private var sleepsUntil = Instant(nanoseconds: 0)
+    private let mailbox = Mutex(Mail())
     private var connections: [UInt64: Connection] = [:]
-    private var isInTurn = false
-    private var isTurnPosted = false
+    /// By descriptor.
+    private var watchers: [(any Watcher)?] = []
 
     /// Attempts whose name is being looked up on another thread, by a number that can travel there.
     private var resolving: [UInt64: ConnectAttempt] = [:]
     private var lastResolving: UInt64 = 0
-    /// Work for the next turn that comes.
+    /// Work for the next turn.
     private var later: [() -> Void] = []
 
     private var dirty: [Connection] = []
     private var resumed: [Connection] = []
     private var drained: [Connection] = []
     private var endings: [Connection] = []
+    /// Bytes read since outboxes were last flushed.
+    private var unansweredBytes = 0
 
     private var timers = TimerHeap()
-    private var timerSource: (any DispatchSourceTimer)?
-    private var timerArmedFor: Instant?
 
     let pages = PagePool()
     /// Connections read into this one after the other; none keeps it. Made at the first read.
     private var scratch: UnsafeMutableBufferPointer<UInt8>?
     static let scratchBytes = 256 << 10
 
-    public init(index: Int, settings: LoopSettings = LoopSettings()) {
+    /// Throws when the system has no descriptors or no thread for it.
+    public init(index: Int, settings: LoopSettings = LoopSettings()) throws(NetError) {
         self.index = index
         self.settings = settings
-        queue = DispatchQueue(label: "net.loop.\(index)", qos: .userInitiated)
-        DispatchTimers.prepare()
+        poller = try Poller()
+        let hasThread = OwnThread.run("loop \(index)") { [poller, weak self] in
+            Self.serve(poller) { self }
+        }
+        if !hasThread { throw .system(call: "pthread_create", address: "of a loop", errno: EAGAIN) }
     }
 
     deinit {
-        timerSource?.cancel()
         scratch?.deallocate()
+        // The thread finds nobody any more.
+        poller.ring()
     }
 
     public func preconditionOnLoop() {
-        dispatchPrecondition(condition: .onQueue(queue))
+        precondition(
+            owner.load(ordering: .relaxed) == pthread_self(), "this belongs to a loop and is used outside of its turns")
     }
 
-    /// Does `work` in a turn of the loop. From any thread; in the order of submission. Wakes the loop
-    /// only if nothing else was waiting.
-    public func submit(_ work: @escaping @Sendable (IOLoop) -> Void) {
-        let isFirst = mailbox.withLock { box in
-            box.append(work)
-            return box.count == 1
+    /// Does `work` in a turn of the loop. From any thread; in the order of submission. Costs a system call only
+    /// if the loop is asleep. `isLittle`: work of microseconds, which may be done before this returns; the caller
+    /// holds no lock that the work could ask for.
+    public func submit(isLittle: Bool = false, _ work: @escaping @Sendable (IOLoop) -> Void) {
+        let isFirst = mailbox.withLock { mail in
+            mail.work.append(work)
+            if mail.work.count > 1 { return false }
+            mail.owner = self
+            return true
         }
-        if isFirst { queue.async { self.turn { self.emptyMailbox() } } }
+        if !isFirst || isLittle && poller.isAsleep && visit() { return }
+        poller.ring()
+    }
+
+    /// A turn on a thread that is not the loop's. False if the loop has one just now.
+    private func visit() -> Bool {
+        // On a visit already.
+        if owner.load(ordering: .relaxed) == pthread_self() { return false }
+        let planned = turns.withLockIfAvailable { _ in
+            let planned = sleepsUntil
+            return takeTurn(UnsafeBufferPointer(start: nil, count: 0)) < planned
+        }
+        // The thread sleeps by the plan of its own last turn.
+        if planned == true { poller.ring() }
+        return planned != nil
     }
 
     private func emptyMailbox() {
-        let work = mailbox.withLock { box in
-            let taken = box
-            box = []
+        let mail = mailbox.withLock { mail in
+            if mail.work.isEmpty { return Mail() }
+            let taken = mail
+            mail = Mail()
             return taken
         }
-        for piece in work { piece(self) }
+        for piece in mail.work { piece(self) }
+    }
+
+    // MARK: The thread
+
+    private static let mostEvents = 128
+
+    private static func serve(_ poller: Poller, _ loop: () -> IOLoop?) {
+        let events = UnsafeMutableBufferPointer<csystem_event>.allocate(capacity: mostEvents)
+        defer { events.deallocate() }
+        var until = Instant(nanoseconds: 0)
+        while true {
+            let count = poller.wait(events, milliseconds: milliseconds(until: until))
+            // Held for a turn only: asleep, the thread keeps nobody alive.
+            guard let loop = loop() else { return }
+            until = loop.turns.withLock { _ in loop.takeTurn(UnsafeBufferPointer(rebasing: events[..<count])) }
+        }
+    }
+
+    /// Rounded up: a deadline is never met early. -1 stands for ever.
+    private static func milliseconds(until: Instant) -> Int32 {
+        if until.nanoseconds == .max { return -1 }
+        let current = until.nanoseconds == 0 ? until : Instant.now
+        if until <= current { return 0 }
+        return Int32(clamping: (until.nanoseconds - current.nanoseconds - 1) / 1_000_000 + 1)
+    }
+
+    /// `watcher` is told, turn by turn, as long as `descriptor` is ready for what it wants; with an empty
+    /// interest not any more. Nil, or the error number. Closing a descriptor that is watched is an error.
+    func watch(_ descriptor: Int32, had: Interest, wants: Interest, _ watcher: any Watcher) -> Int32? {
+        let place = Int(descriptor)
+        while watchers.count <= place { watchers.append(nil) }
+        watchers[place] = wants.isEmpty ? nil : watcher
+        return poller.set(descriptor, had: had, wants: wants)
     }
 
     // MARK: Connections
@@ -116,7 +185,6 @@ public final class IOLoop: @unchecked Sendable {  // Sendable: mutable state is 
         let connection = Connection(descriptor: descriptor, peer: peer, loop: self, gate: gate)
         connections[connection.id] = connection
         connection.open(handler(connection))
-        needTurn()
         return connection
     }
 
@@ -139,26 +207,42 @@ public final class IOLoop: @unchecked Sendable {  // Sendable: mutable state is 
         attempt.startClock()
         if address.isNumeric {
             later.append { attempt.begin(with: address.resolved()) }
-            postTurn()
             return attempt
         }
         lastResolving += 1
         let ticket = lastResolving
         resolving[ticket] = attempt
-        DispatchQueue.global().async {
+        // The system's resolver blocks.
+        let hasThread = OwnThread.run("resolver") {
             let found = address.resolved()
             self.submit { $0.resolving.removeValue(forKey: ticket)?.begin(with: found) }
+        }
+        if !hasThread {
+            later.append { [self] in
+                let failure = NetError.system(call: "pthread_create", address: address.description, errno: EAGAIN)
+                resolving.removeValue(forKey: ticket)?.begin(with: .failure(failure))
+            }
         }
         return attempt
     }
 
     // MARK: Turns
 
-    /// A turn: `work`, and then everything that follows from it.
-    func turn(_ work: () -> Void) {
-        isInTurn = true
+    /// All that is due, by who holds `turns`. Returns until when there is nothing to do.
+    private func takeTurn(_ events: UnsafeBufferPointer<csystem_event>) -> Instant {
+        owner.store(pthread_self(), ordering: .relaxed)
+        defer { owner.store(0, ordering: .relaxed) }
         now = Instant.now
-        work()
+        emptyMailbox()
+        for event in events {
+            let place = Int(event.descriptor)
+            // The bell is nobody's; and what comes before it in this turn may have ended a connection.
+            guard place < watchers.count, let watcher = watchers[place] else { continue }
+            watcher.ready(Interest(rawValue: event.ready))
+            // Who was read from first does not wait for the answers to all.
+            if unansweredBytes >= Self.mostUnanswered { _ = carryOut() }
+        }
+        callDue()
         if !later.isEmpty {
             let due = later
             later = []
@@ -166,10 +250,15 @@ public final class IOLoop: @unchecked Sendable {  // Sendable: mutable state is 
         }
         var rounds = 0
         while carryOut(), rounds < Self.mostRounds { rounds += 1 }
-        isInTurn = false
-        if rounds == Self.mostRounds { postTurn() }
-        armTimer()
+        let isDone = rounds < Self.mostRounds && later.isEmpty
+        sleepsUntil = isDone ? timers.next ?? Instant(nanoseconds: .max) : Instant(nanoseconds: 0)
+        return sleepsUntil
     }
+
+    private static let mostUnanswered = 128 << 10
+
+    /// A connection has read so much.
+    func noteRead(_ count: Int) { unansweredBytes += count }
 
     /// Handlers that answer every drained outbox with more could keep a turn going for ever; after so
     /// many rounds the other events of the loop come first.
@@ -180,7 +269,7 @@ public final class IOLoop: @unchecked Sendable {  // Sendable: mutable state is 
         if !resumed.isEmpty {
             for connection in take(&resumed) { connection.offerKept() }
         }
-        beforeFlush?()
+        unansweredBytes = 0
         if !dirty.isEmpty {
             for connection in take(&dirty) { connection.flushDirty() }
         }
@@ -200,40 +289,14 @@ public final class IOLoop: @unchecked Sendable {  // Sendable: mutable state is 
         return taken
     }
 
-    /// Makes sure that a turn ends after this point.
-    private func needTurn() {
-        if !isInTurn { postTurn() }
-    }
-
-    private func postTurn() {
-        if isTurnPosted { return }
-        isTurnPosted = true
-        queue.async {
-            self.isTurnPosted = false
-            self.turn {}
-        }
-    }
-
     func enqueueDirty(_ connection: Connection) {
         preconditionOnLoop()
         dirty.append(connection)
-        needTurn()
     }
 
-    func enqueueResumed(_ connection: Connection) {
-        resumed.append(connection)
-        needTurn()
-    }
-
-    func enqueueDrained(_ connection: Connection) {
-        drained.append(connection)
-        needTurn()
-    }
-
-    func enqueueEnding(_ connection: Connection) {
-        endings.append(connection)
-        needTurn()
-    }
+    func enqueueResumed(_ connection: Connection) { resumed.append(connection) }
+    func enqueueDrained(_ connection: Connection) { drained.append(connection) }
+    func enqueueEnding(_ connection: Connection) { endings.append(connection) }
 
     /// The scratch buffer, for the time of one read.
     func borrowScratch() -> UnsafeMutableBufferPointer<UInt8> {
@@ -254,37 +317,7 @@ public final class IOLoop: @unchecked Sendable {  // Sendable: mutable state is 
         return timer
     }
 
-    func schedule(_ target: any Timed) {
-        timers.schedule(target)
-        needTurn()
-    }
-
-    /// One source serves all deadlines. It is set again only when something earlier came.
-    private func armTimer() {
-        guard let next = timers.next else { return }
-        if let timerArmedFor, timerArmedFor <= next { return }
-        timerArmedFor = next
-        let current = Instant.now
-        let wait = next > current ? next.nanoseconds - current.nanoseconds : 0
-        let source = timerSource ?? makeTimerSource()
-        source.schedule(
-            deadline: .now() + .nanoseconds(Int(min(wait, Self.longestWait))), leeway: .milliseconds(1))
-    }
-
-    /// One hour; a timer that fires early is set again.
-    private static let longestWait: UInt64 = 3_600_000_000_000
-
-    private func makeTimerSource() -> any DispatchSourceTimer {
-        let source = DispatchSource.makeTimerSource(queue: queue)
-        source.setEventHandler { [weak self] in
-            guard let self else { return }
-            self.timerArmedFor = nil
-            self.turn { self.callDue() }
-        }
-        source.activate()
-        timerSource = source
-        return source
-    }
+    func schedule(_ target: any Timed) { timers.schedule(target) }
 
     /// Each target at most once a turn, so that deadlines set in the past cannot hold the loop.
     private func callDue() {

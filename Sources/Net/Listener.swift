@@ -1,12 +1,11 @@
 import CSystem
-import Dispatch
 import Glibc
 
 /// Accepts connections and spreads them over loops, one after the other.
 ///
 /// Bound and listening once made: what comes then waits in the kernel until `start`. Lives until
 /// `stop`; connections it handed over live on.
-public final class Listener: @unchecked Sendable {  // Sendable: mutable state is confined to `queue`
+public final class Listener: @unchecked Sendable {  // Sendable: mutable state is confined to `home`
     /// Where it listens, with the real port if 0 was asked for. Several for "*" and for names with
     /// several addresses; all have the same port.
     public let boundAddresses: [SocketAddress]
@@ -20,20 +19,21 @@ public final class Listener: @unchecked Sendable {  // Sendable: mutable state i
     private let onPause: (@Sendable (NetError) -> Void)?
     private let lastWord: (@Sendable (PeerAddress, Admission.Refusal) -> [UInt8])?
 
-    private let queue: DispatchQueue
-    private var sources: [SwitchedSource] = []
-    private var descriptorsOpen: Int
+    /// The loop that accepts: the first.
+    private let home: IOLoop
+    /// One for each socket, once it has started.
+    private var doors: [Door] = []
+    private var isAccepting = false
     private var isStopped = false
     private var isPaused = false
-    private var whenStopped: [@Sendable () -> Void] = []
     private var nextLoop = 0
 
     /// `makeHandler` is called on the loop that got the connection. `onPause` is called on the
-    /// listener's queue each time that accepting has to pause after it had worked: the system is out
+    /// first loop each time that accepting has to pause after it had worked: the system is out
     /// of descriptors or memory, and will be asked again after `pauseMilliseconds`.
     ///
     /// `admission`: counts the connections of several listeners together; its limits stand in for those of
-    /// `limits`. `lastWord` makes what a peer is told before it is turned away; called on the listener's queue.
+    /// `limits`. `lastWord` makes what a peer is told before it is turned away; called on the first loop.
     /// What the peer's kernel does not take at once is lost.
     public init(
         address: SocketAddress, loops: [IOLoop], limits: ListenerLimits = ListenerLimits(),
@@ -52,27 +52,21 @@ public final class Listener: @unchecked Sendable {  // Sendable: mutable state i
         gate = Gate(
             admission
                 ?? Admission(maxConnections: limits.maxConnections, maxPerAddress: limits.maxPerAddress))
-        descriptorsOpen = sockets.count
-        queue = DispatchQueue(label: "net.listener", qos: .userInitiated)
+        home = loops[0]
     }
 
     deinit {
-        // Never started: no source will close them.
-        if sources.isEmpty, !isStopped {
-            for socket in sockets {
-                socket.removeFile()
-                close(socket.descriptor)
-            }
-        }
+        // Never started: its loop knows nothing of it.
+        if !isStopped { closeSockets() }
     }
 
     public func counters() -> ListenerCounters { gate.counters }
 
     /// Begins to accept.
     public func start() {
-        queue.async {
-            if self.isStopped || !self.sources.isEmpty { return }
-            for socket in self.sockets { self.sources.append(self.makeSource(socket.descriptor)) }
+        home.submit { _ in
+            if self.isStopped || !self.doors.isEmpty { return }
+            self.doors = self.sockets.map { Door($0.descriptor, of: self) }
             self.setAccepting(true)
         }
     }
@@ -80,13 +74,14 @@ public final class Listener: @unchecked Sendable {  // Sendable: mutable state i
     /// Accepts nothing more; `completed` is called when the sockets are closed and a Unix socket's file
     /// is gone. Any number of times.
     public func stop(completed: (@Sendable () -> Void)? = nil) {
-        queue.async {
-            if let completed { self.whenStopped.append(completed) }
+        home.submit { _ in
             if !self.isStopped {
                 self.isStopped = true
+                self.setAccepting(false)
+                self.doors = []
                 self.closeSockets()
             }
-            self.tellIfStopped()
+            completed?()
         }
     }
 
@@ -115,39 +110,39 @@ public final class Listener: @unchecked Sendable {  // Sendable: mutable state i
         return opened
     }
 
-    private func makeSource(_ descriptor: Int32) -> SwitchedSource {
-        let source = DispatchSource.makeReadSource(fileDescriptor: descriptor, queue: queue)
-        source.setEventHandler { self.acceptWaiting(descriptor) }
-        source.setCancelHandler {
-            close(descriptor)
-            self.descriptorsOpen -= 1
-            self.tellIfStopped()
-        }
-        return SwitchedSource(source)
-    }
-
-    private func setAccepting(_ on: Bool) {
-        for index in sources.indices { sources[index].isOn = on }
-    }
-
     private func closeSockets() {
-        for socket in sockets { socket.removeFile() }
-        if sources.isEmpty {
-            for socket in sockets { close(socket.descriptor) }
-            descriptorsOpen = 0
+        for socket in sockets {
+            socket.removeFile()
+            close(socket.descriptor)
         }
-        for index in sources.indices { sources[index].cancel() }
-        sources = []
-    }
-
-    private func tellIfStopped() {
-        guard isStopped, descriptorsOpen == 0 else { return }
-        let tell = whenStopped
-        whenStopped = []
-        for completed in tell { completed() }
     }
 
     // MARK: Accepting
+
+    /// A listening socket, as its loop sees it. Keeps the listener until it is stopped.
+    private final class Door: Watcher {
+        let descriptor: Int32
+        private let listener: Listener
+
+        init(_ descriptor: Int32, of listener: Listener) {
+            self.descriptor = descriptor
+            self.listener = listener
+        }
+
+        func ready(_ ready: Interest) { listener.acceptWaiting(descriptor) }
+    }
+
+    private func setAccepting(_ on: Bool) {
+        if on == isAccepting { return }
+        isAccepting = on
+        for door in doors {
+            let had: Interest = on ? [] : .input
+            if let error = home.watch(door.descriptor, had: had, wants: on ? .input : [], door) {
+                // Without memory for a watch it is as without descriptors: a little later there may be some.
+                return pause(error)
+            }
+        }
+    }
 
     /// Accepted in one wake-up at most, so that a pause or a stop is not kept waiting.
     private static let mostAccepts = 64
@@ -210,7 +205,7 @@ public final class Listener: @unchecked Sendable {  // Sendable: mutable state i
             gate.paused()
             onPause?(.system(call: "accept", address: boundAddress.description, errno: error))
         }
-        queue.asyncAfter(deadline: .now() + .milliseconds(limits.pauseMilliseconds)) {
+        home.after(milliseconds: UInt64(max(1, limits.pauseMilliseconds))) {
             if !self.isStopped { self.setAccepting(true) }
         }
     }

@@ -15,7 +15,7 @@ final class AdminServer: Sendable {
     init(_ settings: AdminHandlerSettings = AdminHandlerSettings()) throws {
         path = FileManager.default.temporaryDirectory.appending(path: "admin-\(UUID().uuidString.prefix(8)).sock")
             .path()
-        let loop = IOLoop(index: 0)
+        let loop = try IOLoop(index: 0)
         let backend = backend
         let box = EventBox()
         let make: @Sendable (Connection) -> any ConnectionHandler = { connection in

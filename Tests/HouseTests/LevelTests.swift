@@ -13,7 +13,7 @@ import Testing
         "Sessions": (3, ["Glibc"]),
         "Storage": (3, []),
         // Loops: threads, queues and descriptors, but no Foundation.
-        "Net": (3, ["Glibc", "Dispatch", "Synchronization"]),
+        "Net": (3, ["Glibc", "Synchronization"]),
         "LogStorage": (4, ["Glibc", "Dispatch", "Synchronization"]),
         "BrokerClient": (4, ["Glibc", "Dispatch", "Synchronization"]),
         // Words: cold paths.

@@ -17,7 +17,7 @@ import Testing
     }
 
     @Test func listenersThatShareAnAdmissionCountTogether() throws {
-        let loop = IOLoop(index: 0)
+        let loop = try IOLoop(index: 0)
         let admission = Admission(maxConnections: 2, maxPerAddress: nil)
         let (first, second) = (try Self.listener(loop, admission), try Self.listener(loop, admission))
         defer {
@@ -36,7 +36,7 @@ import Testing
     }
 
     @Test func newLimitsCountForWhoComesAfterThem() throws {
-        let loop = IOLoop(index: 0)
+        let loop = try IOLoop(index: 0)
         let admission = Admission(maxConnections: 10, maxPerAddress: nil)
         let listener = try Self.listener(loop, admission)
         defer { listener.stop() }

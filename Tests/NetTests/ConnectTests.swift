@@ -14,8 +14,8 @@ import Testing
     private func attempt(
         _ address: SocketAddress, milliseconds: UInt64 = 10_000, cancel: Bool = false,
         script: @escaping @Sendable () -> Script = { Script() }
-    ) -> [Outcome] {
-        let loop = IOLoop(index: 0)
+    ) throws -> [Outcome] {
+        let loop = try IOLoop(index: 0)
         let outcomes = Watched<[Outcome]>([])
         loop.submit { loop in
             var hasReturned = false
@@ -47,7 +47,7 @@ import Testing
         let path = temporaryPath("connect")
         let house = try House(place == "unix:PATH" ? "unix:\(path)" : place) { _ in Script.echo() }
         let answer = Watched<[UInt8]>([])
-        let loop = IOLoop(index: 1)
+        let loop = try IOLoop(index: 1)
         let address = house.address
         loop.submit { loop in
             loop.connect(to: address, timeoutMilliseconds: 10_000) { result in
@@ -75,7 +75,7 @@ import Testing
     @Test func triesEveryAddressOfAName() throws {
         let house = try House("127.0.0.1:0") { _ in Script() }
         let port = try #require(house.address.port)
-        let outcome = attempt(try SocketAddress(parsing: "localhost:\(port)"))
+        let outcome = try attempt(try SocketAddress(parsing: "localhost:\(port)"))
         #expect(outcome == [.connected("127.0.0.1:\(port)")])
     }
 
@@ -85,17 +85,17 @@ import Testing
         let isStopped = Watched(false)
         house.listener.stop { isStopped.change { $0 = true } }
         #expect(isStopped.wait { $0 })
-        #expect(attempt(address) == [.failed(.refused(address.description))])
+        #expect(try attempt(address) == [.failed(.refused(address.description))])
     }
 
     @Test func saysThatThereIsNoSocket() throws {
         let path = temporaryPath("none")
         let address = SocketAddress(.unix(path: path))
-        #expect(attempt(address) == [.failed(.system(call: "connect", address: "unix:\(path)", errno: ENOENT))])
+        #expect(try attempt(address) == [.failed(.system(call: "connect", address: "unix:\(path)", errno: ENOENT))])
     }
 
     @Test func saysThatANameIsUnknown() throws {
-        let outcome = attempt(SocketAddress(.name("no-such-host.invalid", port: 1)))
+        let outcome = try attempt(SocketAddress(.name("no-such-host.invalid", port: 1)))
         guard case .failed(.unresolvable("no-such-host.invalid", _)) = outcome.first else {
             Issue.record("\(outcome)")
             return
@@ -122,27 +122,27 @@ import Testing
         var fillers: [Peer] = []
         defer { for filler in fillers { filler.close() } }
         fillers.append(try Peer(address))
-        let outcome = attempt(address, milliseconds: 200)
+        let outcome = try attempt(address, milliseconds: 200)
         #expect(outcome == [.failed(.timedOut(address.description, milliseconds: 200))])
     }
 
     @Test func aFullUnixBacklogIsAskedAgain() throws {
         let path = temporaryPath("backlog")
-        let loop = IOLoop(index: 0)
+        let loop = try IOLoop(index: 0)
         let listener = try Listener(
             address: SocketAddress(.unix(path: path)), loops: [loop], limits: ListenerLimits(backlog: 0)
         ) { _ in Script() }
         defer { listener.stop() }
         let filler = try Peer(listener.boundAddress)
-        let outcome = attempt(listener.boundAddress, milliseconds: 100)
+        let outcome = try attempt(listener.boundAddress, milliseconds: 100)
         #expect(outcome == [.failed(.timedOut("unix:\(path)", milliseconds: 100))])
         listener.start()
-        #expect(attempt(listener.boundAddress) == [.connected("unix")])
+        #expect(try attempt(listener.boundAddress) == [.connected("unix")])
         filler.close()
     }
 
     @Test(arguments: ["127.0.0.1:1", "localhost:1", "unix:/nowhere"]) func canBeTakenBack(place: String) throws {
         let address = try SocketAddress(parsing: place)
-        #expect(attempt(address, cancel: true) == [.failed(.cancelled(place))])
+        #expect(try attempt(address, cancel: true) == [.failed(.cancelled(place))])
     }
 }

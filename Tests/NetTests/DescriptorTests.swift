@@ -67,7 +67,7 @@ import Testing
     @Test func acceptingPausesWithoutDescriptorsAndGoesOn() async {
         await #expect(processExitsWith: .success) {
             let told = Watched<[NetError]>([])
-            let loop = IOLoop(index: 0)
+            let loop = try IOLoop(index: 0)
             let listener = try Listener(
                 address: SocketAddress(parsing: "127.0.0.1:0"), loops: [loop],
                 limits: ListenerLimits(pauseMilliseconds: 20),

@@ -51,7 +51,7 @@ import Testing
     }
 
     @Test func spreadsConnectionsOverLoops() throws {
-        let loops = (0..<3).map { IOLoop(index: $0) }
+        let loops = try (0..<3).map { try IOLoop(index: $0) }
         let counts = Watched([0, 0, 0])
         let listener = try Listener(address: SocketAddress(parsing: "127.0.0.1:0"), loops: loops) { connection in
             connection.loop.preconditionOnLoop()
@@ -74,7 +74,7 @@ import Testing
     }
 
     @Test func whatWaitedBeforeTheStartIsServed() throws {
-        let loop = IOLoop(index: 0)
+        let loop = try IOLoop(index: 0)
         let listener = try Listener(address: SocketAddress(parsing: "127.0.0.1:0"), loops: [loop]) { _ in
             Script.echo()
         }

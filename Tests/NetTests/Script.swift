@@ -49,7 +49,7 @@ final class House: Sendable {
         limits: ListenerLimits = ListenerLimits(),
         makeHandler: @escaping @Sendable (Connection) -> any ConnectionHandler
     ) throws {
-        loop = IOLoop(index: 0, settings: settings)
+        loop = try IOLoop(index: 0, settings: settings)
         listener = try Listener(
             address: SocketAddress(parsing: address), loops: [loop], limits: limits, makeHandler: makeHandler)
         listener.start()

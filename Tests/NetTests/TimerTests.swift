@@ -50,7 +50,7 @@ import Testing
 
     /// The same with equal starting points, so that the order is exact.
     @Test func workIsDoneInTheOrderOfItsTimes() throws {
-        let loop = IOLoop(index: 0)
+        let loop = try IOLoop(index: 0)
         let seen = Watched<[Int]>([])
         loop.submit { loop in
             for number in (0..<200).shuffled() {
@@ -64,7 +64,7 @@ import Testing
     }
 
     @Test func workIsNeverEarly() throws {
-        let loop = IOLoop(index: 0)
+        let loop = try IOLoop(index: 0)
         let late = Watched<[Bool]>([])
         loop.submit { loop in
             for milliseconds in UInt64(0)..<40 {

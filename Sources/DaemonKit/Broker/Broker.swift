@@ -18,7 +18,7 @@ final class Broker: Sendable {
     let ids: BrokerIdentity
     let clock = BrokerClock()
     let accounts = Accounts()
-    private let core: Mutex<Core>
+    private let core: SpinningLock<Core>
     private let durablePosition = Atomic<UInt64>(0)
     /// Bytes of message memory above which the core lets go of what can be read again.
     private let memoryLimit: Int
@@ -35,7 +35,7 @@ final class Broker: Sendable {
         core: consuming Core, storage: any StorageEngine, loops: [IOLoop], ids: BrokerIdentity, memoryLimit: Int,
         log: Log
     ) {
-        self.core = Mutex(core)
+        self.core = SpinningLock(core)
         self.storage = storage
         self.loops = loops
         self.ids = ids
@@ -100,8 +100,11 @@ final class Broker: Sendable {
         }
     }
 
-    /// Loops to be woken.
-    private typealias Wakes = [Int]
+    /// Loops for which there is mail; see `IOLoop.submit` for what is little.
+    private typealias Wakes = [(loop: Int, isLittle: Bool)]
+
+    /// Fewer deliveries than this are written sooner than another thread is woken for them.
+    private static let littleMail = 8
 
     private func post(_ effects: inout Effects, ownLoop: Int?, durable: UInt64?) -> Wakes {
         var wakes = Wakes()
@@ -112,21 +115,24 @@ final class Broker: Sendable {
             let kicks = effects.kicks.isEmpty ? [] : effects.kicks.filter { $0.address.loop == index }
             let holds = effects.holds.isEmpty ? [] : effects.holds.filter { $0.address.loop == index }
             if effects.deliveries[index].isEmpty, kicks.isEmpty, holds.isEmpty, durable == nil { continue }
+            // Whoever tells of the disk has better to do while more waits for it.
+            let isLittle =
+                effects.deliveries[index].count < Self.littleMail && (durable == nil || storage.backlogBytes == 0)
             let mustWake = mailboxes[index].post(
                 &effects.deliveries[index], kicks: kicks, holds: holds, durable: durable)
-            if mustWake { wakes.append(index) }
+            if mustWake { wakes.append((index, isLittle)) }
         }
         return wakes
     }
 
     private func carryOut(_ effects: borrowing Effects, _ wakes: Wakes) {
-        for index in wakes { wake(index) }
+        for (index, isLittle) in wakes { wake(index, isLittle) }
         for wanted in effects.pages { request(wanted) }
         for report in effects.reports { write(report) }
     }
 
-    private func wake(_ index: Int) {
-        loops[index].submit { loop in (loop.context as? ClientLoop)?.openMailbox() }
+    private func wake(_ index: Int, _ isLittle: Bool) {
+        loops[index].submit(isLittle: isLittle) { loop in (loop.context as? ClientLoop)?.openMailbox() }
     }
 
     private func request(_ wanted: PageWanted) {

@@ -91,7 +91,15 @@ final class Service: Sendable {
         var settings = LoopSettings()
         settings.outboxHighBytes = max(64 << 10, configuration.consumer.outboxBytes / 4)
         settings.outboxLowBytes = settings.outboxHighBytes
-        loops = (0..<configuration.loopCount).map { IOLoop(index: $0, settings: settings) }
+        do throws(NetError) {
+            var made: [IOLoop] = []
+            while made.count < configuration.loopCount {
+                made.append(try IOLoop(index: made.count, settings: settings))
+            }
+            loops = made
+        } catch {
+            throw StartFailure(description: "\(error)", code: .couldNotStart)
+        }
         broker = Broker(
             core: core, storage: engine, loops: loops, ids: ids, memoryLimit: configuration.memory.messagesBytes,
             log: log)
