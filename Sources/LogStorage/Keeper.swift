@@ -53,7 +53,8 @@ package struct Keeper: ~Copyable {
         do throws(DiskError) { try store.disk.checkStillThere() } catch {
             throw StorageFailure("the store is gone: \(error)")
         }
-        var trouble = bringForward(store, &round)
+        var trouble = reuseOldest(store)
+        trouble = bringForward(store, &round) ?? trouble
         // Also when that could not be done: on a full disk this is what makes room.
         condemnSettledFiles(store)
         if isCheckpointDue(store) {
@@ -71,6 +72,20 @@ package struct Keeper: ~Copyable {
         }
         round.room = measureRoom(store, trouble.map { "\($0)" })
         return round
+    }
+
+    /// When a segment will be needed and there is none to recycle, the oldest is given up at once if no message is in
+    /// it any more: a new one would be as many zeros to write as commits write bytes.
+    private mutating func reuseOldest(_ store: Store) -> DiskError? {
+        guard spares.isEmpty, let oldest = store.oldestWithoutMessages() else { return nil }
+        do throws(DiskError) {
+            try retire(oldest, store)
+            try checkpoint(store)
+            try tidy(store)
+            return nil
+        } catch {
+            return error
+        }
     }
 
     /// The next segment is made ready, and the oldest given up where there are too many. Returns what went wrong.
@@ -340,6 +355,17 @@ extension Store {
             guard state.segments.count > 1, let oldest = state.segments.first?.segment else { return nil }
             let isDue = state.segments.count > settings.journalSegments || oldest.number <= state.retireThrough
             return isDue ? oldest : nil
+        }
+    }
+
+    /// The oldest segment, if another is needed soon and what is in this one is done with.
+    func oldestWithoutMessages() -> Segment? {
+        state.withLock { state in
+            guard state.ready == nil, state.segments.count > 1, let oldest = state.segments.first?.segment else {
+                return nil
+            }
+            let slot = oldest.number % UInt32(JournalPlace.slots)
+            return state.ledger.queues.contains { $0.firstPlace?.slot == slot } ? nil : oldest
         }
     }
 
