@@ -1,0 +1,43 @@
+import BrokerCore
+import Simulation
+import Storage
+import Synchronization
+import Testing
+
+@testable import LogStorage
+
+/// What the keeper does between commits.
+struct KeeperTests {
+    /// Goal: while messages are taken as fast as they come, no more zeros are written than two segments hold. Method:
+    /// messages for fifty segments, each acknowledged in the batch behind its own, with a round of the keeper behind
+    /// each batch; it is counted how often a file is begun.
+    @Test func aSegmentWithoutMessagesIsUsedAgain() throws {
+        var settings = smallSettings()
+        settings.journalSegments = 6
+        settings.journalSegmentsMax = 8
+        let disk = SimulatedDisk()
+        let begun = Mutex(0)
+        disk.hooks.withLock { hooks in
+            hooks.watch = { operation in
+                if operation.kind == .create, operation.path == StorePath.segmentDraft { begun.withLock { $0 += 1 } }
+            }
+        }
+        let store = try Opening.open(disk, settings).store
+        var first = BatchBuilder()
+        first.create(1, "a")
+        #expect(try store.commit([first.batch(1)], from: 0) == 1)
+        for number in 1...800 as ClosedRange<UInt64> {
+            var builder = BatchBuilder()
+            if number > 1 { builder.settle(1, number - 1, bytes: 1000) }
+            builder.append(1, number, [UInt8](repeating: UInt8(truncatingIfNeeded: number), count: 1000))
+            let batch = builder.batch(number + 1)
+            while try store.commit([batch], from: 0) == 0 { _ = try store.keep() }
+            _ = try store.keep()
+        }
+        #expect(begun.withLock { $0 } <= 3)
+        #expect(store.statistics.journalSegments <= 3)
+        let (again, recovery) = try Opening.open(SimulatedDisk(disk.copy()), settings)
+        #expect(recovery.queues.map(\.head) == [800] && recovery.queues.map(\.messages) == [1])
+        _ = again
+    }
+}
