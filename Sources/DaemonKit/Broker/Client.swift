@@ -144,14 +144,30 @@ final class Client: ConnectionHandler {
 
     // MARK: Out
 
-    func deliver(_ delivery: borrowing Delivery) {
-        unreported += Int(delivery.content.count) + 128
-        delivered &+= 1
-        connection.outbox.withTail(room: Int(delivery.content.count) + 512) { out in
-            _ = session.deliver(delivery, into: &out)
+    /// All are for this client.
+    func deliver(_ run: UnsafeBufferPointer<Delivery>) {
+        var bytes = 0
+        var start = 0
+        while start < run.count {
+            var room = 0
+            var end = start
+            repeat {
+                room += Int(run[end].content.count) + 512
+                bytes += Int(run[end].content.count) + 128
+                end += 1
+            } while end < run.count && room < Self.deliveryBytes
+            connection.outbox.withTail(room: room) { out in
+                for index in start..<end { _ = session.deliver(run[index], into: &out) }
+            }
+            start = end
         }
+        unreported += bytes
+        delivered &+= UInt64(run.count)
         connection.markDirty()
     }
+
+    /// Written in one go, about: a fraction of a page of the outbox.
+    private static let deliveryBytes = 8 << 10
 
     func release(durable: UInt64) {
         connection.outbox.withTail { session.release(durable: durable, into: &$0) }

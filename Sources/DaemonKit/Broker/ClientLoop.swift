@@ -125,11 +125,20 @@ final class ClientLoop {
         }
     }
 
+    /// In runs for one client each: whatever is looked up, checked or noted is so once for a run.
     private func write(_ deliveries: [Delivery]) {
-        for delivery in deliveries {
-            guard let client = client(delivery.connection) else { continue }
-            client.deliver(delivery)
-            noteOwing(client)
+        deliveries.withUnsafeBufferPointer { all in
+            var start = 0
+            while start < all.count {
+                let connection = all[start].connection
+                var end = start + 1
+                while end < all.count, all[end].connection == connection { end += 1 }
+                if let client = client(connection) {
+                    client.deliver(UnsafeBufferPointer(rebasing: all[start..<end]))
+                    noteOwing(client)
+                }
+                start = end
+            }
         }
     }
 
