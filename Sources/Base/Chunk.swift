@@ -83,9 +83,9 @@ public struct Slice: Sendable {
 
 /// Fills chunks from the front, for one owner.
 public struct Arena: Sendable {
-    public private(set) var chunk: Chunk?
+    public internal(set) var chunk: Chunk?
     /// Where the next byte goes in `chunk`.
-    public private(set) var end = 0
+    public internal(set) var end = 0
 
     public init() {}
 

@@ -21,9 +21,10 @@ public struct Deque<Element> {
             precondition(index >= 0 && index < stored)
             return slots[slot(index)].unsafelyUnwrapped
         }
-        set {
+        // In place: a setter would make a copy of the element first.
+        _modify {
             precondition(index >= 0 && index < stored)
-            slots[slot(index)] = newValue
+            yield &slots[slot(index)]!
         }
     }
 
@@ -45,8 +46,7 @@ public struct Deque<Element> {
 
     @inlinable @discardableResult public mutating func popFirst() -> Element? {
         if stored == 0 { return nil }
-        let element = slots[head]
-        slots[head] = nil
+        let element = slots[head].take()
         head = (head &+ 1) & (slots.count &- 1)
         stored &-= 1
         return element
@@ -55,10 +55,7 @@ public struct Deque<Element> {
     @inlinable @discardableResult public mutating func popLast() -> Element? {
         if stored == 0 { return nil }
         stored &-= 1
-        let at = slot(stored)
-        let element = slots[at]
-        slots[at] = nil
-        return element
+        return slots[slot(stored)].take()
     }
 
     /// Forgets everything and gives the memory back.

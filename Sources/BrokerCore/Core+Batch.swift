@@ -76,14 +76,7 @@ extension Core {
     /// `bytes` of messages of `queue` are done with; joins the record before where it can.
     @inline(__always)
     mutating func settle(_ queue: QueueID, _ sequence: UInt64, bytes: UInt32) {
-        let last = records.count - 1
-        if last >= 0, records[last].kind == .settle, records[last].queue == queue,
-            records[last].sequence &+ UInt64(records[last].count) == sequence, records[last].count < .max
-        {
-            records[last].count &+= 1
-            records[last].bytes &+= UInt64(bytes)
-            return
-        }
+        if !records.isEmpty, records[records.count - 1].absorb(queue, sequence, bytes) { return }
         records.append(Record(kind: .settle, queue: queue, sequence: sequence, count: 1, bytes: UInt64(bytes)))
     }
 }
