@@ -34,7 +34,7 @@ extension Core {
     /// Copies `bytes` into the batch and says where they are, in memory and in the payload.
     @inline(__always)
     mutating func keep(_ bytes: Bytes) -> (slice: Slice, offset: UInt32) {
-        if durable.chunk == nil || durable.chunk.unsafelyUnwrapped.capacity - durable.end < bytes.count {
+        if !durable.fits(bytes.count) {
             closePiece()
             durable.reserve(bytes.count)
             pieceStart = 0
@@ -47,7 +47,7 @@ extension Core {
     /// The same for two stretches that become one.
     mutating func keep(_ first: [UInt8], _ second: Bytes) -> (slice: Slice, offset: UInt32) {
         let count = first.count + second.count
-        if durable.chunk == nil || durable.chunk.unsafelyUnwrapped.capacity - durable.end < count {
+        if !durable.fits(count) {
             closePiece()
             durable.reserve(count)
             pieceStart = 0

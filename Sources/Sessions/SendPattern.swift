@@ -63,7 +63,8 @@ struct SendPattern: ~Copyable {
     ) {
         text.clear()
         guard let length = layout.first(.contentLength), let name = layout.first(.destination),
-            layout.headersEnd + 2 * Self.receiptMost <= limits.headerBytes, limits.headerLineBytes >= 2 * Self.receiptMost
+            layout.headersEnd + 2 * Self.receiptMost <= limits.headerBytes,
+            limits.headerLineBytes >= 2 * Self.receiptMost
         else { return }
         let receipt = layout.first(.receipt)
         hasReceipt = receipt != nil

@@ -42,9 +42,7 @@ extension Session {
 
     @inline(__always)
     mutating func stageReceipt(_ id: UnsafeBufferPointer<UInt8>) {
-        staged.append("RECEIPT\nreceipt-id:")
-        staged.append(id)
-        staged.append("\n\n\0\n")
+        staged.append("RECEIPT\nreceipt-id:", id, "\n\n\0\n")
     }
 
     // MARK: Reading headers

@@ -92,7 +92,9 @@ import Testing
         ["destination:/queue/a\n", "receipt:R\n"], ["destination:/queue/a\r\n", "content-length:L\n"],
     ]
     private static let receipts = ["1", "17", "123456789", "a-b.c_d", "", "x y", "ä", "a\\cb", "a:b", "a\tb"]
-    private static let bodies = ["", "x", "hello", "\u{0}", "\n\n", "é", "RECEIPT\n", String(repeating: "z", count: 120)]
+    private static let bodies = [
+        "", "x", "hello", "\u{0}", "\n\n", "é", "RECEIPT\n", String(repeating: "z", count: 120),
+    ]
     private static let wild: [UInt8] = [0, 0x0A, 0x0D, 0x3A, 0x5C, 0xC3, 0x2D, 0x30, 0x39, 0x2F, 0x20, 0xFF]
 
     private func frames(_ dice: inout RandomTests.Dice) -> [UInt8] {
@@ -141,10 +143,11 @@ import Testing
     @Test func anAcknowledgementNeedsNoParser() {
         let listener = Listener()
         listener.take("ACK\nid:1-2\n\n\0ACK\nid:4294967295-999999999999999999\n\n\0")
-        #expect(listener.commands.map(spoken) == [
-            "acknowledge(slot: 1, tag: 2, transaction: 0)",
-            "acknowledge(slot: 4294967295, tag: 999999999999999999, transaction: 0)",
-        ])
+        #expect(
+            listener.commands.map(spoken) == [
+                "acknowledge(slot: 1, tag: 2, transaction: 0)",
+                "acknowledge(slot: 4294967295, tag: 999999999999999999, transaction: 0)",
+            ])
         #expect(listener.session.parser.layout.command == .connect)
         listener.take("ACK\nid:1-2\nreceipt:r\n\n\0")
         #expect(listener.session.parser.layout.command == .ack)
