@@ -139,6 +139,18 @@ public struct Buffer: ~Copyable, @unchecked Sendable {  // Sendable: the only ow
         append(UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
     }
 
+    /// All three, one behind the other.
+    @inline(__always) @inlinable
+    public mutating func append(_ first: StaticString, _ second: UnsafeBufferPointer<UInt8>, _ third: StaticString) {
+        let (before, behind) = (first.utf8CodeUnitCount, third.utf8CodeUnitCount)
+        reserve(before &+ second.count &+ behind)
+        let out = base.unsafelyUnwrapped + end
+        memcpy(out, first.utf8Start, before)
+        if let source = second.baseAddress { memcpy(out + before, source, second.count) }
+        memcpy(out + before + second.count, third.utf8Start, behind)
+        end &+= before &+ second.count &+ behind
+    }
+
     /// The UTF-8 of `text`. For cold paths.
     public mutating func append(utf8 text: String) {
         var text = text
@@ -154,22 +166,32 @@ public struct Buffer: ~Copyable, @unchecked Sendable {  // Sendable: the only ow
             end &+= 1
             return
         }
-        var digits = 1
-        var limit: UInt64 = 10
-        while digits < 20, value >= limit {
+        var digits = 2
+        var limit: UInt64 = 100
+        while value >= limit {
             digits &+= 1
-            let (next, overflow) = limit.multipliedReportingOverflow(by: 10)
-            if overflow { break }
-            limit = next
+            // 20 digits are the most; 10 to the 20th would not fit.
+            if digits == 20 { break }
+            limit &*= 10
         }
         var rest = value
         var at = digits
-        while at > 0 {
-            at &-= 1
-            let quotient = rest / 10
-            out[at] = UInt8(truncatingIfNeeded: 48 &+ (rest &- quotient &* 10))
+        while rest >= 10 {
+            at &-= 2
+            let quotient = rest / 100
+            let pair = Int(truncatingIfNeeded: rest &- quotient &* 100) &* 2
+            memcpy(out + at, Self.pairs.utf8Start + pair, 2)
             rest = quotient
         }
+        if at > 0 { out[0] = UInt8(truncatingIfNeeded: 48 &+ rest) }
         end &+= digits
+    }
+
+    /// 00 to 99.
+    @inlinable static var pairs: StaticString {
+        """
+        0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243444546474849\
+        5051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899
+        """
     }
 }

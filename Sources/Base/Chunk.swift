@@ -83,46 +83,58 @@ public struct Slice: Sendable {
 
 /// Fills chunks from the front, for one owner.
 public struct Arena: Sendable {
-    public private(set) var chunk: Chunk?
-    /// Where the next byte goes in `chunk`.
-    public private(set) var end = 0
+    @usableFromInline var filling: Chunk?
+    @usableFromInline var filled = 0
 
     public init() {}
 
+    @inlinable public var chunk: Chunk? { filling }
+    /// Where the next byte goes in `chunk`.
+    @inlinable public var end: Int { filled }
+
     /// A copy of `bytes` that lives as long as the slice does.
+    @inline(__always) @inlinable
     public mutating func append(_ bytes: UnsafeBufferPointer<UInt8>) -> Slice {
         reserve(bytes.count)
-        let chunk = self.chunk.unsafelyUnwrapped
-        if let source = bytes.baseAddress { memcpy(chunk.base + end, source, bytes.count) }
-        let slice = Slice(chunk: chunk, offset: end, count: bytes.count)
-        end += bytes.count
+        let slice = Slice(chunk: filling.unsafelyUnwrapped, offset: filled, count: bytes.count)
+        if let source = bytes.baseAddress { memcpy(slice.chunk.base + filled, source, bytes.count) }
+        filled &+= bytes.count
         return slice
     }
 
     /// A copy of both, one behind the other.
     public mutating func append(_ first: [UInt8], _ second: UnsafeBufferPointer<UInt8>) -> Slice {
         reserve(first.count + second.count)
-        let chunk = self.chunk.unsafelyUnwrapped
+        let chunk = filling.unsafelyUnwrapped
         first.withUnsafeBufferPointer { bytes in
             if let source = bytes.baseAddress { memcpy(chunk.base + end, source, bytes.count) }
         }
         if let source = second.baseAddress { memcpy(chunk.base + end + first.count, source, second.count) }
         let slice = Slice(chunk: chunk, offset: end, count: first.count + second.count)
-        end += first.count + second.count
+        filled += first.count + second.count
         return slice
     }
 
+    /// Whether `count` more bytes go into the chunk.
+    @inline(__always) @inlinable
+    public func fits(_ count: Int) -> Bool {
+        filling != nil && filling.unsafelyUnwrapped.capacity &- filled >= count
+    }
+
     /// Makes sure that the next `count` bytes go into one chunk.
-    @inline(__always)
+    @inline(__always) @inlinable
     public mutating func reserve(_ count: Int) {
-        if let chunk, chunk.capacity - end >= count { return }
-        chunk = Chunk(capacity: count)
-        end = 0
+        if !fits(count) { begin(count) }
+    }
+
+    @usableFromInline mutating func begin(_ count: Int) {
+        filling = Chunk(capacity: count)
+        filled = 0
     }
 
     /// Lets go of the chunk, so that memory with nothing alive in it can be used again.
     public mutating func drop() {
-        chunk = nil
-        end = 0
+        filling = nil
+        filled = 0
     }
 }

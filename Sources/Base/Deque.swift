@@ -1,81 +1,128 @@
-/// A ring of elements that grows: appends at the back, takes from the front, indexed from the front.
+/// A ring of elements that grows: appends at the back, takes from the front, indexed from the front. Copies share
+/// their memory until one of them changes.
 @frozen
 public struct Deque<Element> {
-    @usableFromInline var slots: [Element?]
-    @usableFromInline var head: Int
-    @usableFromInline var stored: Int
+    /// Nil as long as it was never anything but empty.
+    @usableFromInline var ring: DequeRing<Element>?
 
-    @inlinable public init() {
-        slots = []
-        head = 0
-        stored = 0
-    }
+    @inlinable public init() { ring = nil }
 
-    @inlinable public var count: Int { stored }
-    @inlinable public var isEmpty: Bool { stored == 0 }
+    @inlinable public var count: Int { ring?.ends.pointee.count ?? 0 }
+    @inlinable public var isEmpty: Bool { count == 0 }
 
-    @inlinable func slot(_ index: Int) -> Int { (head &+ index) & (slots.count &- 1) }
-
+    /// In place, both ways: most often one field of an element is wanted, and not a copy of it.
     @inlinable public subscript(index: Int) -> Element {
-        get {
-            precondition(index >= 0 && index < stored)
-            return slots[slot(index)].unsafelyUnwrapped
+        _read {
+            precondition(index >= 0 && index < count)
+            yield ring.unsafelyUnwrapped.place(index).pointee
         }
-        set {
-            precondition(index >= 0 && index < stored)
-            slots[slot(index)] = newValue
+        _modify {
+            precondition(index >= 0 && index < count)
+            makeUnique()
+            yield &ring.unsafelyUnwrapped.place(index).pointee
         }
     }
 
-    @inlinable public var first: Element? { stored == 0 ? nil : slots[head] }
-    @inlinable public var last: Element? { stored == 0 ? nil : slots[slot(stored - 1)] }
+    @inlinable public var first: Element? { isEmpty ? nil : self[0] }
+    @inlinable public var last: Element? { isEmpty ? nil : self[count - 1] }
 
-    @inlinable public mutating func append(_ element: Element) {
-        if stored == slots.count { grow() }
-        slots[slot(stored)] = element
-        stored &+= 1
+    @inlinable public mutating func append(_ element: consuming Element) {
+        makeRoom()
+        let ring = ring.unsafelyUnwrapped
+        ring.place(ring.ends.pointee.count).initialize(to: element)
+        ring.ends.pointee.count &+= 1
     }
 
-    @inlinable public mutating func prepend(_ element: Element) {
-        if stored == slots.count { grow() }
-        head = (head &- 1) & (slots.count &- 1)
-        slots[head] = element
-        stored &+= 1
+    @inlinable public mutating func prepend(_ element: consuming Element) {
+        makeRoom()
+        let ring = ring.unsafelyUnwrapped
+        ring.ends.pointee.head = (ring.ends.pointee.head &- 1) & (ring.ends.pointee.size &- 1)
+        ring.place(0).initialize(to: element)
+        ring.ends.pointee.count &+= 1
     }
 
     @inlinable @discardableResult public mutating func popFirst() -> Element? {
-        if stored == 0 { return nil }
-        let element = slots[head]
-        slots[head] = nil
-        head = (head &+ 1) & (slots.count &- 1)
-        stored &-= 1
+        if isEmpty { return nil }
+        makeUnique()
+        let ring = ring.unsafelyUnwrapped
+        let element = ring.place(0).move()
+        ring.ends.pointee.head = (ring.ends.pointee.head &+ 1) & (ring.ends.pointee.size &- 1)
+        ring.ends.pointee.count &-= 1
         return element
     }
 
     @inlinable @discardableResult public mutating func popLast() -> Element? {
-        if stored == 0 { return nil }
-        stored &-= 1
-        let at = slot(stored)
-        let element = slots[at]
-        slots[at] = nil
-        return element
+        if isEmpty { return nil }
+        makeUnique()
+        let ring = ring.unsafelyUnwrapped
+        ring.ends.pointee.count &-= 1
+        return ring.place(ring.ends.pointee.count).move()
     }
 
     /// Forgets everything and gives the memory back.
-    @inlinable public mutating func removeAll() {
-        slots = []
-        head = 0
-        stored = 0
+    @inlinable public mutating func removeAll() { ring = nil }
+
+    @inline(__always) @inlinable mutating func makeUnique() {
+        if !isKnownUniquelyReferenced(&ring) { copyRing(room: 0) }
     }
 
-    @usableFromInline mutating func grow() {
-        var wider: [Element?] = []
-        wider.reserveCapacity(max(8, slots.count * 2))
-        for index in 0..<stored { wider.append(slots[slot(index)]) }
-        while wider.count < max(8, slots.count * 2) { wider.append(nil) }
-        slots = wider
-        head = 0
+    /// For one more.
+    @inline(__always) @inlinable mutating func makeRoom() {
+        let isFull = ring.map { $0.ends.pointee.count == $0.ends.pointee.size } ?? true
+        if isFull || !isKnownUniquelyReferenced(&ring) { copyRing(room: 1) }
+    }
+
+    /// The elements move, or are copied if another has them too, into memory that has room for more.
+    @usableFromInline mutating func copyRing(room: Int) {
+        let count = count
+        var size = 8
+        while size < count + room { size *= 2 }
+        let fresh = DequeRing<Element>.make(size: size)
+        if isKnownUniquelyReferenced(&ring), let old = ring {
+            for index in 0..<count { fresh.place(index).moveInitialize(from: old.place(index), count: 1) }
+            old.ends.pointee.count = 0
+        } else if let old = ring {
+            for index in 0..<count { fresh.place(index).initialize(to: old.place(index).pointee) }
+        }
+        fresh.ends.pointee.count = count
+        ring = fresh
     }
 }
 
-extension Deque: Sendable where Element: Sendable {}
+// Sendable: the memory that copies share is only read.
+extension Deque: @unchecked Sendable where Element: Sendable {}
+
+@frozen @usableFromInline
+struct DequeHeader {
+    /// Where the first element is.
+    @usableFromInline var head = 0
+    @usableFromInline var count = 0
+    /// Places, a power of two.
+    @usableFromInline var size = 0
+
+    @usableFromInline init(size: Int) { self.size = size }
+}
+
+/// The memory of a deque.
+@usableFromInline
+final class DequeRing<Element>: ManagedBuffer<DequeHeader, Element> {
+    @usableFromInline static func make(size: Int) -> DequeRing<Element> {
+        let ring = create(minimumCapacity: size) { _ in DequeHeader(size: size) }
+        return unsafeDowncast(ring, to: DequeRing<Element>.self)
+    }
+
+    /// By address: a property of a class is watched for overlapping accesses at run time.
+    @inline(__always) @inlinable var ends: UnsafeMutablePointer<DequeHeader> {
+        withUnsafeMutablePointers { header, _ in header }
+    }
+
+    @inline(__always) @inlinable func place(_ index: Int) -> UnsafeMutablePointer<Element> {
+        withUnsafeMutablePointers { header, places in
+            places + (header.pointee.head &+ index) & (header.pointee.size &- 1)
+        }
+    }
+
+    deinit {
+        for index in 0..<ends.pointee.count { place(index).deinitialize(count: 1) }
+    }
+}

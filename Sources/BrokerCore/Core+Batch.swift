@@ -34,7 +34,7 @@ extension Core {
     /// Copies `bytes` into the batch and says where they are, in memory and in the payload.
     @inline(__always)
     mutating func keep(_ bytes: Bytes) -> (slice: Slice, offset: UInt32) {
-        if durable.chunk == nil || durable.chunk.unsafelyUnwrapped.capacity - durable.end < bytes.count {
+        if !durable.fits(bytes.count) {
             closePiece()
             durable.reserve(bytes.count)
             pieceStart = 0
@@ -47,7 +47,7 @@ extension Core {
     /// The same for two stretches that become one.
     mutating func keep(_ first: [UInt8], _ second: Bytes) -> (slice: Slice, offset: UInt32) {
         let count = first.count + second.count
-        if durable.chunk == nil || durable.chunk.unsafelyUnwrapped.capacity - durable.end < count {
+        if !durable.fits(count) {
             closePiece()
             durable.reserve(count)
             pieceStart = 0
@@ -76,14 +76,7 @@ extension Core {
     /// `bytes` of messages of `queue` are done with; joins the record before where it can.
     @inline(__always)
     mutating func settle(_ queue: QueueID, _ sequence: UInt64, bytes: UInt32) {
-        let last = records.count - 1
-        if last >= 0, records[last].kind == .settle, records[last].queue == queue,
-            records[last].sequence &+ UInt64(records[last].count) == sequence, records[last].count < .max
-        {
-            records[last].count &+= 1
-            records[last].bytes &+= UInt64(bytes)
-            return
-        }
+        if !records.isEmpty, records[records.count - 1].absorb(queue, sequence, bytes) { return }
         records.append(Record(kind: .settle, queue: queue, sequence: sequence, count: 1, bytes: UInt64(bytes)))
     }
 }

@@ -164,60 +164,60 @@ extension Core {
         }
     }
 
+    /// Field by field: a method of the subscription would be given a copy of it, with all that it holds.
+    @inline(__always)
+    func hasCredit(_ consumer: Int) -> Bool {
+        if subscriptions[consumer].mode == .auto { return true }
+        let held = subscriptions[consumer].heldCount
+        if held >= subscriptions[consumer].prefetchCount { return false }
+        return held == 0 || subscriptions[consumer].heldBytes < subscriptions[consumer].prefetchBytes
+    }
+
     @inline(__always)
     mutating func mayDeliver(to consumer: Int) -> Bool {
-        guard subscriptions[consumer].hasCredit else { return false }
+        guard hasCredit(consumer) else { return false }
         let session = Int(subscriptions[consumer].session.index)
         if sessions[session].unflushed < limits.unflushedBytes { return true }
         sessions[session].isHeldUp = true
         return false
     }
 
+    @inline(__always)
     mutating func deliver(
-        _ content: Slice, headerBytes: UInt32, flags: UInt8, sequence: UInt64, count: UInt32, from index: Int,
-        to consumer: Int, into effects: inout Effects
+        _ content: consuming Slice, headerBytes: UInt32, flags: UInt8, sequence: UInt64, count: UInt32,
+        from index: Int, to consumer: Int, into effects: inout Effects
     ) {
+        let bytes = content.count
+        let tag = subscriptions[consumer].note(
+            bytes, sequence: sequence, count: count, headerBytes: headerBytes, flags: flags, from: index)
+        let id = queues[index].id
         let isStored = queues[index].isStored
-        let mode = subscriptions[consumer].mode
-        let slot = subscriptions[consumer].slot
-        let session = Int(subscriptions[consumer].session.index)
-        let tag = subscriptions[consumer].nextTag
-        subscriptions[consumer].nextTag = tag &+ 1
-        if mode == .auto {
-            subscriptions[consumer].firstTag = tag &+ 1
-            queues[index].bytes &-= UInt64(content.count)
+        if subscriptions[consumer].mode == .auto {
+            queues[index].bytes &-= UInt64(bytes)
             totals.acknowledged &+= 1
             if isStored {
                 makeRoom(for: 0, into: &effects)
-                settle(queues[index].id, sequence, bytes: content.count)
+                settle(id, sequence, bytes: bytes)
             }
         } else {
-            subscriptions[consumer].deliveries.append(
-                Subscription.InFlight(
-                    tag: tag, lane: Int32(truncatingIfNeeded: index), sequence: sequence, bytes: content.count,
-                    count: count, headerBytes: headerBytes, state: .unacknowledged, flags: flags, transaction: 0,
-                    content: isStored ? nil : content))
-            subscriptions[consumer].heldCount &+= 1
-            subscriptions[consumer].heldBytes &+= Int(content.count)
             queues[index].inFlight &+= 1
+            if !isStored { subscriptions[consumer].contents[tag] = content }
         }
-        subscriptions[consumer].deliveredTotal &+= 1
-        sessions[session].unflushed &+= Int(content.count) &+ 128
         let parent = Int(queues[index].parent)
         queues[parent].outTotal &+= 1
         totals.messagesOut &+= 1
         if count > 1 {
             queues[parent].redeliveredTotal &+= 1
-            subscriptions[consumer].redeliveredTotal &+= 1
             totals.redelivered &+= 1
         }
+        let session = Int(subscriptions[consumer].session.index)
+        sessions[session].unflushed &+= Int(bytes) &+ 128
         let address = sessions[session].address
         effects.hasDeliveries = true
         effects.deliveries[address.loop].append(
             Delivery(
-                connection: address.connection, slot: slot, count: count, tag: tag,
-                queue: isStored ? queues[index].id.rawValue : 0, headerBytes: headerBytes, sequence: sequence,
-                content: content))
+                connection: address.connection, slot: subscriptions[consumer].slot, count: count, tag: tag,
+                queue: isStored ? id.rawValue : 0, headerBytes: headerBytes, sequence: sequence, content: content))
     }
 
     // MARK: ACK and NACK
@@ -231,14 +231,19 @@ extension Core {
             throw Refusal(.unknownDelivery, "no subscription of this connection has had this message")
         }
         let mode = subscriptions[consumer].mode
+        if mode == .individual, transaction == 0 {
+            makeRoom(for: 0, into: &effects)
+            guard let delivery = subscriptions[consumer].settle(tag) else { throw Self.notDelivered }
+            conclude(delivery, of: consumer, .settled(verdict), into: &effects)
+            takeTurn(consumer)
+            return dispatch(Int(subscriptions[consumer].queue), into: &effects)
+        }
         if mode == .auto {
             throw Refusal(.autoAcknowledged, "the subscription has ack:auto; its messages are settled as they are sent")
         }
         guard let at = subscriptions[consumer].index(ofTag: tag),
             subscriptions[consumer].deliveries[at].state == .unacknowledged
-        else {
-            throw Refusal(.unknownDelivery, "the message was not delivered on this subscription or is settled already")
-        }
+        else { throw Self.notDelivered }
         let first =
             mode == .cumulative ? subscriptions[consumer].index(atOrAfter: subscriptions[consumer].openFrom) : at
         if transaction != 0 {
@@ -278,29 +283,41 @@ extension Core {
         case lost
     }
 
+    private static var notDelivered: Refusal {
+        Refusal(.unknownDelivery, "the message was not delivered on this subscription or is settled already")
+    }
+
     /// A delivery ends: its message is gone, or comes back.
-    @inline(__always)
     mutating func finish(
         _ position: Int, of consumer: Int, _ ending: Ending, held: Bool, into effects: inout Effects
     ) {
         let delivery = subscriptions[consumer].deliveries[position]
         subscriptions[consumer].deliveries[position].state = .settled
-        subscriptions[consumer].deliveries[position].content = nil
         if held {
             subscriptions[consumer].heldCount &-= 1
             subscriptions[consumer].heldBytes &-= Int(delivery.bytes)
         } else {
             subscriptions[consumer].decided -= 1
         }
+        conclude(delivery, of: consumer, ending, into: &effects)
+    }
+
+    /// What the end of a delivery is for its message.
+    @inline(__always)
+    private mutating func conclude(
+        _ delivery: Subscription.InFlight, of consumer: Int, _ ending: Ending, into effects: inout Effects
+    ) {
         let lane = Int(delivery.lane)
         queues[lane].inFlight &-= 1
+        let isStored = queues[lane].isStored
+        let content = isStored ? nil : subscriptions[consumer].contents.removeValue(forKey: delivery.tag)
         if case .settled(.accept) = ending {
             queues[lane].bytes &-= UInt64(delivery.bytes)
             totals.acknowledged &+= 1
-            if queues[lane].isStored { settle(queues[lane].id, delivery.sequence, bytes: delivery.bytes) }
+            if isStored { settle(queues[lane].id, delivery.sequence, bytes: delivery.bytes) }
             return
         }
-        comeBack(delivery, ending, from: consumer, into: &effects)
+        comeBack(delivery, content, ending, from: consumer, into: &effects)
     }
 
     @inline(__always)
@@ -332,7 +349,7 @@ extension Core {
         if takesNone {
             throw Refusal(.autoAcknowledged, "the subscription has ack:auto; its messages are settled as they are sent")
         }
-        throw Refusal(.unknownDelivery, "the message was not delivered on this subscription or is settled already")
+        throw Self.notDelivered
     }
 
     /// The lane with this storage id if it is one of the queue at `index`; 0 stands for what is not stored.

@@ -57,7 +57,7 @@ extension Core {
     /// In place: a copy of the subscription would cost a retain for each reference in it.
     @inline(__always) private func mayHold(_ consumer: Int32) -> Bool {
         let at = Int(consumer)
-        guard !subscriptions[at].isSelective, subscriptions[at].hasCredit else { return false }
+        guard !subscriptions[at].isSelective, hasCredit(at) else { return false }
         return sessions[Int(subscriptions[at].session.index)].unflushed < limits.unflushedBytes
     }
 

@@ -30,9 +30,9 @@ extension Core {
             total += queues[index].bytes
         }
         for index in subscriptions.indices where !queues[Int(subscriptions[index].queue)].isStored {
-            for position in 0..<subscriptions[index].deliveries.count {
-                guard let content = subscriptions[index].deliveries[position].content else { continue }
-                subscriptions[index].deliveries[position].content = fresh.append(content.bytes)
+            for tag in subscriptions[index].contents.keys.sorted() {
+                guard let content = subscriptions[index].contents[tag] else { continue }
+                subscriptions[index].contents[tag] = fresh.append(content.bytes)
             }
         }
         backlogs.sort { $0.bytes > $1.bytes }

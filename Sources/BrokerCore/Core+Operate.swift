@@ -249,7 +249,7 @@ extension Core {
         sessions[session].subscriptions[subscription.slot] = nil
         sessions[session].recentSubscription = -1
         browsers[Int32(index)] = nil
-        subscriptions[index].deliveries.removeAll()
+        subscriptions[index].forgetDeliveries()
         subscriptions[index].isFree = true
         freeSubscriptions.append(Int32(index))
     }

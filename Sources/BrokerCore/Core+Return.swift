@@ -4,7 +4,8 @@ import Base
 extension Core {
     /// Back to its place, at once or after a wait; or dead.
     mutating func comeBack(
-        _ delivery: Subscription.InFlight, _ ending: Ending, from consumer: Int, into effects: inout Effects
+        _ delivery: Subscription.InFlight, _ content: Slice?, _ ending: Ending, from consumer: Int,
+        into effects: inout Effects
     ) {
         let lane = Int(delivery.lane)
         let index = Int(queues[lane].parent)
@@ -28,7 +29,7 @@ extension Core {
         if wait > 0 { attempt.notBefore = now.wall &+ wait }
         let back = Returned(
             sequence: delivery.sequence, bytes: delivery.bytes, count: delivery.count,
-            headerBytes: delivery.headerBytes, content: delivery.content, flags: delivery.flags)
+            headerBytes: delivery.headerBytes, content: content, flags: delivery.flags)
         if queues[lane].isStored { note(attempt, of: delivery.sequence, in: lane) }
         takeBack(back, notBefore: attempt.notBefore, in: lane)
     }

@@ -2,6 +2,36 @@ import Base
 
 /// Messages on their way in.
 extension Core {
+    /// A message with no wishes, as most are. Where its queue has none either, it is only to be stored.
+    @inline(__always)
+    mutating func sendPlain(_ send: Send, of session: Int32, into effects: inout Effects) throws(Refusal) {
+        let index = queue(ofMemo: send.memo, of: session)
+        guard index >= 0, diskShort == nil, takesPlainly(index), send.content.count <= Batch.payloadLimit else {
+            return try self.send(send, nil, of: session, into: &effects)
+        }
+        makeRoom(for: send.content.count + Self.laneNameBytes, records: 3 + Self.dedupRecords, into: &effects)
+        let (slice, offset) = keep(send.content)
+        store(slice, offset: offset, headerBytes: send.headerBytes, flags: send.flags, in: index)
+        if send.flags & MessageFlags.durable == 0 { dispatch(index, into: &effects) }
+    }
+
+    /// The stored queue that a session means by a memo; -1 if it means anything else, or nothing yet.
+    @inline(__always)
+    private func queue(ofMemo memo: Int32, of session: Int32) -> Int {
+        guard memo >= 0, Int(memo) < sessions[Int(session)].memos.count,
+            case .queue(let index, let generation) = sessions[Int(session)].memos[Int(memo)],
+            queues[Int(index)].generation == generation, queues[Int(index)].isStored
+        else { return -1 }
+        return Int(index)
+    }
+
+    /// Whether nothing that is set for a queue has to do with a message that has no wishes itself.
+    @inline(__always)
+    private func takesPlainly(_ index: Int) -> Bool {
+        !queues[index].note.isSendingPaused && queues[index].settings.timeToLive == 0
+            && queues[index].settings.lengthMost == 0 && queues[index].settings.bytesMost == 0
+    }
+
     mutating func send(
         _ send: Send, _ extras: SendExtras?, of session: Int32, into effects: inout Effects
     ) throws(Refusal) {
@@ -190,7 +220,7 @@ extension Core {
 
     /// A message whose bytes are in the batch becomes the last of its lane.
     @inline(__always)
-    mutating func store(_ content: Slice, offset: UInt32, headerBytes: UInt32, flags: UInt8, in lane: Int) {
+    mutating func store(_ content: consuming Slice, offset: UInt32, headerBytes: UInt32, flags: UInt8, in lane: Int) {
         let index = Int(queues[lane].parent)
         queues[index].inTotal &+= 1
         totals.messagesIn &+= 1
@@ -207,29 +237,19 @@ extension Core {
 
     /// The same for a message that was in the broker already.
     @inline(__always)
-    mutating func append(_ content: Slice, offset: UInt32, headerBytes: UInt32, flags: UInt8, to lane: Int) {
-        let sequence = queues[lane].next
+    mutating func append(
+        _ content: consuming Slice, offset: UInt32, headerBytes: UInt32, flags: UInt8, to lane: Int
+    ) {
+        let bytes = content.count
+        let room = windowRoom(of: lane)
+        let batch = flags & MessageFlags.durable != 0 ? batchNumber : 0
+        let sequence = queues[lane].add(
+            content, headerBytes: headerBytes, flags: flags, batch: batch, room: room, wall: now.wall)
         records.append(
             Record(
                 kind: .append, flags: flags, headerBytes: headerBytes, queue: queues[lane].id, sequence: sequence,
-                bytes: UInt64(content.count), offset: offset))
-        queues[lane].next = sequence &+ 1
-        queues[lane].bytes &+= UInt64(content.count)
-        queues[lane].ages.note(sequence, at: now.wall)
-        if flags & MessageFlags.stamped != 0 { queues[lane].mayExpire = true }
+                bytes: UInt64(bytes), offset: offset))
         awaitBatch(in: lane)
-        if queues[lane].coldCount == 0, queues[lane].windowBytes < windowRoom(of: lane) {
-            let batch = flags & MessageFlags.durable != 0 ? batchNumber : 0
-            queues[lane].window.append(
-                QueueState.Entry(
-                    sequence: sequence, batch: batch, content: content, headerBytes: headerBytes, count: 0,
-                    flags: flags))
-            queues[lane].windowBytes &+= Int(content.count)
-            queues[lane].coldFrom = sequence &+ 1
-        } else {
-            if queues[lane].coldCount == 0 { queues[lane].coldFrom = sequence }
-            queues[lane].coldCount &+= 1
-        }
     }
 
     /// Bytes of a lane that stay in memory. Lanes are many: each gets a part.

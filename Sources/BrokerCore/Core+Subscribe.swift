@@ -132,7 +132,7 @@ extension Core {
         let subscription = subscriptions[index]
         guard !subscription.isFree, subscription.isClosed, subscription.decided == 0 else { return }
         subscriptions[index].isFree = true
-        subscriptions[index].deliveries.removeAll()
+        subscriptions[index].forgetDeliveries()
         freeSubscriptions.append(Int32(index))
         if subscription.topic != nil { removeQueue(Int(subscription.queue)) }
     }

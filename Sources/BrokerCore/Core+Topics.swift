@@ -198,11 +198,27 @@ extension Core {
         {
             return
         }
-        queues[index].window.append(entry)
-        queues[index].windowBytes &+= Int(count)
         queues[index].bytes &+= count
         queues[index].inTotal &+= 1
+        if entry.flags == 0, let consumer = idleConsumer(of: index) {
+            return deliver(
+                entry.content, headerBytes: entry.headerBytes, flags: 0, sequence: entry.sequence, count: 1,
+                from: index,
+                to: consumer, into: &effects)
+        }
+        queues[index].window.append(entry)
+        queues[index].windowBytes &+= Int(count)
         dispatch(index, into: &effects)
+    }
+
+    /// The only consumer, if it may have a message at once: nothing is in front of it, and nobody else could get it.
+    private mutating func idleConsumer(of index: Int) -> Int? {
+        guard queues[index].window.isEmpty, queues[index].turn.count == 1, queues[index].consumers.count == 1,
+            queues[index].returned.isEmpty, queues[index].waiting.isEmpty, queues[index].selectors.isEmpty,
+            !queues[index].note.isDeliveryPaused
+        else { return nil }
+        let consumer = Int(queues[index].turn[0])
+        return mayDeliver(to: consumer) ? consumer : nil
     }
 
     mutating func keepTransient(_ bytes: Bytes) -> Slice { transient.append(bytes) }

@@ -221,6 +221,7 @@ public struct Core: Sendable {
     ) throws(Refusal) {
         switch command {
         case .send(let send):
+            if send.extras < 0, send.transaction == 0 { return try sendPlain(send, of: id.index, into: &effects) }
             let more = send.extras < 0 ? nil : extras.sends[Int(send.extras)]
             if send.transaction == 0 {
                 try self.send(send, more, of: id.index, into: &effects)

@@ -164,6 +164,30 @@ struct QueueState: Sendable {
         window.isEmpty ? (coldCount > 0 ? coldFrom : .max) : window[0].sequence
     }
 
+    /// Puts a message at the end, and returns its sequence. Its bytes are kept if the window holds less than `room`.
+    @inline(__always) mutating func add(
+        _ content: consuming Slice, headerBytes: UInt32, flags: UInt8, batch: UInt64, room: Int, wall: UInt64
+    ) -> UInt64 {
+        let sequence = next
+        let count = content.count
+        next = sequence &+ 1
+        bytes &+= UInt64(count)
+        ages.note(sequence, at: wall)
+        if flags & MessageFlags.stamped != 0 { mayExpire = true }
+        if coldCount == 0, windowBytes < room {
+            window.append(
+                Entry(
+                    sequence: sequence, batch: batch, content: content, headerBytes: headerBytes, count: 0,
+                    flags: flags))
+            windowBytes &+= Int(count)
+            coldFrom = sequence &+ 1
+        } else {
+            if coldCount == 0 { coldFrom = sequence }
+            coldCount &+= 1
+        }
+        return sequence
+    }
+
     /// Takes out the first of the window.
     @inline(__always) mutating func popWindow() -> Entry? {
         guard let entry = window.popFirst() else { return nil }

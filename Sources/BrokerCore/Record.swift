@@ -62,6 +62,17 @@ public struct Record: Equatable, Sendable {
         self.bytes = bytes
         self.offset = offset
     }
+
+    /// One message more for a record that settles those in front of it; false if it is no such record.
+    @inline(__always)
+    mutating func absorb(_ queue: QueueID, _ sequence: UInt64, _ bytes: UInt32) -> Bool {
+        guard kind == .settle, self.queue == queue, self.sequence &+ UInt64(count) == sequence, count < .max else {
+            return false
+        }
+        count &+= 1
+        self.bytes &+= UInt64(bytes)
+        return true
+    }
 }
 
 /// What is made durable together: all of it or nothing, after any crash. A transaction lies in one

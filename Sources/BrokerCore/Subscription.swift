@@ -19,8 +19,6 @@ struct Subscription: Sendable {
         var transaction: UInt32
         /// Decided in the transaction.
         var verdict = Verdict.requeue
-        /// Kept when storage does not have it.
-        var content: Slice?
     }
 
     /// Counts all subscriptions there ever were: the order in which they get what is published.
@@ -51,6 +49,9 @@ struct Subscription: Sendable {
 
     /// Deliveries that are not settled, and some that are, in order of tag.
     var deliveries = Deque<InFlight>()
+    /// By tag, the bytes of those that storage does not have. Apart from these, so that copying one of them is
+    /// nothing but that.
+    var contents: [UInt64: Slice] = [:]
     /// Of the first in `deliveries`; of the next one to come if there is none.
     var firstTag: UInt64 = 1
     var nextTag: UInt64 = 1
@@ -70,9 +71,37 @@ struct Subscription: Sendable {
     var deliveredTotal: UInt64 = 0
     var redeliveredTotal: UInt64 = 0
 
-    // Inlined: a call would copy the whole state.
-    @inline(__always) var hasCredit: Bool {
-        mode == .auto || (heldCount < prefetchCount && (heldBytes < prefetchBytes || heldCount == 0))
+    /// Notes one more delivery of `bytes`, and returns its tag.
+    @inline(__always) mutating func note(
+        _ bytes: UInt32, sequence: UInt64, count: UInt32, headerBytes: UInt32, flags: UInt8, from lane: Int
+    ) -> UInt64 {
+        let tag = nextTag
+        nextTag = tag &+ 1
+        deliveredTotal &+= 1
+        if count > 1 { redeliveredTotal &+= 1 }
+        if mode == .auto {
+            firstTag = tag &+ 1
+            return tag
+        }
+        deliveries.append(
+            InFlight(
+                tag: tag, lane: Int32(truncatingIfNeeded: lane), sequence: sequence, bytes: bytes, count: count,
+                headerBytes: headerBytes, state: .unacknowledged, flags: flags, transaction: 0))
+        heldCount &+= 1
+        heldBytes &+= Int(bytes)
+        return tag
+    }
+
+    /// Delivery `tag` is settled by itself; nil if it is none that could be.
+    @inline(__always) mutating func settle(_ tag: UInt64) -> InFlight? {
+        guard let at = index(ofTag: tag) else { return nil }
+        let delivery = deliveries[at]
+        guard delivery.state == .unacknowledged else { return nil }
+        heldCount &-= 1
+        heldBytes &-= Int(delivery.bytes)
+        deliveries[at].state = .settled
+        dropSettled()
+        return delivery
     }
 
     /// Where delivery `tag` is in `deliveries`, if it was made and is not yet gone.
@@ -105,6 +134,11 @@ struct Subscription: Sendable {
         while !deliveries.isEmpty, deliveries[0].state == .settled { deliveries.popFirst() }
         if deliveries.count > 64, deliveries.count > 4 * (heldCount + decided) { compact() }
         firstTag = deliveries.isEmpty ? nextTag : deliveries[0].tag
+    }
+
+    mutating func forgetDeliveries() {
+        deliveries.removeAll()
+        contents = [:]
     }
 
     private mutating func compact() {

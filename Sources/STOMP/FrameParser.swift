@@ -58,6 +58,9 @@ public struct FrameParser: Sendable {
         self.bounds = limits.withinReason
     }
 
+    /// Nothing of the next frame has been read.
+    public var isBetweenFrames: Bool { phase == .between || phase == .found }
+
     /// Reads on. `bytes` starts at the first byte that has not been consumed. After an error every further
     /// call throws it again.
     public mutating func next(in bytes: Span<UInt8>) throws(FrameError) -> Step {

@@ -34,6 +34,27 @@ public enum HeaderText {
         out.append(UnsafeBufferPointer(rebasing: bytes[copied...]))
     }
 
+    /// Where the value that begins at `start` ends, before the line feed; nil if that is not before `end`, or if the
+    /// value has anything in it that must be looked at: control characters, colons, backslashes, what is not ASCII.
+    @inlinable
+    public static func endOfPlainValue(_ base: UnsafePointer<UInt8>, from start: Int, to end: Int) -> Int? {
+        var at = start
+        while at &+ 8 <= end {
+            let word = UInt64(littleEndian: UnsafeRawPointer(base + at).loadUnaligned(as: UInt64.self))
+            let marks = LineScanner.marks(word)
+            // Only what stands in front of the mark belongs to the value.
+            let value = (marks & (0 &- marks)) &- 1
+            if word & LineScanner.highs & value != 0 { return nil }
+            if marks != 0 {
+                at &+= marks.trailingZeroBitCount >> 3
+                return base[at] == 0x0A ? at : nil
+            }
+            at &+= 8
+        }
+        while at < end, !LineScanner.isMark(base[at]), base[at] < 0x80 { at &+= 1 }
+        return at < end && base[at] == 0x0A ? at : nil
+    }
+
     /// Encodes a value.
     public static func escape(_ bytes: UnsafeBufferPointer<UInt8>, version: Version, into out: inout Buffer) {
         escape(bytes, version: version, isName: false, into: &out)

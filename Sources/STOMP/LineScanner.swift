@@ -21,13 +21,23 @@ struct Line {
 ///
 /// The tricks are those of "Bit Twiddling Hacks" (S. E. Anderson): the lowest bit set in the result stands for
 /// a byte that was really found, the ones above it may be false, and only the lowest is used.
+@usableFromInline
 enum LineScanner {
-    @inline(__always) static var ones: UInt64 { 0x0101_0101_0101_0101 }
-    @inline(__always) static var highs: UInt64 { 0x8080_8080_8080_8080 }
+    @inlinable static var ones: UInt64 { 0x0101_0101_0101_0101 }
+    @inlinable static var highs: UInt64 { 0x8080_8080_8080_8080 }
 
-    @inline(__always)
+    @inline(__always) @inlinable
     static func isMark(_ byte: UInt8) -> Bool {
-        byte < 0x0E || byte == .colon || byte == .backslash
+        byte < 0x0E || byte == 0x3A || byte == 0x5C
+    }
+
+    /// The highest bit of each byte of `word` that is a mark, and perhaps of some above the first of them.
+    @inline(__always) @inlinable
+    static func marks(_ word: UInt64) -> UInt64 {
+        let colon = word ^ (ones &* 0x3A)
+        let backslash = word ^ (ones &* 0x5C)
+        return (((word &- ones &* 0x0E) & ~word) | ((colon &- ones) & ~colon) | ((backslash &- ones) & ~backslash))
+            & highs
     }
 
     /// The first colon, backslash or control byte below 0x0E (LF, CR and NUL are among them; a tab is not one
@@ -40,11 +50,7 @@ enum LineScanner {
         var at = position
         while at &+ 8 <= end {
             let word = UInt64(littleEndian: UnsafeRawPointer(base + at).loadUnaligned(as: UInt64.self))
-            let colon = word ^ (ones &* UInt64(UInt8.colon))
-            let backslash = word ^ (ones &* UInt64(UInt8.backslash))
-            let marks =
-                (((word &- ones &* 0x0E) & ~word) | ((colon &- ones) & ~colon) | ((backslash &- ones) & ~backslash))
-                & highs
+            let marks = Self.marks(word)
             if word & highs != 0 { high = true }
             if marks != 0 { return at &+ marks.trailingZeroBitCount >> 3 }
             at &+= 8

@@ -26,6 +26,7 @@ extension Session {
         self.version = version
         parser.version = version
         parser.limits = settings.limits
+        takesUsual = Self.allowsUsual(settings.limits, version)
         clientID = header(.clientID, frame).map { Array($0) } ?? []
         login = header(.login, frame).map { Self.printable($0) } ?? ""
         let ours = HeartBeat(

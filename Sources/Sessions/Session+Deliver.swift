@@ -9,49 +9,65 @@ extension Session {
     /// subscription is gone (the core has taken the message back already).
     public mutating func deliver(_ delivery: borrowing Delivery, into out: inout Buffer) -> Bool {
         if state != .connected { return false }
-        if delivery.slot != recentSlot || recent == nil {
-            guard let found = subscriptions[delivery.slot] else { return false }
-            recent = found
-            recentSlot = delivery.slot
+        if delivery.slot != head.slot || delivery.queue != head.queue {
+            guard prepareHead(slot: delivery.slot, queue: delivery.queue) else { return false }
         }
-        if recent.unsafelyUnwrapped.queue != delivery.queue { prepareHead(queue: delivery.queue) }
-        let subscription = recent.unsafelyUnwrapped
         if answers.holdsDeliveries {
-            let version = version
-            answers.addDelivery { Self.write(delivery, for: subscription, version: version, into: &$0) }
+            let (head, version) = (Array(head.text.readable), version)
+            let hasAck = self.head.hasAck
+            answers.addDelivery { out in
+                head.withUnsafeBufferPointer { Self.write(delivery, behind: $0, hasAck: hasAck, version, into: &out) }
+            }
         } else {
-            Self.write(delivery, for: subscription, version: version, into: &out)
+            Self.write(
+                delivery, behind: UnsafeBufferPointer(head.text.readable), hasAck: head.hasAck, version, into: &out)
         }
         return true
     }
 
-    private mutating func prepareHead(queue: UInt32) {
-        guard var subscription = recent else { return }
-        var head = Buffer()
-        head.append("MESSAGE\n")
-        if subscription.isNamed {
-            head.append("subscription:")
-            subscription.id.withUnsafeBufferPointer { HeaderText.escape($0, version: version, into: &head) }
-            head.append(UInt8(ascii: "\n"))
+    /// False if there is no such subscription.
+    private mutating func prepareHead(slot: UInt32, queue: UInt32) -> Bool {
+        guard let subscription = subscriptions[slot] else { return false }
+        if subscription.queue != queue {
+            let text = headText(of: subscription, queue: queue)
+            subscriptions[slot]?.head = text
+            subscriptions[slot]?.queue = queue
+            head.text.clear()
+            head.text.append(text)
+        } else {
+            head.text.clear()
+            head.text.append(subscription.head)
         }
-        head.append("message-id:")
-        head.append(utf8: queue == 0 ? settings.bootTag : settings.storeTag)
-        head.append(UInt8(ascii: "-"))
-        head.append(decimal: UInt64(queue))
-        head.append(UInt8(ascii: "-"))
-        subscription.head = Array(head.readable)
-        subscription.queue = queue
-        recent = subscription
-        subscriptions[subscription.slot] = subscription
+        head.slot = slot
+        head.queue = queue
+        head.hasAck = version == .v12 && subscription.mode != .auto
+        return true
+    }
+
+    private func headText(of subscription: SessionSubscription, queue: UInt32) -> [UInt8] {
+        var text = Buffer()
+        text.append("MESSAGE\n")
+        if subscription.isNamed {
+            text.append("subscription:")
+            subscription.id.withUnsafeBufferPointer { HeaderText.escape($0, version: version, into: &text) }
+            text.append(UInt8(ascii: "\n"))
+        }
+        text.append("message-id:")
+        text.append(utf8: queue == 0 ? settings.bootTag : settings.storeTag)
+        text.append(UInt8(ascii: "-"))
+        text.append(decimal: UInt64(queue))
+        text.append(UInt8(ascii: "-"))
+        return Array(text.readable)
     }
 
     private static func write(
-        _ delivery: borrowing Delivery, for subscription: SessionSubscription, version: Version, into out: inout Buffer
+        _ delivery: borrowing Delivery, behind head: UnsafeBufferPointer<UInt8>, hasAck: Bool, _ version: Version,
+        into out: inout Buffer
     ) {
-        out.reserve(subscription.head.count + Int(delivery.content.count) + 128)
-        out.append(subscription.head)
+        out.reserve(head.count + Int(delivery.content.count) + 128)
+        out.append(head)
         out.append(decimal: delivery.sequence)
-        if version == .v12, subscription.mode != .auto {
+        if hasAck {
             out.append("\nack:")
             out.append(decimal: UInt64(delivery.slot))
             out.append(UInt8(ascii: "-"))
@@ -69,9 +85,18 @@ extension Session {
             return
         }
         // Stored as 1.2 text; the blank line is the last byte of the head.
-        let head = UnsafeBufferPointer(rebasing: content[..<(Int(delivery.headerBytes) - 1)])
-        HeaderText.rewrite(headerBlock: head, to: version, into: &out)
+        let block = UnsafeBufferPointer(rebasing: content[..<(Int(delivery.headerBytes) - 1)])
+        HeaderText.rewrite(headerBlock: block, to: version, into: &out)
         out.append(UnsafeBufferPointer(rebasing: content[(Int(delivery.headerBytes) - 1)...]))
         out.append(0x0A)
     }
+}
+
+/// The start of the MESSAGE that was written last, up to the sequence of its id: the next most often has it too.
+struct MessageHead: ~Copyable {
+    /// 0: of none.
+    var slot: UInt32 = 0
+    var queue: UInt32 = 0
+    var hasAck = false
+    var text = Buffer()
 }

@@ -36,10 +36,13 @@ extension Session {
     @inline(__always)
     mutating func stageReceipt(_ frame: Frame) {
         guard let header = parser.layout.first(.receipt) else { return }
-        staged.append("RECEIPT\nreceipt-id:")
-        staged.append(UnsafeBufferPointer(rebasing: UnsafeBufferPointer(frame)[header.value]))
-        staged.append("\n\n\0\n")
+        stageReceipt(UnsafeBufferPointer(rebasing: UnsafeBufferPointer(frame)[header.value]))
         if parser.layout.command == .subscribe { stagedHold = true }
+    }
+
+    @inline(__always)
+    mutating func stageReceipt(_ id: UnsafeBufferPointer<UInt8>) {
+        staged.append("RECEIPT\nreceipt-id:", id, "\n\n\0\n")
     }
 
     // MARK: Reading headers

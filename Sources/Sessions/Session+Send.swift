@@ -25,8 +25,9 @@ extension Session {
         if version != .v10, parser.layout.isPlain, hasPlainBlankLine, parser.layout.contentLength != nil,
             replyTo == nil, !destination.hasEscape, isRecent || !Self.mustBeLookedAt(name)
         {
+            let memo = isRecent ? recentMemo : lookUp(name)
             sendInPlace(
-                frame, isRecent: isRecent, flags: flags, transaction: transaction, extras: extras, batch: &batch)
+                frame, memo: memo, flags: flags, transaction: transaction, extras: extras, batch: &batch)
         } else {
             try sendRewritten(
                 frame, replyTo: replyTo, flags: flags, transaction: transaction, extras: extras, batch: &batch)
@@ -53,10 +54,11 @@ extension Session {
 
     /// Moves the kept lines together, against the blank line, and hands on everything from there to NUL.
     private mutating func sendInPlace(
-        _ frame: Frame, isRecent: Bool, flags: UInt8, transaction: UInt32, extras: Int32, batch: inout CommandBatch
+        _ frame: Frame, memo: Int32, flags: UInt8, transaction: UInt32, extras: Int32, batch: inout CommandBatch
     ) {
         guard let base = frame.baseAddress else { return }
         let dropped = droppedOfSend
+        rememberSend(frame, memo: memo, flags: flags, transaction: transaction, extras: extras)
         var start = parser.layout.headersEnd
         var nameStart = 0
         var nameCount = 0
@@ -74,12 +76,11 @@ extension Session {
                 nameCount = Int(header.valueEnd) &- Int(header.valueStart)
             }
         }
-        let name = Bytes(start: base + nameStart, count: nameCount)
         let end = parser.layout.end
         batch.commands.append(
             .send(
                 Send(
-                    memo: isRecent ? recentMemo : lookUp(name), destination: name,
+                    memo: memo, destination: Bytes(start: base + nameStart, count: nameCount),
                     content: Bytes(start: base + start, count: end &- start),
                     headerBytes: UInt32(truncatingIfNeeded: parser.layout.body.lowerBound &- start), flags: flags,
                     transaction: transaction, extras: extras)))

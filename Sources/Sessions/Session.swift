@@ -63,8 +63,7 @@ public struct Session: ~Copyable {
     /// Slots that ids stood for before UNSUBSCRIBE, for the late ACKs of 1.0 and 1.1, which name no slot.
     var retired: [[UInt8]: UInt32] = [:]
     var nextSlot: UInt32 = 1
-    var recentSlot: UInt32 = 0
-    var recent: SessionSubscription?
+    var head = MessageHead()
 
     var transactions: [[UInt8]: UInt32] = [:]
     var lastTransaction: UInt32 = 0
@@ -73,6 +72,10 @@ public struct Session: ~Copyable {
     var memos: [[UInt8]: Int32] = [:]
     var recentDestination: [UInt8] = []
     var recentMemo: Int32 = -1
+    /// The SEND that is expected next.
+    var pattern = SendPattern()
+    /// See `takeUsual`.
+    var takesUsual = false
 
     /// Global names of reply channels by the name that the client uses.
     var temporaries: [[UInt8]: [UInt8]] = [:]
@@ -123,6 +126,11 @@ public struct Session: ~Copyable {
         hasMore = false
         while used < bytes.count, state != .ending, stagedError == nil, stagedEnd == nil {
             let rest = UnsafeMutableBufferPointer(start: base + used, count: bytes.count - used)
+            let usual = takeUsual(rest, batch: &batch)
+            if usual > 0 {
+                used += usual
+                continue
+            }
             do throws(FrameError) {
                 let step = try parser.next(in: UnsafeBufferPointer(rest))
                 if step == .incomplete { break }
@@ -243,7 +251,7 @@ public struct Session: ~Copyable {
         for slot in ended { subscriptions[slot] = nil }
         if !ended.isEmpty {
             ended.removeAll(keepingCapacity: true)
-            recent = nil
+            head.slot = 0
         }
         stagedHold = false
         stagedError = nil

@@ -45,6 +45,23 @@ struct DequeTests {
         #expect(deque.last == nil)
     }
 
+    /// Goal: a copy shares memory only as long as nobody could tell.
+    @Test func copiesDoNotSeeEachOther() {
+        var deque = Deque<[Int]>()
+        for number in 0..<20 { deque.append([number]) }
+        let all = (0..<20).map { [$0] }
+        let changes: [(inout Deque<[Int]>) -> Void] = [
+            { $0.append([1]) }, { $0.prepend([1]) }, { $0.popFirst() }, { $0.popLast() }, { $0[7].append(1) },
+            { $0.removeAll() },
+        ]
+        for change in changes {
+            var copy = deque
+            change(&copy)
+            #expect((0..<deque.count).map { deque[$0] } == all)
+            #expect((0..<copy.count).map { copy[$0] } != all)
+        }
+    }
+
     /// Goal: what was taken out is not kept alive by the place it had.
     @Test func takenElementsAreLetGo() {
         final class Token {}
