@@ -301,11 +301,9 @@ final class SimulatedBroker {
         guard let wanted = pages.popFirst() else { return }
         let page = store.page(
             PageRequest(queue: wanted.queue, from: wanted.from, maxCount: wanted.maxCount, maxBytes: wanted.maxBytes))
-        let messages = page.messages.map {
-            PageMessage(sequence: $0.sequence, headerBytes: $0.headerBytes, content: $0.content, flags: $0.flags)
-        }
         enterFromOutside { core, effects in
-            core.page(wanted, messages: messages, resumeAt: page.resumeAt, failure: page.failure, into: &effects)
+            core.page(
+                wanted, messages: page.messages, resumeAt: page.resumeAt, failure: page.failure, into: &effects)
         }
     }
 

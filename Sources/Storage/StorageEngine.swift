@@ -85,20 +85,8 @@ public struct PageRequest: Sendable {
     }
 }
 
-public struct StoredMessage: Sendable {
-    public var sequence: UInt64
-    public var flags: UInt8
-    public var headerBytes: UInt32
-    /// Header block and body, as appended.
-    public var content: Slice
-
-    public init(sequence: UInt64, flags: UInt8, headerBytes: UInt32, content: Slice) {
-        self.sequence = sequence
-        self.flags = flags
-        self.headerBytes = headerBytes
-        self.content = content
-    }
-}
+/// Header block and body as appended.
+public typealias StoredMessage = PageMessage
 
 /// Every live durable message with `request.from <= sequence < resumeAt`, in order.
 public struct Page: Sendable {

@@ -133,12 +133,9 @@ final class Broker: Sendable {
         let request = PageRequest(
             queue: wanted.queue, from: wanted.from, maxCount: wanted.maxCount, maxBytes: wanted.maxBytes)
         storage.read(request) { [unowned self] page in
-            let messages = page.messages.map {
-                PageMessage(
-                    sequence: $0.sequence, headerBytes: $0.headerBytes, content: $0.content, flags: $0.flags)
-            }
             enterFromOutside { core, effects in
-                core.page(wanted, messages: messages, resumeAt: page.resumeAt, failure: page.failure, into: &effects)
+                core.page(
+                    wanted, messages: page.messages, resumeAt: page.resumeAt, failure: page.failure, into: &effects)
             }
         }
     }
