@@ -72,6 +72,7 @@ extension Core {
                 deliver(
                     entry.content, headerBytes: entry.headerBytes, flags: entry.flags, sequence: entry.sequence,
                     count: entry.count &+ 1, from: lane, to: Int(consumer), into: &effects)
+                readAhead(of: lane, into: &effects)
             case .returned:
                 if expireReturned(of: lane, into: &effects) { continue }
                 guard let consumer = nextConsumer(lane, of: index) else { return noConsumer(lane, of: index) }

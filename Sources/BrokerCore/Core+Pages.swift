@@ -38,6 +38,7 @@ extension Core {
         }
         guard queues[index].pageOutstanding, queues[index].pageEpoch == wanted.epoch else { return }
         queues[index].pageOutstanding = false
+        queues[index].lastPageWasEmpty = resumeAt <= wanted.from
         if let failure { fail(index, failure, into: &effects) } else { queues[index].failure = nil }
         // What could be read before the failure is as good as any.
         queues[index].returned.attach(messages, below: resumeAt)
@@ -54,6 +55,16 @@ extension Core {
         trim(Int(queues[index].parent), into: &effects)
         proceed(index, into: &effects)
         seal(into: &effects)
+    }
+
+    /// Asks for the next page when half of the last is used up, so that one is read while the other is handed out.
+    @inline(__always)
+    mutating func readAhead(of lane: Int, into effects: inout Effects) {
+        if queues[lane].coldCount == 0 || queues[lane].pageOutstanding { return }
+        if queues[lane].windowBytes > limits.pageBytes / 2 { return }
+        // What was not durable then is asked for again when more is.
+        if queues[lane].lastPageWasEmpty, queues[lane].pageAskedAt == durableThrough { return }
+        want(from: queues[lane].coldFrom, of: lane, into: &effects)
     }
 
     private mutating func extendWindow(

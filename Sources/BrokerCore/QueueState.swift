@@ -103,6 +103,7 @@ struct QueueState: Sendable {
     var pageEpoch: UInt32 = 0
     /// What was durable when the page was asked for.
     var pageAskedAt: UInt64 = 0
+    var lastPageWasEmpty = false
     /// A page was empty: ask again when the awaited batch is durable.
     var waitsForDurable = false
     /// The last batch that this queue waits for.

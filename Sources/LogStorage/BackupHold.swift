@@ -25,7 +25,7 @@ public struct BackupHold: Sendable, Equatable {
 
     /// Everything of one moment, taken under the store's lock.
     private struct Moment {
-        var checkpoint: [UInt8]
+        var checkpoint: CheckpointMoment
         var segments: [Segment]
         /// The synced part of the last segment.
         var end: Int
@@ -58,7 +58,7 @@ public struct BackupHold: Sendable, Equatable {
             }
             state.held = Set(state.segments.map(\.segment.number))
             return Moment(
-                checkpoint: Keeper.encodeCheckpoint(state, storeID: store.storeID, number: max(1, number)),
+                checkpoint: CheckpointMoment(state, storeID: store.storeID, number: max(1, number)),
                 segments: state.segments.map(\.segment), end: state.syncedEnd, ready: state.ready, queueFiles: files)
         }
     }
@@ -70,9 +70,10 @@ public struct BackupHold: Sendable, Equatable {
         try disk.makeDirectory(Self.path(StorePath.journal))
         try disk.makeDirectory(Self.path(StorePath.queues))
         try take(StorePath.store, StoreHeader.size, on: disk)
+        let checkpoint = moment.checkpoint.encoded
         for path in CheckpointCopies.paths {
-            try disk.open(Self.path(path), .create).write(moment.checkpoint, at: 0)
-            count(path, moment.checkpoint.count)
+            try disk.open(Self.path(path), .create).write(checkpoint, at: 0)
+            count(path, checkpoint.count)
         }
         var queue: UInt32 = 0
         for item in moment.queueFiles {

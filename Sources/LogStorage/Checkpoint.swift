@@ -1,6 +1,22 @@
 import Base
 import BrokerCore
 
+/// What a checkpoint is made of. Taken under the store's lock; commits go on while it is written down.
+struct CheckpointMoment: Sendable {
+    let checkpoint: Checkpoint
+    let ledger: Ledger
+
+    init(_ state: borrowing StoreState, storeID: UInt64, number: UInt64) {
+        let first = state.segments[0]
+        ledger = state.ledger.withoutPlaces
+        checkpoint = Checkpoint(
+            storeID: storeID, firstSegment: first.segment.number, firstSequence: first.firstSequence,
+            applied: ledger.applied, number: number)
+    }
+
+    var encoded: [UInt8] { checkpoint.encoded(ledger) }
+}
+
 /// The durable state at one batch, so that the journal before it is not needed.
 ///
 ///     0       8         12    16       24        32              36           40               48        56       60            64        72

@@ -198,18 +198,22 @@ struct Filer: ~Copyable {
 }
 
 extension QueueLedger {
-    /// The live messages at the front of the journal part that lie in `slot`.
-    func work(inSlot slot: UInt32) -> Filer.Work? {
-        var messages: [(sequence: UInt64, place: JournalPlace)] = []
-        var sequence = located
+    /// Adds live messages at the front of the journal part that lie in `slot`, of at most `most` from `from` on.
+    /// Returns where to go on, nil at the end of them.
+    func gather(
+        inSlot slot: UInt32, from: UInt64, most: UInt64, into messages: inout [(sequence: UInt64, place: JournalPlace)]
+    ) -> UInt64? {
+        var sequence = max(from, located)
         let end = placesEnd
+        let pause = sequence + most
         while sequence < end {
+            if sequence == pause { return sequence }
             let place = place(sequence)
             if place.slot != slot { break }
             if !settled.contains(sequence) { messages.append((sequence, place)) }
             sequence += 1
         }
-        return messages.isEmpty ? nil : Filer.Work(queue: id, messages: messages, tail: files.last)
+        return nil
     }
 
     /// Messages in `slot` are not looked for in the journal any more.

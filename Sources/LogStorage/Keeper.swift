@@ -188,12 +188,12 @@ package struct Keeper: ~Copyable {
     private mutating func writeCheckpoint(_ store: Store) throws(DiskError) {
         checkpointNumber += 1
         let number = checkpointNumber
-        let (bytes, first, covered, gone) = store.state.withLock { state in
-            let bytes = Self.encodeCheckpoint(state, storeID: store.storeID, number: number)
-            let first = state.segments[0].segment.number
-            return (bytes, first, state.bytesSinceCheckpoint, state.ledger.condemned)
+        let (moment, covered) = store.state.withLock { state in
+            (CheckpointMoment(state, storeID: store.storeID, number: number), state.bytesSinceCheckpoint)
         }
-        try CheckpointCopies.write(bytes, on: store.disk)
+        let first = moment.checkpoint.firstSegment
+        let gone = moment.ledger.condemned
+        try CheckpointCopies.write(moment.encoded, on: store.disk)
         store.state.withLock { state in
             state.bytesSinceCheckpoint -= covered
             state.statistics.checkpoints += 1
@@ -202,14 +202,6 @@ package struct Keeper: ~Copyable {
             state.ledger.condemned.removeFirst(gone.count)
         }
         disposable += gone
-    }
-
-    static func encodeCheckpoint(_ state: StoreState, storeID: UInt64, number: UInt64) -> [UInt8] {
-        let first = state.segments[0]
-        let checkpoint = Checkpoint(
-            storeID: storeID, firstSegment: first.segment.number, firstSequence: first.firstSequence,
-            applied: state.ledger.applied, number: number)
-        return checkpoint.encoded(state.ledger)
     }
 
     // MARK: What no checkpoint names
@@ -381,9 +373,27 @@ extension Store {
         }
     }
 
-    /// What of a queue has to move out of `segment`, the oldest.
+    /// What of a queue has to move out of `segment`, the oldest. Commits may come between strides; what they settle
+    /// is moved all the same.
     func work(for id: UInt32, in segment: Segment) -> Filer.Work? {
         let slot = segment.number % UInt32(JournalPlace.slots)
-        return state.withLock { state in state.ledger.queue(id)?.work(inSlot: slot) }
+        var work = Filer.Work(queue: id, messages: [], tail: nil)
+        var some: [(sequence: UInt64, place: JournalPlace)] = []
+        some.reserveCapacity(Int(Self.stride))
+        var next: UInt64? = 0
+        while let from = next {
+            next = state.withLock { state in
+                state.ledger.with(id) { queue in
+                    work.tail = queue.files.last
+                    return queue.gather(inSlot: slot, from: from, most: Self.stride, into: &some)
+                } ?? nil
+            }
+            work.messages += some
+            some.removeAll(keepingCapacity: true)
+        }
+        return work.messages.isEmpty ? nil : work
     }
+
+    /// Messages looked at under one lock.
+    private static let stride: UInt64 = 8192
 }

@@ -108,6 +108,12 @@ struct QueueLedger {
     func place(_ sequence: UInt64) -> JournalPlace { places[placesStart + Int(sequence - located)] }
     var firstPlace: JournalPlace? { placesStart < places.count ? places[placesStart] : nil }
 
+    /// Forgets where messages lie in the journal, which no checkpoint says.
+    mutating func dropPlaces() {
+        places = []
+        placesStart = 0
+    }
+
     // MARK: Changes
 
     /// Message `next` came.
@@ -211,6 +217,13 @@ struct Ledger {
     }
 
     func queue(_ id: UInt32) -> QueueLedger? { slots[id].map { queues[$0] } }
+
+    /// What a checkpoint says of it, at this moment. Takes far less time than writing that down.
+    var withoutPlaces: Ledger {
+        var copy = self
+        for slot in copy.queues.indices { copy.queues[slot].dropPlaces() }
+        return copy
+    }
 
     /// Ids of all queues, rising.
     var ids: [UInt32] { slots.keys.sorted() }

@@ -22,7 +22,7 @@ struct PageReader: ~Copyable {
 
     private static let openFilesMax = 64
     /// Messages looked up under one lock.
-    private static let stride = 512
+    private static let stride = 2048
 
     /// Where the next messages lie.
     enum Step: Sendable {
@@ -34,6 +34,13 @@ struct PageReader: ~Copyable {
 
     mutating func page(_ request: PageRequest, from store: Store) -> Page {
         letGo(store)
+        var filling = fill(request, from: store)
+        filling.thin(&arena)
+        window.release()
+        return filling.page
+    }
+
+    private mutating func fill(_ request: PageRequest, from store: Store) -> Filling {
         var filling = Filling(request)
         var retries = 0
         while !filling.isFull {
@@ -41,7 +48,7 @@ struct PageReader: ~Copyable {
             switch store.locate(request.queue.rawValue, from: filling.page.resumeAt, want: max(1, want)) {
             case .end(let resumeAt):
                 filling.page.resumeAt = resumeAt
-                return filling.page
+                return filling
             case .lost(let sequence):
                 filling.fail(at: sequence, "message \(sequence) of queue \(request.queue.rawValue) is in no file")
             case .journal(let segment, let places):
@@ -57,7 +64,7 @@ struct PageReader: ~Copyable {
                 }
             }
         }
-        return filling.page
+        return filling
     }
 
     /// Closes files that are no more.
@@ -82,13 +89,14 @@ struct PageReader: ~Copyable {
         defer { window.forget() }
         for (index, (sequence, place)) in places.enumerated() {
             if !filling.hasRoom(for: place.length) { return }
+            if filling.endsHere(unless: window.holds(place.offset, place.length)) { return }
             do throws(DiskError) {
                 let bytes = try window.bytes(of: places, index, in: segment, most: filling.readAhead)
                 filling.add(
                     StoredHead(
                         sequence: sequence, length: place.length, headerBytes: place.headerBytes,
                         checksum: place.checksum, flags: place.flags),
-                    bytes, &arena, segment.file.path, at: place.offset)
+                    bytes, window, segment.file.path, at: place.offset)
             } catch {
                 filling.fail(at: sequence, "\(error) (offset \(place.offset))")
             }
@@ -121,7 +129,7 @@ struct PageReader: ~Copyable {
             for sequence in sequences {
                 if filling.isFull { return true }
                 wanted = sequence
-                try reader.read(sequence, limit: file.contentBytes, &window, into: &filling, &arena)
+                try reader.read(sequence, limit: file.contentBytes, &window, into: &filling)
             }
         } catch {
             if error.isMissing { return false }
@@ -148,9 +156,19 @@ struct Filling {
         return !isFull
     }
 
-    /// Adds a message if its bytes are undamaged.
+    /// True, and the page is full, if there is enough in it to end it where more would have to be read first: so that
+    /// most pages take one read.
+    mutating func endsHere(unless isInMemory: Bool) -> Bool {
+        if !isInMemory, bytes >= page.request.maxBytes / 2 || page.messages.count >= page.request.maxCount / 2 {
+            isFull = isFull || !page.messages.isEmpty
+        }
+        return isFull
+    }
+
+    /// Adds a message if its bytes are undamaged; they stay where they are, in `window`.
     mutating func add(
-        _ head: StoredHead, _ content: UnsafeRawBufferPointer, _ arena: inout Arena, _ path: String, at offset: Int
+        _ head: StoredHead, _ content: UnsafeRawBufferPointer, _ window: borrowing Window, _ path: String,
+        at offset: Int
     ) {
         guard Checksum.of(content) == head.checksum else {
             fail(
@@ -158,12 +176,35 @@ struct Filling {
                 "\(path) is damaged at offset \(offset): message \(head.sequence) cannot be given out")
             return
         }
-        let slice = arena.append(content.assumingMemoryBound(to: UInt8.self))
         page.messages.append(
-            StoredMessage(sequence: head.sequence, flags: head.flags, headerBytes: head.headerBytes, content: slice))
+            StoredMessage(
+                sequence: head.sequence, headerBytes: head.headerBytes, content: window.slice(content),
+                flags: head.flags))
         page.resumeAt = head.sequence + 1
         bytes += head.length
         if page.messages.count >= page.request.maxCount || bytes >= page.request.maxBytes { isFull = true }
+    }
+
+    /// Messages keep all of the memory that they were read into: where they are less than half of it, they are copied
+    /// to a place where it is dense.
+    mutating func thin(_ arena: inout Arena) {
+        var start = 0
+        while start < page.messages.count {
+            let chunk = ObjectIdentifier(page.messages[start].content.chunk)
+            let capacity = page.messages[start].content.chunk.capacity
+            var end = start
+            var bytes = 0
+            while end < page.messages.count, ObjectIdentifier(page.messages[end].content.chunk) == chunk {
+                bytes += Int(page.messages[end].content.count)
+                end += 1
+            }
+            if bytes < capacity / 2 {
+                for index in start..<end {
+                    page.messages[index].content = arena.append(page.messages[index].content.bytes)
+                }
+            }
+            start = end
+        }
     }
 
     /// Ends the page before `sequence`.
@@ -174,9 +215,9 @@ struct Filling {
     }
 }
 
-/// A stretch of a file in memory, used again and again.
+/// A stretch of a file in memory, used again and again unless somebody keeps a slice of it.
 struct Window: ~Copyable {
-    private var buffer = Buffer()
+    private var chunk: Chunk?
     private var start = 0
     private var count = 0
 
@@ -188,14 +229,22 @@ struct Window: ~Copyable {
     mutating func bytes(
         _ offset: Int, _ count: Int, of file: any DiskFile, ahead: Int
     ) throws(DiskError) -> UnsafeRawBufferPointer {
-        if offset < start || offset + count > start + self.count {
+        if !holds(offset, count) {
             try fill(offset, max(count, min(Self.size, ahead)), of: file)
             if self.count < count {
                 throw DiskError("reading", file.path, code: EIO, detail: "it ends before offset \(offset + count)")
             }
         }
-        let bytes = UnsafeRawBufferPointer(UnsafeBufferPointer(buffer.readable))
-        return UnsafeRawBufferPointer(rebasing: bytes[(offset - start)..<(offset - start + count)])
+        guard let chunk else { return UnsafeRawBufferPointer(start: nil, count: 0) }
+        return UnsafeRawBufferPointer(start: chunk.base + (offset - start), count: count)
+    }
+
+    func holds(_ offset: Int, _ count: Int) -> Bool { offset >= start && offset + count <= start + self.count }
+
+    /// What `bytes` has just given, for as long as anybody wants it.
+    func slice(_ bytes: UnsafeRawBufferPointer) -> Slice {
+        guard let chunk, let base = bytes.baseAddress else { return Slice(chunk: Chunk(), offset: 0, count: 0) }
+        return Slice(chunk: chunk, offset: base - UnsafeRawPointer(chunk.base), count: bytes.count)
     }
 
     /// The bytes of message `index` of `places`, which rise. Those that lie right behind are read with it.
@@ -204,7 +253,7 @@ struct Window: ~Copyable {
     ) throws(DiskError) -> UnsafeRawBufferPointer {
         let place = places[index].place
         var end = place.offset + place.length
-        if place.offset < start || end > start + count {
+        if !holds(place.offset, place.length) {
             var next = index + 1
             while next < places.count {
                 let following = places[next].place
@@ -219,20 +268,33 @@ struct Window: ~Copyable {
 
     private mutating func fill(_ offset: Int, _ wanted: Int, of file: any DiskFile) throws(DiskError) {
         forget()
-        if buffer.allocated > 4 * Self.size, wanted <= Self.size { buffer.release() }
-        buffer.reserve(max(wanted, Self.size))
-        let target = UnsafeMutableRawBufferPointer(start: buffer.room.baseAddress, count: wanted)
-        let got = try file.read(into: target, at: offset)
-        buffer.written(got)
+        let chunk = memory(for: wanted)
+        count = try file.read(into: UnsafeMutableRawBufferPointer(start: chunk.base, count: wanted), at: offset)
         start = offset
-        count = got
+    }
+
+    /// The same as before, if nobody keeps any of it, and it is neither too small nor far too large.
+    private mutating func memory(for wanted: Int) -> Chunk {
+        if isKnownUniquelyReferenced(&chunk), let chunk, chunk.capacity >= wanted,
+            chunk.capacity <= 4 * Self.size || wanted > Self.size
+        {
+            return chunk
+        }
+        let fresh = Chunk(capacity: max(wanted, Self.size))
+        chunk = fresh
+        return fresh
     }
 
     /// The file may change, or another come.
     mutating func forget() {
-        buffer.clear()
         start = 0
         count = 0
+    }
+
+    /// Lets go of the memory if others keep some of it: they may be done with it first.
+    mutating func release() {
+        forget()
+        if !isKnownUniquelyReferenced(&chunk) { chunk = nil }
     }
 }
 

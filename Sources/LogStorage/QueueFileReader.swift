@@ -33,9 +33,10 @@ struct QueueFileReader {
     /// Adds message `sequence` to the page, or the reason why it cannot be read. Only the first
     /// `limit` bytes of the file count.
     mutating func read(
-        _ sequence: UInt64, limit: Int, _ window: inout Window, into filling: inout Filling, _ arena: inout Arena
+        _ sequence: UInt64, limit: Int, _ window: inout Window, into filling: inout Filling
     ) throws(DiskError) {
         var offset = place(before: sequence)
+        if filling.endsHere(unless: window.holds(offset, StoredHead.size)) { return }
         while let (head, found) = try nextHead(from: offset, limit: limit, &window, ahead: filling.readAhead) {
             remember(head.sequence, found)
             if head.sequence > sequence { break }
@@ -45,9 +46,10 @@ struct QueueFileReader {
             }
             if !filling.hasRoom(for: head.length) { return }
             let start = found + StoredHead.size
+            if filling.endsHere(unless: window.holds(start, head.length)) { return }
             let content = try window.bytes(start, head.length, of: file, ahead: min(limit - start, filling.readAhead))
             last = (sequence, found + head.diskBytes)
-            filling.add(head, content, &arena, file.path, at: found)
+            filling.add(head, content, window, file.path, at: found)
             return
         }
         filling.fail(

@@ -40,6 +40,18 @@ struct SettledSet: Equatable {
             return added
         }
 
+        /// Sets one bit; nil where that takes more, since there are no words or it is the last one.
+        @inline(__always) mutating func set(_ bit: Int) -> Bool? {
+            if words.isEmpty { return isFull ? false : nil }
+            let mask: UInt64 = 1 << UInt64(bit % 64)
+            let word = words[bit / 64]
+            if word & mask != 0 { return false }
+            if count &+ 1 == Int(SettledSet.pageSize) { return nil }
+            words[bit / 64] = word | mask
+            count &+= 1
+            return true
+        }
+
         @inline(__always) func has(_ bit: Int) -> Bool {
             if words.isEmpty { return isFull }
             return words[bit / 64] >> UInt64(bit % 64) & 1 != 0
@@ -92,7 +104,22 @@ struct SettledSet: Equatable {
             head = high
             return added
         }
+        if high &- low == 1, countAbove > 0 { return insertBit(low) }
         return insertBits(max(low, head), high)
+    }
+
+    /// One above the head, as two consumers that take turns make them.
+    @inline(__always) private mutating func insertBit(_ sequence: UInt64) -> UInt64 {
+        if sequence < head { return 0 }
+        let index = skipped &+ Int(sequence / Self.pageSize &- firstPage)
+        if index >= pages.count { return insertBits(sequence, sequence + 1) }
+        guard let isNew = pages[index].set(Int(sequence % Self.pageSize)) else {
+            return insertBits(sequence, sequence + 1)
+        }
+        if !isNew { return 0 }
+        countAbove &+= 1
+        if sequence == head { advance() }
+        return 1
     }
 
     private mutating func insertBits(_ low: UInt64, _ high: UInt64) -> UInt64 {

@@ -1,4 +1,5 @@
 import Base
+import BrokerCore
 import LogStorage
 import Storage
 

@@ -258,7 +258,14 @@ final class SimulatedBroker {
 
     /// The journal thread takes what has gathered: all, or the first `count` batches, since the core hands over one
     /// after the other. False if it needs a segment first.
-    func commit(_ count: Int = .max) -> Bool {
+    func commit(_ count: Int = .max) -> Bool { commit(count, on: nil) }
+
+    /// The same, done by a loop at the end of its turn.
+    func commitHere(_ loop: Int) {
+        if commit(.max, on: loop) { carryOut(loop) }
+    }
+
+    private func commit(_ count: Int, on loop: Int?) -> Bool {
         if appended.isEmpty || failure != nil { return true }
         do throws(StorageFailure) {
             let end = try store.commit(Array(appended.prefix(max(1, count))), from: 0)
@@ -267,7 +274,7 @@ final class SimulatedBroker {
             appended.removeFirst(end)
             durable = number
             for index in mail.indices { mail[index].hasMoved = true }
-            enterFromOutside { core, effects in core.durable(through: number, into: &effects) }
+            enter(loop) { core, effects in core.durable(through: number, into: &effects) }
         } catch {
             failure = error
         }
@@ -301,11 +308,9 @@ final class SimulatedBroker {
         guard let wanted = pages.popFirst() else { return }
         let page = store.page(
             PageRequest(queue: wanted.queue, from: wanted.from, maxCount: wanted.maxCount, maxBytes: wanted.maxBytes))
-        let messages = page.messages.map {
-            PageMessage(sequence: $0.sequence, headerBytes: $0.headerBytes, content: $0.content, flags: $0.flags)
-        }
         enterFromOutside { core, effects in
-            core.page(wanted, messages: messages, resumeAt: page.resumeAt, failure: page.failure, into: &effects)
+            core.page(
+                wanted, messages: page.messages, resumeAt: page.resumeAt, failure: page.failure, into: &effects)
         }
     }
 
