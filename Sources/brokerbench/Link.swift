@@ -62,13 +62,21 @@ final class Link {
         return true
     }
 
-    func subscribe(to destination: String, ack: String, headers: [Options.HeaderLine]) throws {
-        var frame = "SUBSCRIBE\nid:0\ndestination:\(HeaderText.escape(destination))\nack:\(ack)\n"
-        for header in headers {
-            frame += "\(HeaderText.escape(header.name)):\(HeaderText.escape(header.value))\n"
+    /// One subscription for each destination, with its number as id. The last is confirmed, and it speaks for all;
+    /// but not where messages may be waiting, since they may come before the RECEIPT.
+    func subscribe(
+        to destinations: [String], ack: String, headers: [Options.HeaderLine], isConfirmed: Bool = true
+    ) throws {
+        let lines = headers.map { "\(HeaderText.escape($0.name)):\(HeaderText.escape($0.value))\n" }.joined()
+        var out = Buffer()
+        for (id, destination) in destinations.enumerated() {
+            let isLast = isConfirmed && id == destinations.count - 1
+            out.append(utf8: "SUBSCRIBE\nid:\(id)\ndestination:\(HeaderText.escape(destination))\nack:\(ack)\n\(lines)")
+            out.append(utf8: isLast ? "receipt:ready\n\n\0" : "\n\0")
+            if out.count >= Link.writeBytes { try send(&out) }
         }
-        try send(text: frame + "receipt:ready\n\n\0")
-        try waitFor(.receipt)
+        try send(&out)
+        if isConfirmed { try waitFor(.receipt) }
     }
 
     /// Says goodbye, so that what was sent before is known to have been processed.
@@ -103,6 +111,11 @@ final class Link {
                 throw errno == EAGAIN ? Failure("the broker took no byte for 60 s") : Failure.system("write")
             }
         }
+    }
+
+    /// Gives the memory of the receive buffer back until the next read.
+    func rest() {
+        if inbox.isEmpty { inbox.release() }
     }
 
     func send(text: String) throws {

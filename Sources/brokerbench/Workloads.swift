@@ -12,7 +12,12 @@ struct PublishWorkload {
         try run.awaitArrivals()
         let schedule = run.begin()
         let (made, use) = try watchProducers(run, producers, schedule)
-        try run.rethrow()
+        if let path = options.stateOut {
+            let saved = SavedRun(id: run.body.run, size: options.size, confirmed: made.map(\.confirmed))
+            try saved.write(to: path)
+        } else {
+            try run.rethrow()
+        }
         let last = made.map(\.lastConfirm).max() ?? 0
         let seconds = measuredSeconds(options, schedule, last: last)
         let confirm = made.reduce(into: Histogram()) { $0.merge($1.measured) }
@@ -24,7 +29,7 @@ struct PublishWorkload {
         report.add("sent", sent)
         report.add("confirmed", confirms)
         report.add(use)
-        if confirms < sent { report.complaint = "messages: \(sent - confirms) not confirmed" }
+        if confirms < sent, options.stateOut == nil { report.complaint = "messages: \(sent - confirms) not confirmed" }
         return report
     }
 }
@@ -83,7 +88,8 @@ struct EndToEndWorkload {
 
     /// Empties the dead-letter queue; `confirmed` of the verdict is what was refused.
     private func consumeDead(_ run: Run, _ taken: [Consumer.Outcome]) throws -> Verdict {
-        let deadRun = Run(behind: run, destination: options.deadDestination ?? run.destination + ".dlq")
+        let dead = options.deadDestination ?? run.destination + ".dlq"
+        let deadRun = Run(behind: run, destination: dead)
         let consumer = try Consumer.start(deadRun, index: 0)
         try deadRun.awaitArrivals()
         _ = deadRun.begin()
