@@ -10,7 +10,7 @@ final class Link {
     static let writeBytes = 128 << 10
     /// How long a read waits before it says that nothing came.
     static let readMilliseconds = 50
-    private static let answerSeconds = 20.0
+    private static let answerSeconds = 60.0
 
     init(_ options: Options) throws {
         descriptor = try Link.connect(host: options.host, port: options.port)
@@ -39,7 +39,7 @@ final class Link {
         while true {
             while try !came && takeFrame({ came = $0.kind == kind }) {}
             if came { return }
-            guard Instant.now < until else { throw Failure("no answer from the broker within 20 s") }
+            guard Instant.now < until else { throw Failure("no answer from the broker within 60 s") }
             _ = try receive()
         }
     }
