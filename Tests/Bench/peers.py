@@ -1,5 +1,6 @@
 """Other brokers, as Debian has them: what starts them, and what a load generator must say to them. All are told
 to store messages and to sync where they can; what they promise with it differs, see docs/performance.md."""
+import contextlib
 import dataclasses
 import os
 import shutil
@@ -54,6 +55,15 @@ class Peer(servers.Server):
         kind = KINDS[name]
         self.kind, self.protocol, self.words, self.is_slow = kind, kind.protocol, list(kind.words), True
 
+    @property
+    def pid(self):
+        """Of the server itself, where what we started only waits for it."""
+        try:
+            with open(os.path.join(self.home, "data", "pid")) as file:
+                return int(file.read())
+        except (OSError, ValueError):
+            return super().pid
+
     def command(self):
         return [os.path.join(servers.HERE, "peers", f"{self.name}.sh"), os.path.join(self.home, "data"), str(self.port)]
 
@@ -66,9 +76,10 @@ class Peer(servers.Server):
         """RabbitMQ and others run in several processes: all of the session that we started end."""
         if self.process is not None and self.is_running():
             os.killpg(self.process.pid, signal.SIGTERM)
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(20)
-            except subprocess.TimeoutExpired:
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
         super().remove()
 
