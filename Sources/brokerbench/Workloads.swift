@@ -1,4 +1,5 @@
 import Base
+import Synchronization
 
 /// Producers only: how many messages a second the broker confirms.
 struct PublishWorkload {
@@ -28,6 +29,7 @@ struct PublishWorkload {
         report.add("confirm_us", confirm)
         report.add("sent", sent)
         report.add("confirmed", confirms)
+        if options.stateOut != nil { report.add("broken", run.hasFailed.load(ordering: .relaxed)) }
         report.add(use)
         if confirms < sent, options.stateOut == nil { report.complaint = "messages: \(sent - confirms) not confirmed" }
         return report
