@@ -55,7 +55,7 @@ let package = Package(
         // Level 6
         program("brokerd", uses: ["DaemonKit"]),
         program("brokerctl", uses: ["DaemonKit", "LogStorage", "Storage", "BrokerClient", "STOMP", "Net", "Base"]),
-        program("brokerbench", uses: ["STOMP", "Net", "Base", "CSystem"]),
+        program("brokerbench", uses: ["Base", "CSystem"]),
         program("brokersim", uses: ["Simulation", "Base"]),
 
         tests("BaseTests", uses: ["Base"]),

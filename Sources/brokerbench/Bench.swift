@@ -17,6 +17,9 @@ enum Bench {
     static func main(_ arguments: [String]) -> Int32 {
         signal(SIGPIPE, SIG_IGN)
         do {
+            if arguments.count > 1, arguments[1] == "floor", !arguments.contains("--help") {
+                try runFloor(FloorOptions(parsing: Array(arguments.dropFirst(2))))
+            }
             guard let options = try Options(parsing: Array(arguments.dropFirst())) else {
                 print(Options.help)
                 return 0
@@ -39,7 +42,11 @@ enum Bench {
             switch options.workload {
             case .publish: try PublishWorkload(options).run()
             case .e2e: try EndToEndWorkload(options).run()
+            case .drain: try DrainWorkload(options).run()
+            case .fanout: try FanoutWorkload(options).run()
             case .rtt: try RoundTripWorkload(options).run()
+            case .idle: try IdleWorkload(options).run()
+            case .first: try FirstWorkload(options).run()
             }
         print(options.json ? report.json : report.text)
         guard let complaint = report.complaint else { return 0 }
@@ -47,7 +54,15 @@ enum Bench {
         return 1
     }
 
-    private static func complain(_ line: String) {
+    private static func runFloor(_ options: FloorOptions) throws -> Never {
+        try OpenFiles.allow(FloorOptions.openFiles)
+        var server = try FloorServer(options)
+        print("floor: process \(getpid()) on 127.0.0.1:\(options.port)")
+        fflush(nil)
+        try server.serve()
+    }
+
+    static func complain(_ line: String) {
         let bytes = Array("brokerbench: \(line)\n".utf8)
         _ = write(STDERR_FILENO, bytes, bytes.count)
     }

@@ -1,7 +1,7 @@
 import Base
 import Synchronization
 
-/// Takes messages and acknowledges each by itself.
+/// Takes messages and acknowledges each by itself, but not those of topics.
 struct Consumer: ~Copyable {
     struct Outcome: Sendable {
         var seen: Seen
@@ -55,7 +55,8 @@ struct Consumer: ~Copyable {
         do {
             let link = try Link(run.options)
             try link.subscribe(
-                to: run.destination, ack: "client-individual", headers: run.subscribeHeaders.lines(at: index))
+                to: run.destinations(ofConsumer: index), ack: run.options.acknowledges ? "client-individual" : "auto",
+                headers: run.subscribeHeaders.lines(at: index), isConfirmed: !run.hasBacklog)
             return link
         } catch {
             run.fail("consumer", error)  // before the arrival, so that the run sees it
@@ -98,6 +99,7 @@ struct Consumer: ~Copyable {
     }
 
     private mutating func answer(_ frame: ServerFrame, refuses: Bool) {
+        guard run.options.acknowledges else { return }
         acks.append(refuses ? "NACK\nrequeue:false\nid:" : "ACK\nid:")
         acks.append(frame.ack)
         acks.append("\n\n\0")

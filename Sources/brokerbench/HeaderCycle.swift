@@ -12,7 +12,7 @@ struct HeaderCycle: Sendable {
     }
 
     /// More would take much memory: a head is kept for each.
-    static let most = 65_536
+    static let most = 131_072
 
     /// After so many they come again in the same way.
     let count: Int
@@ -49,6 +49,9 @@ struct HeaderCycle: Sendable {
             return value.isEmpty && item.values.count > 1 ? nil : Options.HeaderLine(name: item.name, value: value)
         }
     }
+
+    /// All values that this header has, in turn.
+    func values(of name: String) -> [String] { items.first { $0.name == name }?.values ?? [] }
 
     /// One `none` for each kind of message.
     var noHolds: [Hold] { Array(repeating: .none, count: count) }

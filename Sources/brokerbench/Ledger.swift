@@ -1,8 +1,19 @@
 /// A growing set of sequence numbers, one bit each.
-struct SequenceSet: Sendable {
-    private var words: [UInt64] = []
+struct SequenceSet: Sendable, Equatable {
+    private(set) var words: [UInt64] = []
     /// Far more than any run sends: a damaged number must not make us allocate without bound.
     static let most: UInt64 = 1 << 34
+
+    init() {}
+
+    /// As `words` of another set said.
+    init(words: [UInt64]) { self.words = words }
+
+    /// 0 ..< `end`.
+    init(upTo end: UInt64) {
+        words = Array(repeating: .max, count: Int(end >> 6))
+        if end & 63 > 0 { words.append((1 << (end & 63)) - 1) }
+    }
 
     /// True when `sequence` was not in the set yet.
     mutating func insert(_ sequence: UInt64) -> Bool {
@@ -124,6 +135,17 @@ struct Verdict: Sendable, Equatable {
             damaged += seen.damaged
             early += seen.early
         }
+    }
+
+    mutating func add(_ other: Verdict) {
+        confirmed += other.confirmed
+        received += other.received
+        lost += other.lost
+        duplicates += other.duplicates
+        outOfOrder += other.outOfOrder
+        foreign += other.foreign
+        damaged += other.damaged
+        early += other.early
     }
 
     /// One line when anything is wrong.

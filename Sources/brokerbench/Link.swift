@@ -10,7 +10,7 @@ final class Link {
     static let writeBytes = 128 << 10
     /// How long a read waits before it says that nothing came.
     static let readMilliseconds = 50
-    private static let answerSeconds = 20.0
+    private static let answerSeconds = 60.0
 
     init(_ options: Options) throws {
         descriptor = try Link.connect(host: options.host, port: options.port)
@@ -39,7 +39,7 @@ final class Link {
         while true {
             while try !came && takeFrame({ came = $0.kind == kind }) {}
             if came { return }
-            guard Instant.now < until else { throw Failure("no answer from the broker within 20 s") }
+            guard Instant.now < until else { throw Failure("no answer from the broker within 60 s") }
             _ = try receive()
         }
     }
@@ -62,13 +62,21 @@ final class Link {
         return true
     }
 
-    func subscribe(to destination: String, ack: String, headers: [Options.HeaderLine]) throws {
-        var frame = "SUBSCRIBE\nid:0\ndestination:\(HeaderText.escape(destination))\nack:\(ack)\n"
-        for header in headers {
-            frame += "\(HeaderText.escape(header.name)):\(HeaderText.escape(header.value))\n"
+    /// One subscription for each destination, with its number as id. The last is confirmed, and it speaks for all;
+    /// but not where messages may be waiting, since they may come before the RECEIPT.
+    func subscribe(
+        to destinations: [String], ack: String, headers: [Options.HeaderLine], isConfirmed: Bool = true
+    ) throws {
+        let lines = headers.map { "\(HeaderText.escape($0.name)):\(HeaderText.escape($0.value))\n" }.joined()
+        var out = Buffer()
+        for (id, destination) in destinations.enumerated() {
+            let isLast = isConfirmed && id == destinations.count - 1
+            out.append(utf8: "SUBSCRIBE\nid:\(id)\ndestination:\(HeaderText.escape(destination))\nack:\(ack)\n\(lines)")
+            out.append(utf8: isLast ? "receipt:ready\n\n\0" : "\n\0")
+            if out.count >= Link.writeBytes { try send(&out) }
         }
-        try send(text: frame + "receipt:ready\n\n\0")
-        try waitFor(.receipt)
+        try send(&out)
+        if isConfirmed { try waitFor(.receipt) }
     }
 
     /// Says goodbye, so that what was sent before is known to have been processed.
@@ -103,6 +111,11 @@ final class Link {
                 throw errno == EAGAIN ? Failure("the broker took no byte for 60 s") : Failure.system("write")
             }
         }
+    }
+
+    /// Gives the memory of the receive buffer back until the next read.
+    func rest() {
+        if inbox.isEmpty { inbox.release() }
     }
 
     func send(text: String) throws {

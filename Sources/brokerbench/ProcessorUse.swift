@@ -28,6 +28,8 @@ struct ProcessorUse: Sendable {
     var serverCores: Double? { server > 0 ? (serverAfter - serverBefore) / seconds : nil }
     var serverResidentMiB: Double? { server > 0 ? ProcessorUse.mebibytes("VmRSS:", of: server) : nil }
 
+    static func residentMiB(of server: Int) -> Double { mebibytes("VmRSS:", of: server) }
+
     /// Most memory that the process had since its start or `forgetPeak`.
     static func peakMiB(of server: Int) -> Double? { server > 0 ? mebibytes("VmHWM:", of: server) : nil }
 

@@ -77,8 +77,7 @@ struct Producer: ~Copyable {
         self.index = index
         flight = Flight(window: run.options.window)
         template = SendTemplate(
-            destination: run.destination, options: run.options, headers: run.sendHeaders,
-            body: run.body.first(ofProducer: index), receipts: true)
+            options: run.options, headers: run.sendHeaders, body: run.body.first(ofProducer: index), receipts: true)
     }
 
     /// Starts the thread; it arrives when its backlog is stored, and sends more once the run begins.

@@ -16,8 +16,8 @@ struct Report {
         lines.append(("work", .text(options.workload.rawValue)))
         add("size", UInt64(options.size))
         add("producers", UInt64(options.producers))
-        add("consumers", UInt64(options.workload == .publish ? 0 : options.consumers))
-        if options.workload != .rtt { add("window", UInt64(options.window)) }
+        add("consumers", UInt64([.publish, .idle].contains(options.workload) ? 0 : options.consumers))
+        if ![.rtt, .idle, .first].contains(options.workload) { add("window", UInt64(options.window)) }
     }
 
     mutating func add(_ name: String, _ count: UInt64) { lines.append((name, .count(count))) }

@@ -71,7 +71,7 @@ private struct Partner: ~Copyable {
         do {
             let receiver = try Link(run.options)
             try receiver.subscribe(
-                to: "\(run.destination).\(receives)", ack: run.options.isStored ? "client-individual" : "auto",
+                to: ["\(run.destination).\(receives)"], ack: run.options.isStored ? "client-individual" : "auto",
                 headers: run.subscribeHeaders.lines(at: 0))
             return (try Link(run.options), receiver)
         } catch {

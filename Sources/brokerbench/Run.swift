@@ -27,9 +27,15 @@ struct Schedule: Sendable {
 /// What the threads of a run share.
 final class Run: Sendable {
     let options: Options
+    /// The first of them, or the only one.
     let destination: String
     let body: Body
+    /// The destination is one of them.
     let sendHeaders: HeaderCycle
+    /// All that are sent to.
+    private let destinations: [String]
+    /// There are messages already when the consumers come.
+    let hasBacklog: Bool
     let subscribeHeaders: HeaderCycle
     /// For each kind of message how long it must not come.
     private let holds: [HeaderCycle.Hold]
@@ -49,36 +55,48 @@ final class Run: Sendable {
         let value = Atomic<UInt64>(0)
     }
 
-    /// Throws `Options.Misuse` for headers that are none.
-    init(_ options: Options) throws {
+    /// Throws `Options.Misuse` for headers that are none. `id`: of the run whose messages these are; nil: a new one.
+    init(_ options: Options, id: UInt32? = nil) throws {
         let now = wallClockMilliseconds()
+        let id = id ?? UInt32(truncatingIfNeeded: now &* 2_654_435_761) ^ UInt32(getpid())
+        let kind = options.workload == .fanout ? "topic" : "queue"
+        let headers = options.allSendHeaders("/\(kind)/brokerbench.\(String(id, radix: 16))")
         self.options = options
-        sendHeaders = try HeaderCycle(options.sendHeaders, now: now)
+        sendHeaders = try HeaderCycle(headers, now: now)
+        destinations = try HeaderCycle(Array(headers.prefix(1)), now: now).values(of: "destination")
+        destination = destinations.first ?? ""
         subscribeHeaders = try HeaderCycle(options.subscribeHeaders, now: now)
         holds = (0..<sendHeaders.count).map(sendHeaders.hold)
         wallOffset = Int64(Instant.now.nanoseconds) - Int64(now) * 1_000_000
-        let id = UInt32(truncatingIfNeeded: wallClockMilliseconds() &* 2_654_435_761) ^ UInt32(getpid())
-        destination = options.destination ?? "/queue/brokerbench.\(String(id, radix: 16))"
         body = Body(size: options.size, run: id)
+        hasBacklog = options.backlog > 0
         received = (0..<options.consumers).map { _ in Counter() }
         started.enter()
     }
 
-    /// A run with the same messages on another destination, for one consumer.
-    init(behind run: Run, destination: String) {
+    /// A run with the same messages that consumes only. `destination`: where they are now; nil: where they were sent.
+    init(behind run: Run, destination: String? = nil, consumers: Int = 1) {
         var options = run.options
-        options.consumers = 1
+        options.consumers = consumers
         options.refusesEvery = 0
-        options.isAnyOrder = true
+        if destination != nil { options.isAnyOrder = true }
         self.options = options
-        self.destination = destination
+        destinations = destination.map { [$0] } ?? run.destinations
+        self.destination = destinations.first ?? ""
         body = run.body
         sendHeaders = run.sendHeaders
-        subscribeHeaders = .none
-        holds = run.sendHeaders.noHolds
+        subscribeHeaders = destination == nil ? run.subscribeHeaders : .none
+        holds = destination == nil ? run.holds : run.sendHeaders.noHolds
         wallOffset = run.wallOffset
-        received = [Counter()]
+        hasBacklog = true
+        received = (0..<consumers).map { _ in Counter() }
         started.enter()
+    }
+
+    /// What a consumer subscribes to: its share of them, or one that it has together with others.
+    func destinations(ofConsumer index: Int) -> [String] {
+        guard destinations.count > options.consumers else { return [destinations[index % destinations.count]] }
+        return stride(from: index, to: destinations.count, by: options.consumers).map { destinations[$0] }
     }
 
     /// When a message may come at the earliest, on the monotonic clock; nil: at once.
@@ -141,6 +159,9 @@ final class Run: Sendable {
     func noteReceived(_ count: UInt64, byConsumer index: Int) {
         received[index].value.store(count, ordering: .relaxed)
     }
+
+    /// Of the consumer that has received least.
+    var leastReceived: UInt64 { received.map { $0.value.load(ordering: .relaxed) }.min() ?? 0 }
 
     var receivedCount: UInt64 { received.reduce(0) { $0 + $1.value.load(ordering: .relaxed) } }
 

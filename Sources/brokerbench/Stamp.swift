@@ -4,8 +4,14 @@ import Glibc
 ///
 ///     0      4        8          12        20       28    32
 ///     "BNCH" run(32)  producer   sequence  time(ns) size  filler: every byte value, NUL and LF too
+///
+/// Bodies below 32 bytes have a short one, which knows fewer runs and messages apart:
+///
+///     0        2         4         8        16
+///     run(16)  producer  sequence  time(ns) filler
 struct Stamp: Equatable, Sendable {
     static let size = 32
+    static let leastSize = 16
 
     let producer: UInt32
     let sequence: UInt64
@@ -27,7 +33,7 @@ struct Body: Sendable {
     let run: UInt32
     private let pattern: [UInt8]
 
-    /// `size` is at least `Stamp.size`.
+    /// `size` is at least `Stamp.leastSize`.
     init(size: Int, run: UInt32) {
         self.run = run
         pattern = (0..<size).map { UInt8(truncatingIfNeeded: $0 &* 37 &+ $0 >> 8) }
@@ -39,6 +45,11 @@ struct Body: Sendable {
     func first(ofProducer producer: Int) -> [UInt8] {
         var bytes = pattern
         bytes.withUnsafeMutableBytes { body in
+            guard size >= Stamp.size else {
+                body.storeBytes(of: shortRun, as: UInt16.self)
+                body.storeBytes(of: UInt16(truncatingIfNeeded: producer), toByteOffset: 2, as: UInt16.self)
+                return
+            }
             body.storeBytes(of: Self.magic, as: UInt32.self)
             body.storeBytes(of: run, toByteOffset: 4, as: UInt32.self)
             body.storeBytes(of: UInt32(producer), toByteOffset: 8, as: UInt32.self)
@@ -47,16 +58,23 @@ struct Body: Sendable {
         return bytes
     }
 
-    static func write(sequence: UInt64, nanoseconds: UInt64, into body: UnsafeMutableRawPointer) {
+    static func write(sequence: UInt64, nanoseconds: UInt64, into body: UnsafeMutableRawPointer, size: Int) {
+        guard size >= Stamp.size else {
+            body.storeBytes(of: UInt32(truncatingIfNeeded: sequence), toByteOffset: 4, as: UInt32.self)
+            return body.storeBytes(of: nanoseconds, toByteOffset: 8, as: UInt64.self)
+        }
         body.storeBytes(of: sequence, toByteOffset: 12, as: UInt64.self)
         body.storeBytes(of: nanoseconds, toByteOffset: 20, as: UInt64.self)
     }
 
     func read(_ body: UnsafeRawBufferPointer) -> Stamp.Reading {
+        guard size >= Stamp.size else { return readShort(body) }
         guard body.count >= Stamp.size, body.loadUnaligned(as: UInt32.self) == Self.magic,
             body.loadUnaligned(fromByteOffset: 4, as: UInt32.self) == run
         else { return .foreign }
-        guard hasOurFiller(body) else { return .damaged }
+        guard body.count == size, body.loadUnaligned(fromByteOffset: 28, as: UInt32.self) == UInt32(size),
+            hasOurFiller(body, behind: Stamp.size)
+        else { return .damaged }
         return .ours(
             Stamp(
                 producer: body.loadUnaligned(fromByteOffset: 8, as: UInt32.self),
@@ -64,13 +82,24 @@ struct Body: Sendable {
                 nanoseconds: body.loadUnaligned(fromByteOffset: 20, as: UInt64.self)))
     }
 
-    private func hasOurFiller(_ body: UnsafeRawBufferPointer) -> Bool {
-        guard body.count == pattern.count, let base = body.baseAddress,
-            body.loadUnaligned(fromByteOffset: 28, as: UInt32.self) == UInt32(pattern.count)
-        else { return false }
+    private var shortRun: UInt16 { UInt16(truncatingIfNeeded: run) }
+
+    private func readShort(_ body: UnsafeRawBufferPointer) -> Stamp.Reading {
+        guard body.count >= Stamp.leastSize, body.loadUnaligned(as: UInt16.self) == shortRun else { return .foreign }
+        guard body.count == size, hasOurFiller(body, behind: Stamp.leastSize) else { return .damaged }
+        return .ours(
+            Stamp(
+                producer: UInt32(body.loadUnaligned(fromByteOffset: 2, as: UInt16.self)),
+                sequence: UInt64(body.loadUnaligned(fromByteOffset: 4, as: UInt32.self)),
+                nanoseconds: body.loadUnaligned(fromByteOffset: 8, as: UInt64.self)))
+    }
+
+    /// Both are as long as `size`.
+    private func hasOurFiller(_ body: UnsafeRawBufferPointer, behind offset: Int) -> Bool {
+        guard let base = body.baseAddress else { return false }
         return pattern.withUnsafeBytes { ours in
             guard let start = ours.baseAddress else { return false }
-            return memcmp(base + Stamp.size, start + Stamp.size, ours.count - Stamp.size) == 0
+            return memcmp(base + offset, start + offset, ours.count - offset) == 0
         }
     }
 }

@@ -16,22 +16,24 @@ struct ServerFrame {
 
     /// The frame at the front of `bytes`; nil until it is whole. Leading line ends must be gone.
     static func scan(_ bytes: UnsafeRawBufferPointer) -> ServerFrame? {
-        guard let base = bytes.baseAddress, let commandEnd = find(0x0A, base, 0, bytes.count) else { return nil }
+        guard let base = bytes.baseAddress, let commandEnd = WireBytes.find(0x0A, base, 0, bytes.count) else {
+            return nil
+        }
         var frame = ServerFrame()
-        frame.kind = kind(of: UnsafeRawBufferPointer(start: base, count: commandEnd))
+        frame.kind = kind(of: WireBytes.line(base, 0, commandEnd))
         var length: Int?
         var at = commandEnd + 1
         while true {
-            guard let end = find(0x0A, base, at, bytes.count) else { return nil }
-            let count = end > at && base.load(fromByteOffset: end - 1, as: UInt8.self) == 0x0D ? end - at - 1 : end - at
-            if count == 0 {
-                at = end + 1
-                break
-            }
-            frame.take(UnsafeRawBufferPointer(start: base + at, count: count), &length)
+            guard let end = WireBytes.find(0x0A, base, at, bytes.count) else { return nil }
+            let line = WireBytes.line(base, at, end)
             at = end + 1
+            if line.count == 0 { break }
+            frame.take(line, &length)
         }
-        return frame.close(base, bodyStart: at, length: length, available: bytes.count)
+        guard let end = WireBytes.bodyEnd(base, start: at, length: length, available: bytes.count) else { return nil }
+        frame.body = UnsafeRawBufferPointer(start: base + at, count: end - at)
+        frame.count = end + 1
+        return frame
     }
 
     private mutating func take(_ line: UnsafeRawBufferPointer, _ length: inout Int?) {
@@ -46,61 +48,11 @@ struct ServerFrame {
         }
     }
 
-    private consuming func close(
-        _ base: UnsafeRawPointer, bodyStart: Int, length: Int?, available: Int
-    ) -> ServerFrame? {
-        let end: Int
-        if let length {
-            guard length < available - bodyStart else { return nil }
-            end = bodyStart + length
-        } else {
-            guard let zero = ServerFrame.find(0, base, bodyStart, available) else { return nil }
-            end = zero
-        }
-        body = UnsafeRawBufferPointer(start: base + bodyStart, count: end - bodyStart)
-        count = end + 1
-        return self
-    }
-
     private static func kind(of word: UnsafeRawBufferPointer) -> Kind {
-        let word = word.last == 0x0D ? UnsafeRawBufferPointer(rebasing: word.dropLast()) : word
         if word.equals("MESSAGE") { return .message }
         if word.equals("RECEIPT") { return .receipt }
         if word.equals("CONNECTED") { return .connected }
         return word.equals("ERROR") ? .error : .unknown
-    }
-
-    @inline(__always)
-    private static func find(_ byte: Int32, _ base: UnsafeRawPointer, _ from: Int, _ end: Int) -> Int? {
-        guard let found = memchr(base + from, byte, end - from) else { return nil }
-        return UnsafeRawPointer(found) - base
-    }
-}
-
-extension UnsafeRawBufferPointer {
-    /// What stands behind `name` (with its colon) when the line starts with it.
-    @inline(__always)
-    fileprivate func value(of name: StaticString) -> UnsafeRawBufferPointer? {
-        let length = name.utf8CodeUnitCount
-        guard count >= length, let base = baseAddress, memcmp(base, name.utf8Start, length) == 0 else { return nil }
-        return UnsafeRawBufferPointer(start: base + length, count: count - length)
-    }
-
-    fileprivate func equals(_ word: StaticString) -> Bool {
-        guard count == word.utf8CodeUnitCount, let base = baseAddress else { return false }
-        return memcmp(base, word.utf8Start, count) == 0
-    }
-
-    /// All of it as a decimal number of at most 18 digits.
-    var decimal: UInt64? {
-        guard count > 0, count <= 18 else { return nil }
-        var value: UInt64 = 0
-        for byte in self {
-            let digit = byte &- 48
-            guard digit < 10 else { return nil }
-            value = value &* 10 &+ UInt64(digit)
-        }
-        return value
     }
 }
 
@@ -110,9 +62,11 @@ struct SendTemplate {
     private let heads: [[UInt8]]
     private let tail: [UInt8]
     private let bodyOffset: Int
+    private let bodySize: Int
     private let asksReceipt: Bool
 
-    init(destination: String, options: Options, headers: HeaderCycle, body: [UInt8], receipts: Bool) {
+    /// `destination`: instead of those among the headers.
+    init(destination: String? = nil, options: Options, headers: HeaderCycle, body: [UInt8], receipts: Bool) {
         asksReceipt = receipts
         heads = (0..<headers.count).map { index in
             let text = Self.head(destination: destination, options: options, headers: headers.lines(at: index))
@@ -120,17 +74,19 @@ struct SendTemplate {
         }
         let rest = Array("\(receipts ? "\n" : "")content-length:\(body.count)\n\n".utf8)
         bodyOffset = rest.count
+        bodySize = body.count
         tail = rest + body + [0]
     }
 
-    private static func head(destination: String, options: Options, headers: [Options.HeaderLine]) -> String {
+    private static func head(destination: String?, options: Options, headers: [Options.HeaderLine]) -> String {
+        let destination = destination ?? headers.first { $0.name == "destination" }?.value ?? ""
         var lines = "SEND\ndestination:\(HeaderText.escape(destination))\n"
         if options.isStored {
             lines += "persistent:true\n"
         } else if options.persistent == false {
             lines += "persistent:false\n"
         }
-        for header in headers {
+        for header in headers where header.name != "destination" {
             lines += "\(HeaderText.escape(header.name)):\(HeaderText.escape(header.value))\n"
         }
         return lines
@@ -138,14 +94,15 @@ struct SendTemplate {
 
     /// The receipt id is the sequence number.
     func append(sequence: UInt64, nanoseconds: UInt64, to out: inout Buffer) {
-        let head = heads[Int(sequence % UInt64(heads.count))]
+        let head = heads.count == 1 ? heads[0] : heads[Int(sequence % UInt64(heads.count))]
         out.reserve(head.count + 20 + tail.count)
         out.append(head)
         if asksReceipt { out.append(decimal: sequence) }
         tail.withUnsafeBytes { out.append($0) }
         let end = out.readable.count
         guard let base = out.readable.baseAddress else { return }
-        Body.write(sequence: sequence, nanoseconds: nanoseconds, into: base + (end - tail.count + bodyOffset))
+        let body = base + (end - tail.count + bodyOffset)
+        Body.write(sequence: sequence, nanoseconds: nanoseconds, into: body, size: bodySize)
     }
 }
 

@@ -1,4 +1,5 @@
 import Base
+import Synchronization
 
 /// Producers only: how many messages a second the broker confirms.
 struct PublishWorkload {
@@ -12,7 +13,12 @@ struct PublishWorkload {
         try run.awaitArrivals()
         let schedule = run.begin()
         let (made, use) = try watchProducers(run, producers, schedule)
-        try run.rethrow()
+        if let path = options.stateOut {
+            let saved = SavedRun(id: run.body.run, size: options.size, confirmed: made.map(\.confirmed))
+            try saved.write(to: path)
+        } else {
+            try run.rethrow()
+        }
         let last = made.map(\.lastConfirm).max() ?? 0
         let seconds = measuredSeconds(options, schedule, last: last)
         let confirm = made.reduce(into: Histogram()) { $0.merge($1.measured) }
@@ -23,8 +29,9 @@ struct PublishWorkload {
         report.add("confirm_us", confirm)
         report.add("sent", sent)
         report.add("confirmed", confirms)
+        if options.stateOut != nil { report.add("broken", run.hasFailed.load(ordering: .relaxed)) }
         report.add(use)
-        if confirms < sent { report.complaint = "messages: \(sent - confirms) not confirmed" }
+        if confirms < sent, options.stateOut == nil { report.complaint = "messages: \(sent - confirms) not confirmed" }
         return report
     }
 }
@@ -83,7 +90,8 @@ struct EndToEndWorkload {
 
     /// Empties the dead-letter queue; `confirmed` of the verdict is what was refused.
     private func consumeDead(_ run: Run, _ taken: [Consumer.Outcome]) throws -> Verdict {
-        let deadRun = Run(behind: run, destination: options.deadDestination ?? run.destination + ".dlq")
+        let dead = options.deadDestination ?? run.destination + ".dlq"
+        let deadRun = Run(behind: run, destination: dead)
         let consumer = try Consumer.start(deadRun, index: 0)
         try deadRun.awaitArrivals()
         _ = deadRun.begin()

@@ -24,6 +24,20 @@ private func texts(_ cycle: HeaderCycle) -> [String] {
         #expect(try texts(cycle("deliver-at:{now+500}")) == ["deliver-at:1000500"])
     }
 
+    /// Goal: with more queues than consumers each is consumed once, with fewer all consumers have one.
+    @Test func destinationsAreSharedAmongConsumers() throws {
+        var options = Options()
+        options.destination = "/queue/{1..3}"
+        options.consumers = 2
+        let run = try Run(options)
+        #expect(run.destinations(ofConsumer: 0) == ["/queue/1", "/queue/3"])
+        #expect(run.destinations(ofConsumer: 1) == ["/queue/2"])
+        options.destination = "/queue/q"
+        let one = try Run(options)
+        #expect(one.destinations(ofConsumer: 1) == ["/queue/q"])
+        #expect(one.destination == "/queue/q")
+    }
+
     @Test(arguments: ["a:{}", "a:{x}", "a:{1.2}", "a:{now+}", "a:{1..}", "a:}{", "a:{1..2"])
     func otherBracesStandForThemselves(header: String) throws {
         #expect(try texts(cycle(header)) == [header])

@@ -108,3 +108,30 @@ private func stamp(_ sequence: UInt64, producer: UInt32 = 0) -> Stamp.Reading {
         #expect(flight.open == 0)
     }
 }
+
+@Suite struct SavedRunTests {
+    @Test func comesBackFromItsText() throws {
+        var some = SequenceSet()
+        for sequence: UInt64 in [0, 3, 64, 70_000] { _ = some.insert(sequence) }
+        let saved = SavedRun(id: 0xBEEF, size: 100, confirmed: [some, SequenceSet()])
+        #expect(try SavedRun(text: saved.text) == saved)
+    }
+
+    @Test(arguments: [
+        "", "brokerbench 1 100", "brokerbench 1 100\n", "brokerbench x 100\n\n", "brokerbench 1 -4\n\n",
+        "other 1 100\n\n",
+        "brokerbench 1 100\nff fg\n",
+    ])
+    func refusesWhatItDidNotWrite(text: String) {
+        #expect(throws: Failure.self) { _ = try SavedRun(text: text) }
+    }
+
+    @Test func allUpToANumberAreInASet() {
+        for end: UInt64 in [0, 1, 63, 64, 65, 1000] {
+            var set = SequenceSet(upTo: end)
+            #expect(set.count == end)
+            let isNew = set.insert(end)
+            #expect(isNew)
+        }
+    }
+}

@@ -54,7 +54,7 @@ private struct Script {
             Self.connected, "RECEIPT\nreceipt-id:ready\n\n\0\nMESSAGE\nack:1\n\none\0\nMESSAGE\nack:2\n\ntwo\0\n",
         ])
         let link = try Link(script.options())
-        try link.subscribe(to: "/queue/q", ack: "client", headers: [])
+        try link.subscribe(to: ["/queue/q"], ack: "client", headers: [])
         var bodies: [String] = []
         try link.takeFrames { bodies.append(String(decoding: $0.body, as: UTF8.self)) }
         #expect(bodies == ["one", "two"])

@@ -70,6 +70,21 @@ private func text(_ bytes: UnsafeRawBufferPointer) -> String { String(decoding: 
 }
 
 @Suite struct BodyTests {
+    @Test func smallBodiesHaveAShortStamp() {
+        let body = Body(size: 17, run: 0x1_0005)
+        var ours = body.first(ofProducer: 3)
+        ours.withUnsafeMutableBytes { bytes in
+            guard let base = bytes.baseAddress else { return }
+            Body.write(sequence: 1 << 31, nanoseconds: 99, into: base, size: 17)
+        }
+        let stamp = Stamp(producer: 3, sequence: 1 << 31, nanoseconds: 99)
+        #expect(ours.withUnsafeBytes { body.read($0) } == .ours(stamp))
+        #expect(ours.withUnsafeBytes { Body(size: 17, run: 6).read($0) } == .foreign)
+        ours[16] ^= 1
+        #expect(ours.withUnsafeBytes { body.read($0) } == .damaged)
+        #expect(ours.dropLast().withUnsafeBytes { body.read($0) } == .damaged)
+    }
+
     @Test func tellsChangedAndForeignBodiesFromOurs() {
         let body = Body(size: 100, run: 5)
         let ours = body.first(ofProducer: 1)
