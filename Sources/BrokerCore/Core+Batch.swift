@@ -9,8 +9,9 @@ extension Core {
         if records.isEmpty { return }
         closePiece()
         usualRecords = records.count
-        effects.batches.append(
-            Batch(number: batchNumber, records: records, pieces: pieces, payloadBytes: payloadBytes))
+        var batch = Batch(number: batchNumber, records: records, pieces: pieces, payloadBytes: payloadBytes)
+        batch.isAwaited = records.contains { $0.kind == .append && $0.flags & MessageFlags.durable != 0 }
+        effects.batches.append(batch)
         records = []
         pieces = []
         records.reserveCapacity(usualRecords)

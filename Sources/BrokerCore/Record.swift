@@ -83,6 +83,8 @@ public struct Batch: Sendable {
     /// The payload: these slices one behind the other. No message or name lies across two.
     public var pieces: [Slice]
     public var payloadBytes: Int
+    /// A message that is to be on disk before anybody sees it is in it. For other batches nobody may be waiting.
+    public var isAwaited = true
 
     /// Most payload that one batch may hold, in bytes. A journal segment must have room for it.
     public static let payloadLimit = 48 << 20

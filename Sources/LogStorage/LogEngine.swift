@@ -33,6 +33,8 @@ public final class LogEngine: StorageEngine {
 
     private struct Inbox {
         var batches: [Batch] = []
+        /// Somebody waits for them.
+        var isHurried = false
         var journal = Journal.taken
         /// A caller has committed since the journal thread last looked whether the log is idle.
         var hasMoved = false
@@ -113,12 +115,28 @@ public final class LogEngine: StorageEngine {
 
     public func commit() {
         let mustRing = inbox.withLock { inbox in
-            if inbox.journal != .free || inbox.batches.isEmpty { return false }
+            if inbox.batches.isEmpty { return false }
+            inbox.isHurried = true
+            if inbox.journal != .free { return false }
             inbox.journal = .taken
             return true
         }
         if mustRing { inbox.ring() }
     }
+
+    /// When the journal thread looks whether the log is idle, it takes what has gathered.
+    public func commitSoon() {
+        if backlogBytes > Self.bytesLater { return commit() }
+        let mustRing = inbox.withLock { inbox in
+            if inbox.journal != .free || inbox.batches.isEmpty || !inbox.isAsleep { return false }
+            inbox.journal = .taken
+            return true
+        }
+        if mustRing { inbox.ring() }
+    }
+
+    /// Bytes that may gather though nobody waits for them.
+    private static let bytesLater = 256 << 10
 
     public func read(_ request: PageRequest, then: @escaping @Sendable (Page) -> Void) {
         requests.withLock { $0.waiting.append((request, then)) }
@@ -178,13 +196,15 @@ public final class LogEngine: StorageEngine {
 
     /// Waits for work; marks the log as idle when there is none for a while.
     private func nextCall() throws(StorageFailure) -> Call {
-        if let call = try take(waiting: store.settings.idleMilliseconds) { return call }
+        if let call = try take(waiting: store.settings.idleMilliseconds, hurried: true) { return call }
+        if let call = try take(waiting: 0) { return call }
         if !isIdle() { return .moved }
         try store.mark()
         return try take(waiting: nil) ?? .failed
     }
 
-    private func take(waiting milliseconds: Int?) throws(StorageFailure) -> Call? {
+    /// With `hurried`, only batches that somebody waits for, and all that have gathered before them.
+    private func take(waiting milliseconds: Int?, hurried: Bool = false) throws(StorageFailure) -> Call? {
         let taken = inbox.wait(milliseconds: milliseconds) { inbox -> Result<Call, StorageFailure>? in
             // Whoever has it rings if there is something left to do.
             if inbox.journal == .lent { return nil }
@@ -192,9 +212,10 @@ public final class LogEngine: StorageEngine {
             inbox.isAsleep = false
             if let failure = inbox.failure { return .failure(failure) }
             if inbox.hasFailed { return .success(.failed) }
-            if !inbox.batches.isEmpty {
+            if !inbox.batches.isEmpty, !hurried || inbox.isHurried || inbox.closing != nil {
                 let batches = inbox.batches
                 inbox.batches = []
+                inbox.isHurried = false
                 return .success(.batches(batches))
             }
             if let then = inbox.closing { return .success(.close(then)) }
@@ -267,6 +288,7 @@ public final class LogEngine: StorageEngine {
             inbox.journal = .lent
             let batches = inbox.batches
             inbox.batches = []
+            inbox.isHurried = false
             return batches
         }
     }
@@ -274,10 +296,13 @@ public final class LogEngine: StorageEngine {
     /// What is left to do, be it to wait for a segment or to say what failed, is for the journal thread.
     private func giveBack(_ rest: ArraySlice<Batch>, _ failure: StorageFailure?) {
         let mustRing = inbox.withLock { inbox in
-            if !rest.isEmpty { inbox.batches.insert(contentsOf: rest, at: 0) }
+            if !rest.isEmpty {
+                inbox.batches.insert(contentsOf: rest, at: 0)
+                inbox.isHurried = true
+            }
             inbox.failure = failure
             inbox.hasMoved = true
-            let hasWork = failure != nil || !inbox.batches.isEmpty || inbox.closing != nil || inbox.hasFailed
+            let hasWork = failure != nil || inbox.isHurried || inbox.closing != nil || inbox.hasFailed
             inbox.journal = hasWork || inbox.isAsleep ? .taken : .free
             return inbox.journal == .taken
         }

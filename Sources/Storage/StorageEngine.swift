@@ -17,6 +17,9 @@ public protocol StorageEngine: AnyObject, Sendable {
     /// Has all that was appended made durable.
     func commit()
 
+    /// The same within milliseconds, together with more: for batches that nobody waits for.
+    func commitSoon()
+
     /// The same, for a thread that has nothing better to do than to wait for it: where nothing else is being made
     /// durable, it is little and the disk answers fast, this thread does it itself, and two wake-ups are saved. Then
     /// `durable` is called, in place of the event, before this returns, and the result is true. Otherwise this is

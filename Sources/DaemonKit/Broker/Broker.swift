@@ -78,7 +78,8 @@ final class Broker: Sendable {
     }
 
     private func commit(_ effects: borrowing Effects) {
-        if !effects.batches.isEmpty { storage.commit() }
+        if effects.batches.isEmpty { return }
+        if effects.batches.contains(where: \.isAwaited) { storage.commit() } else { storage.commitSoon() }
     }
 
     /// Has storage make durable what was appended, by this thread if that is best: only for a loop that has nothing

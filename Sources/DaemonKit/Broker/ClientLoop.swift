@@ -26,6 +26,7 @@ final class ClientLoop {
     /// Were delivered enough to that the core should hear when it has left.
     private var owing: [Client] = []
     private var owesCommit = false
+    private var isCommitAwaited = false
     private(set) var isStopping = false
 
     init(broker: Broker, loop: IOLoop, settings: SessionSettings, limits: ClientLimits, unflushedLimit: Int) {
@@ -76,15 +77,26 @@ final class ClientLoop {
     /// Enters the core for one of our clients. `carryOut` must follow, and `commit` when it `commitsLater`.
     func enter<R>(commitsLater: Bool = false, _ body: (inout Core, inout Effects) -> R) -> R {
         let result = broker.enter(&effects, ownLoop: loop.index, mail: &mail, commitsLater: commitsLater, body)
-        if commitsLater, !effects.batches.isEmpty { owesCommit = true }
+        if commitsLater {
+            owesCommit = owesCommit || !effects.batches.isEmpty
+            isCommitAwaited = isCommitAwaited || effects.batches.contains(where: \.isAwaited)
+        }
         return result
     }
 
     /// What was left to be committed. A loop with nothing else to do waits for the disk itself: it would sleep now,
     /// until the journal thread had been woken, had done this, and had woken it again.
-    func commit() {
-        if !owesCommit { return }
+    /// `isAwaited`: an answer waits for the disk.
+    func commit(isAwaited: Bool) {
+        if !owesCommit {
+            // What was to be durable soon now has to be at once.
+            if isAwaited { broker.storage.commit() }
+            return
+        }
+        let isAwaited = isAwaited || isCommitAwaited
         owesCommit = false
+        isCommitAwaited = false
+        if !isAwaited { return broker.storage.commitSoon() }
         if broker.commitHere(&effects, ownLoop: loop.index, mail: &mail) { carryOut() }
     }
 

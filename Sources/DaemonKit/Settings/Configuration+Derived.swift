@@ -5,9 +5,9 @@ import Net
 
 /// What follows from the settings.
 extension Configuration {
-    /// Loops to start: the setting, or one less than the machine has cores, at least one.
+    /// Loops to start: the setting, or one for each core. Behind eight the core's lock would be what they wait for.
     public var loopCount: Int {
-        io.loops > 0 ? io.loops : max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)) - 1)
+        io.loops > 0 ? io.loops : min(8, max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))))
     }
 
     /// Where to listen for administrators: the setting, or the socket in the data directory.

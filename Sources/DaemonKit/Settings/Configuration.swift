@@ -31,7 +31,7 @@ public struct Configuration: Equatable, Sendable {
     public init() {}
 
     public struct IO: Equatable, Sendable {
-        /// 0: one less than the machine has cores. See `Configuration.loopCount`.
+        /// 0: one for each core of the machine. See `Configuration.loopCount`.
         public var loops = 0
     }
 

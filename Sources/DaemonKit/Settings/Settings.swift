@@ -32,7 +32,7 @@ public enum Settings {
             check: { $0.isEmpty || $0.utf8.contains(0) ? "a path is wanted" : nil }),
         .number(
             "io.loops", \.io.loops, 0...256, .restart,
-            "Threads that talk to clients. 0 means one less than the machine has cores, at least one."),
+            "Threads that talk to clients. 0 means one for each core, at most eight."),
     ]
 
     private static let connections: [Setting] = [
