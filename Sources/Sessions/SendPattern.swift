@@ -18,6 +18,8 @@ struct SendPattern: ~Copyable {
         var end = 0
     }
 
+    /// The longest head that is remembered, in bytes: each connection keeps one.
+    private static var headMost: Int { 1024 }
     /// The longest receipt that is looked at here.
     static var receiptMost: Int { 64 }
     /// Digits of a length that is looked at here.
@@ -62,7 +64,8 @@ struct SendPattern: ~Copyable {
         flags: UInt8
     ) {
         text.clear()
-        guard let length = layout.first(.contentLength), let name = layout.first(.destination),
+        guard layout.body.lowerBound <= Self.headMost, let length = layout.first(.contentLength),
+            let name = layout.first(.destination),
             layout.headersEnd + 2 * Self.receiptMost <= limits.headerBytes,
             limits.headerLineBytes >= 2 * Self.receiptMost
         else { return }

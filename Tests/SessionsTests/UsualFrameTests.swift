@@ -169,6 +169,16 @@ import Testing
         #expect(Int(send.headerBytes) == kept.utf8.count + 1)
     }
 
+    /// Or each connection could have us keep as much as a head may be long.
+    @Test func aLongHeadIsNotRemembered() {
+        let listener = Listener()
+        let head = "SEND\ndestination:/queue/a\nx:\(String(repeating: "x", count: 2000))\n"
+        listener.take(head + "content-length:1\n\nx\0")
+        let end = listener.session.parser.layout.end
+        listener.take(head + "content-length:2\n\nxx\0")
+        #expect(listener.session.parser.layout.end == end + 1)
+    }
+
     /// Limits smaller than what is read without being measured.
     @Test func tightLimitsAreKept() {
         var settings = SessionSettings()
