@@ -68,6 +68,7 @@ public final class LogEngine: StorageEngine {
 
     /// What a caller commits itself at most: more is better written while the caller goes on with other things.
     private static let batchesHere = 4
+    private static let recordsHere = 8
     private static let bytesHere = 16 << 10
 
     private struct Requests {
@@ -283,6 +284,7 @@ public final class LogEngine: StorageEngine {
         inbox.withLock { inbox in
             guard inbox.journal == .free, !inbox.batches.isEmpty, !inbox.hasFailed, inbox.closing == nil,
                 inbox.batches.count <= Self.batchesHere,
+                inbox.batches.reduce(0, { $0 + $1.records.count }) <= Self.recordsHere,
                 inbox.batches.reduce(0, { $0 + Self.weight($1) }) <= Self.bytesHere
             else { return nil }
             inbox.journal = .lent

@@ -25,11 +25,14 @@ struct CommitHereTests {
             engine = try LogEngine.open(disk: disk, settings: settings).0
         }
 
-        /// Appends a batch that creates a queue; returns its number.
-        func append(_ name: String = "a") -> UInt64 {
+        /// Appends a batch that creates a queue, and of more records if need be; returns its number.
+        func append(_ name: String = "a", records: Int = 1) -> UInt64 {
             number += 1
             var builder = BatchBuilder()
             builder.create(UInt32(number), name)
+            for sequence in 1..<UInt64(max(2, records)) where records > 1 {
+                builder.append(UInt32(number), sequence, [1])
+            }
             engine.append(builder.batch(number))
             return number
         }
@@ -86,9 +89,11 @@ struct CommitHereTests {
         let quick = try Rig(SimulatedDisk())
         quick.engine.start(quick.listener)
         #expect(quick.settleDown())
-        let number = quick.append(String(repeating: "a", count: 17 << 10))
-        #expect(!quick.commitHere())
-        #expect(quick.listener.wait { $0.durable.last == number || !$0.failures.isEmpty })
+        for (bytes, records) in [(17 << 10, 1), (1, 9)] {
+            let number = quick.append(String(repeating: "a", count: bytes), records: records)
+            #expect(!quick.commitHere())
+            #expect(quick.listener.wait { ($0.durable.last ?? 0) >= number || !$0.failures.isEmpty })
+        }
         #expect(quick.listener.now.failures.isEmpty)
         quick.close()
     }

@@ -86,7 +86,7 @@ final class Client: ConnectionHandler {
         // Before any mail is read: what has become durable meanwhile must find us waiting.
         if session.waitsForDisk { home.waitForDisk(self) }
         home.carryOut()
-        home.commit(isAwaited: session.waitsForDisk)
+        home.commit(hasWaiting: session.waitsForDisk)
         settle()
         if required > 0 { home.holdIfBehind(self) }
         pay(now: now.monotonic)

@@ -84,19 +84,18 @@ final class ClientLoop {
         return result
     }
 
-    /// What was left to be committed. A loop with nothing else to do waits for the disk itself: it would sleep now,
-    /// until the journal thread had been woken, had done this, and had woken it again.
-    /// `isAwaited`: an answer waits for the disk.
-    func commit(isAwaited: Bool) {
-        if !owesCommit {
+    /// What was left to be committed; a client may wait for an answer. Then a loop with nothing else to do does so too:
+    /// it would sleep now, until the journal thread had been woken, had done this, and had woken it again.
+    func commit(hasWaiting: Bool) {
+        guard owesCommit else {
             // What was to be durable soon now has to be at once.
-            if isAwaited { broker.storage.commit() }
+            if hasWaiting { broker.storage.commit() }
             return
         }
-        let isAwaited = isAwaited || isCommitAwaited
+        let isAwaited = isCommitAwaited
         owesCommit = false
         isCommitAwaited = false
-        if !isAwaited { return broker.storage.commitSoon() }
+        if !hasWaiting { return isAwaited ? broker.storage.commit() : broker.storage.commitSoon() }
         if broker.commitHere(&effects, ownLoop: loop.index, mail: &mail) { carryOut() }
     }
 
