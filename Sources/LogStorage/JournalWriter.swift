@@ -198,10 +198,11 @@ struct JournalWriter: ~Copyable {
 
     private mutating func writePending(isSynced: Bool, statistics store: Store?) throws(StorageFailure) {
         let bytes = pieces.reduce(0) { $0 + $1.count }
-        var began = Instant(nanoseconds: 0)
+        let began = Instant.now
+        var written = began
         do throws(DiskError) {
             if bytes > 0 { try segment.file.write(pieces, at: offset - bytes) }
-            began = Instant.now
+            written = Instant.now
             if isSynced { try segment.file.syncData() }
         } catch {
             throw StorageFailure("the journal cannot be written: \(error)")
@@ -210,7 +211,9 @@ struct JournalWriter: ~Copyable {
         if !isSynced { return }
         durable = sequence - 1
         guard let store else { return }
-        let took = (Instant.now.nanoseconds - began.nanoseconds) / 1000
+        let ended = Instant.now
+        let took = (ended.nanoseconds - written.nanoseconds) / 1000
+        store.pace.note(microseconds: (ended.nanoseconds - began.nanoseconds) / 1000)
         store.state.withLock { state in
             state.statistics.syncs += 1
             state.statistics.writtenBytes += UInt64(bytes)

@@ -6,7 +6,7 @@ import Synchronization
 /// The embedded storage engine: a journal and queue files in one directory. See docs/storage.md.
 ///
 ///     append ---> gathered ---> journal thread: write, sync, ledger ---> durable(through:)
-///                                   |  segment full
+///                                   |  segment full      (or on the thread of the caller: commitHere)
 ///                                   v
 ///                               keeper thread: next segment, retiring, checkpoints, free space
 ///     read -----> requests ---> reader thread ---> then(page)
@@ -33,10 +33,26 @@ public final class LogEngine: StorageEngine {
 
     private struct Inbox {
         var batches: [Batch] = []
-        var isWaiting = false
+        var journal = Journal.taken
+        /// A caller has committed since the journal thread last looked whether the log is idle.
+        var hasMoved = false
+        /// The log is marked as idle: the journal thread waits for as long as it takes.
+        var isAsleep = false
         var madeRoom = false
         var closing: (@Sendable () -> Void)?
+        /// What went wrong in a commit by a caller.
+        var failure: StorageFailure?
         var hasFailed = false
+    }
+
+    /// Who has the journal. Whoever commits or marks has taken it, so there is never more than one.
+    private enum Journal {
+        /// The journal thread waits for work.
+        case free
+        /// The journal thread is at work, or was told of some.
+        case taken
+        /// A caller commits; the journal thread waits for it to be done.
+        case lent
     }
 
     private struct Chores {
@@ -47,6 +63,11 @@ public final class LogEngine: StorageEngine {
         var errands = Deque<@Sendable (_ isOpen: Bool) -> Void>()
         var hasEnded = false
     }
+
+    /// What a caller commits itself at most: more is better written while the caller goes on with other things.
+    private static let batchesHere = 4
+    private static let recordsHere = 8
+    private static let bytesHere = 16 << 10
 
     private struct Requests {
         var waiting = Deque<(PageRequest, @Sendable (Page) -> Void)>()
@@ -88,12 +109,16 @@ public final class LogEngine: StorageEngine {
 
     public func append(_ batch: Batch) {
         backlog.add(Self.weight(batch), ordering: .relaxed)
-        let isWaiting = inbox.withLock { inbox in
-            inbox.batches.append(batch)
-            defer { inbox.isWaiting = false }
-            return inbox.isWaiting
+        inbox.withLock { $0.batches.append(batch) }
+    }
+
+    public func commit() {
+        let mustRing = inbox.withLock { inbox in
+            if inbox.journal != .free || inbox.batches.isEmpty { return false }
+            inbox.journal = .taken
+            return true
         }
-        if isWaiting { inbox.ring() }
+        if mustRing { inbox.ring() }
     }
 
     public func read(_ request: PageRequest, then: @escaping @Sendable (Page) -> Void) {
@@ -123,6 +148,8 @@ public final class LogEngine: StorageEngine {
 
     private enum Call {
         case batches([Batch])
+        /// A caller has committed something: the log is not idle any more.
+        case moved
         case close(@Sendable () -> Void)
         case failed
     }
@@ -133,6 +160,8 @@ public final class LogEngine: StorageEngine {
                 switch try nextCall() {
                 case .batches(let batches):
                     try commit(batches, events)
+                case .moved:
+                    continue
                 case .close(let then):
                     try store.mark(syncing: true)
                     chores.withLock { $0.closing = then }
@@ -150,23 +179,41 @@ public final class LogEngine: StorageEngine {
 
     /// Waits for work; marks the log as idle when there is none for a while.
     private func nextCall() throws(StorageFailure) -> Call {
-        if let call = take(waiting: store.settings.idleMilliseconds) { return call }
+        if let call = try take(waiting: store.settings.idleMilliseconds) { return call }
+        if !isIdle() { return .moved }
         try store.mark()
-        return take(waiting: nil) ?? .failed
+        return try take(waiting: nil) ?? .failed
     }
 
-    private func take(waiting milliseconds: Int?) -> Call? {
-        inbox.wait(milliseconds: milliseconds) { inbox in
-            if inbox.hasFailed { return .failed }
+    private func take(waiting milliseconds: Int?) throws(StorageFailure) -> Call? {
+        let taken = inbox.wait(milliseconds: milliseconds) { inbox -> Result<Call, StorageFailure>? in
+            // Whoever has it rings if there is something left to do.
+            if inbox.journal == .lent { return nil }
+            inbox.journal = .taken
+            inbox.isAsleep = false
+            if let failure = inbox.failure { return .failure(failure) }
+            if inbox.hasFailed { return .success(.failed) }
             if !inbox.batches.isEmpty {
                 let batches = inbox.batches
                 inbox.batches = []
-                inbox.isWaiting = false
-                return .batches(batches)
+                return .success(.batches(batches))
             }
-            if let then = inbox.closing { return .close(then) }
-            inbox.isWaiting = true
+            if let then = inbox.closing { return .success(.close(then)) }
+            if inbox.hasMoved, milliseconds == nil { return .success(.moved) }
+            inbox.journal = .free
+            inbox.isAsleep = milliseconds == nil
             return nil
+        }
+        return try taken?.get()
+    }
+
+    /// Takes the journal if nothing was committed since this was last asked.
+    private func isIdle() -> Bool {
+        inbox.withLock { inbox in
+            defer { inbox.hasMoved = false }
+            if inbox.journal != .free || inbox.hasMoved || !inbox.batches.isEmpty { return false }
+            inbox.journal = .taken
+            return true
         }
     }
 
@@ -178,17 +225,68 @@ public final class LogEngine: StorageEngine {
                 if try waitForSegment() { continue }
                 return
             }
-            secondsWithoutRoom.store(0, ordering: .relaxed)
-            var weight = 0
-            for index in next..<end { weight += Self.weight(batches[index]) }
-            backlog.subtract(weight, ordering: .relaxed)
+            if !confirm(batches, next..<end, { events.durable(through: $0) }) { return }
             next = end
-            // The keeper may have found the directory gone meanwhile: then nothing is confirmed any more.
-            if inbox.withLock({ $0.hasFailed }) { return }
-            events.durable(through: batches[end - 1].number)
-            if !store.hasReadySegment { wakeKeeper() }
         }
     }
+
+    /// Says that batches are durable now. False if nothing may be confirmed any more: the keeper may have found the
+    /// directory gone meanwhile.
+    private func confirm(_ batches: [Batch], _ range: Range<Int>, _ durable: (UInt64) -> Void) -> Bool {
+        secondsWithoutRoom.store(0, ordering: .relaxed)
+        var weight = 0
+        for index in range { weight += Self.weight(batches[index]) }
+        backlog.subtract(weight, ordering: .relaxed)
+        if inbox.withLock({ $0.hasFailed }) { return false }
+        durable(batches[range.upperBound - 1].number)
+        if !store.hasReadySegment { wakeKeeper() }
+        return true
+    }
+
+    // MARK: The caller's thread
+
+    public func commitHere(_ durable: (UInt64) -> Void) -> Bool {
+        guard store.pace.isWithin(UInt64(store.settings.quickCommitMicroseconds)), let batches = borrow() else {
+            commit()
+            return false
+        }
+        var end = 0
+        var failure: StorageFailure?
+        do throws(StorageFailure) { end = try store.commit(batches, from: 0) } catch { failure = error }
+        let isConfirmed = end > 0 && confirm(batches, 0..<end, durable)
+        giveBack(batches[end...], failure)
+        return isConfirmed
+    }
+
+    /// Takes the journal and what has gathered, if that is little and nobody else has the journal.
+    private func borrow() -> [Batch]? {
+        inbox.withLock { inbox in
+            guard inbox.journal == .free, !inbox.batches.isEmpty, !inbox.hasFailed, inbox.closing == nil,
+                inbox.batches.count <= Self.batchesHere,
+                inbox.batches.reduce(0, { $0 + $1.records.count }) <= Self.recordsHere,
+                inbox.batches.reduce(0, { $0 + Self.weight($1) }) <= Self.bytesHere
+            else { return nil }
+            inbox.journal = .lent
+            let batches = inbox.batches
+            inbox.batches = []
+            return batches
+        }
+    }
+
+    /// What is left to do, be it to wait for a segment or to say what failed, is for the journal thread.
+    private func giveBack(_ rest: ArraySlice<Batch>, _ failure: StorageFailure?) {
+        let mustRing = inbox.withLock { inbox in
+            if !rest.isEmpty { inbox.batches.insert(contentsOf: rest, at: 0) }
+            inbox.failure = failure
+            inbox.hasMoved = true
+            let hasWork = failure != nil || !inbox.batches.isEmpty || inbox.closing != nil || inbox.hasFailed
+            inbox.journal = hasWork || inbox.isAsleep ? .taken : .free
+            return inbox.journal == .taken
+        }
+        if mustRing { inbox.ring() }
+    }
+
+    // MARK: Waiting for a segment
 
     /// False when there will be none.
     private func waitForSegment() throws(StorageFailure) -> Bool {

@@ -23,6 +23,9 @@ public struct LogSettings: Sendable, Equatable {
     public var checkpointBytes = 128 << 20
     /// Bytes that one write and one sync take at most.
     public var commitBytes = 16 << 20
+    /// Microseconds that commits may usually take for a caller's thread to do them; a single one may take twenty times
+    /// as long. 0: it never does; up to 1000 seconds.
+    public var quickCommitMicroseconds = 1000
     /// Milliseconds without work after which the idle marker is written.
     public var idleMilliseconds = 3
 
@@ -45,6 +48,7 @@ public struct LogSettings: Sendable, Equatable {
         try check("filesSyncedSingly", filesSyncedSingly, 1, 1000)
         try check("checkpointBytes", checkpointBytes, 4096, 1 << 40)
         try check("commitBytes", commitBytes, 4096, 1 << 30)
+        try check("quickCommitMicroseconds", quickCommitMicroseconds, 0, 1_000_000_000)
         try check("idleMilliseconds", idleMilliseconds, 1, 60_000)
         try check("scrubBytesPerSecond", scrubBytesPerSecond, 0, 1 << 30)
         try check("scrubDelaySeconds", scrubDelaySeconds, 0, 366 * 86400)

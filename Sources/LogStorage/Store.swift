@@ -57,7 +57,7 @@ struct StoreState {
 /// The engine without its threads: every step is a call, so that a test can run them in any order
 /// and between any two disk operations.
 ///
-///     commit, mark   one caller at a time: the journal thread
+///     commit, mark   one caller at a time: the journal thread, or who commits in its place
 ///     keep           one caller at a time: the keeper thread
 ///     page           one caller at a time: the reader thread
 ///     scrub          one caller at a time: the scrubber thread
@@ -72,6 +72,8 @@ package final class Store: Sendable {
     let keeper: Mutex<Keeper>
     let reader: Mutex<PageReader>
     let scrubber: Mutex<Scrubber>
+    /// Of commits.
+    let pace = CommitPace()
     private let lock: Mutex<(any DiskLock)?>
 
     init(

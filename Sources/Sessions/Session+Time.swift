@@ -23,6 +23,8 @@ extension Session {
         return next
     }
 
+    public var owesHeartBeats: Bool { heartBeats.outgoing > 0 }
+
     /// How long a client that promised heart-beats may be silent, in milliseconds.
     private var patience: UInt64 {
         let (product, overflow) = heartBeats.incoming.multipliedReportingOverflow(by: settings.heartBeatTolerance)

@@ -258,7 +258,14 @@ final class SimulatedBroker {
 
     /// The journal thread takes what has gathered: all, or the first `count` batches, since the core hands over one
     /// after the other. False if it needs a segment first.
-    func commit(_ count: Int = .max) -> Bool {
+    func commit(_ count: Int = .max) -> Bool { commit(count, on: nil) }
+
+    /// The same, done by a loop at the end of its turn.
+    func commitHere(_ loop: Int) {
+        if commit(.max, on: loop) { carryOut(loop) }
+    }
+
+    private func commit(_ count: Int, on loop: Int?) -> Bool {
         if appended.isEmpty || failure != nil { return true }
         do throws(StorageFailure) {
             let end = try store.commit(Array(appended.prefix(max(1, count))), from: 0)
@@ -267,7 +274,7 @@ final class SimulatedBroker {
             appended.removeFirst(end)
             durable = number
             for index in mail.indices { mail[index].hasMoved = true }
-            enterFromOutside { core, effects in core.durable(through: number, into: &effects) }
+            enter(loop) { core, effects in core.durable(through: number, into: &effects) }
         } catch {
             failure = error
         }

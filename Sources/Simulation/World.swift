@@ -189,6 +189,7 @@ package final class World {
         guard let link = links.randomElement(using: &dice) else { return }
         broker.receive(
             dice.oneIn(2) ? link.toBroker.count : dice.roll(0..<min(400, link.toBroker.count + 1)) + 1, on: link)
+        if dice.oneIn(4) { broker.commitHere(link.loop) }
     }
 
     private func read() {

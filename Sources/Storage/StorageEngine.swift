@@ -5,13 +5,23 @@ import BrokerCore
 /// pages, say when something is wrong. The embedded engine is `LogStorage`; one on top of an
 /// existing replicated log can stand beside it.
 ///
-/// All calls return at once and may come from any thread.
+/// All calls but `commitHere` return at once, and may come from any thread.
 public protocol StorageEngine: AnyObject, Sendable {
     /// Starts work. Before this nothing is reported and `append` may not be called.
     func start(_ events: any StorageEvents)
 
-    /// Takes the next batch. The order of calls is the order on disk; the caller sees to that.
+    /// Takes the next batch. The order of calls is the order on disk; the caller sees to that. `commit` must follow,
+    /// when the caller has let go of its locks.
     func append(_ batch: Batch)
+
+    /// Has all that was appended made durable.
+    func commit()
+
+    /// The same, for a thread that has nothing better to do than to wait for it: where nothing else is being made
+    /// durable, it is little and the disk answers fast, this thread does it itself, and two wake-ups are saved. Then
+    /// `durable` is called, in place of the event, before this returns, and the result is true. Otherwise this is
+    /// `commit`. May not be called with a lock held, nor by who must never wait for a disk that has just died.
+    func commitHere(_ durable: (UInt64) -> Void) -> Bool
 
     /// Reads live, durable messages of a queue in order; `then` is called once, on a thread of the
     /// storage, never from inside this call.

@@ -67,6 +67,14 @@ final class Directory {
     }
 }
 
+extension LogEngine {
+    /// For the journal thread.
+    func take(_ batch: Batch) {
+        append(batch)
+        commit()
+    }
+}
+
 /// The engine with its threads, on a real file system and on one that fails.
 struct EngineTests {
     private static func close(_ engine: LogEngine, _ listener: Listener) {
@@ -95,7 +103,7 @@ struct EngineTests {
             for _ in 0..<400 {
                 let batch = workload.next()
                 last = batch.number
-                engine.append(batch)
+                engine.take(batch)
             }
             #expect(listener.wait { $0.durable.last == last })
             let durable = listener.now.durable
@@ -135,7 +143,7 @@ struct EngineTests {
                 }
             }
         }
-        engine.append(builder.batch(1))
+        engine.take(builder.batch(1))
         // The batch, then the marker without being asked.
         let count = written.wait(milliseconds: 30_000) { $0 >= 2 ? $0 : nil }
         #expect(count == 2)
@@ -152,7 +160,7 @@ struct EngineTests {
         for _ in 0..<200 {
             let batch = workload.next()
             last = batch.number
-            engine.append(batch)
+            engine.take(batch)
         }
         engine.close { [last] in listener.note { heard in heard.isClosed = heard.durable.last == last } }
         #expect(listener.wait { $0.isClosed })
@@ -215,12 +223,12 @@ struct EngineTests {
         for number in 1...5 as ClosedRange<UInt64> {
             var builder = BatchBuilder()
             builder.create(UInt32(number), "a")
-            engine.append(builder.batch(number))
+            engine.take(builder.batch(number))
         }
         #expect(listener.wait { !$0.failures.isEmpty })
         var builder = BatchBuilder()
         builder.create(6, "a")
-        engine.append(builder.batch(6))
+        engine.take(builder.batch(6))
         Self.close(engine, listener)
         #expect(listener.now.durable.isEmpty)
         #expect(listener.now.failures.count == 1)
@@ -241,11 +249,11 @@ struct EngineTests {
         engine.start(listener)
         var builder = BatchBuilder()
         builder.create(1, "a")
-        engine.append(builder.batch(1))
+        engine.take(builder.batch(1))
         for number in 2...40 as ClosedRange<UInt64> {
             var builder = BatchBuilder()
             builder.append(1, number - 1, [UInt8](repeating: 1, count: 1000))
-            engine.append(builder.batch(number))
+            engine.take(builder.batch(number))
         }
         #expect(listener.wait { $0.rooms.contains { if case .short = $0 { true } else { false } } })
         #expect(listener.now.durable.last ?? 0 < 40)
@@ -275,7 +283,7 @@ struct EngineTests {
         for number in 1...40 as ClosedRange<UInt64> {
             var builder = BatchBuilder()
             builder.create(UInt32(number), String(repeating: "a", count: 1000))
-            engine.append(builder.batch(number))
+            engine.take(builder.batch(number))
         }
         return engine
     }

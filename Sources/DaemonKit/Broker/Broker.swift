@@ -7,7 +7,7 @@ import Synchronization
 /// The one place where loops, storage and core meet. Whoever has input enters the core with a whole
 /// batch; what it wants done for other loops leaves through their mailboxes, after the lock is released.
 ///
-///     loop: frames -> enter -> core -> batches to storage (under the lock: their order is its order)
+///     loop: frames -> enter -> core -> batches to storage (under the lock: their order is its order), commit
 ///                                 `--> own deliveries at once, others' by mailbox
 ///     storage: durable(through) -> core -> mailboxes: RECEIPTs that waited, deliveries that may be seen
 final class Broker: Sendable {
@@ -52,9 +52,11 @@ final class Broker: Sendable {
     /// Enters the core and sends what follows on its way: batches to storage and deliveries to mailboxes
     /// before the lock is released, so that the order in which the core did things is the order in which
     /// everyone learns of them; the rest after. What is for `ownLoop` stays in `effects`, and what others
-    /// had left for it before is put into `mail`, to be carried out first.
+    /// had left for it before is put into `mail`, to be carried out first. `durable`: other loops are to be told that it
+    /// has risen. Who says that it commits later must do so.
     func enter<R>(
-        _ effects: inout Effects, ownLoop: Int, mail: inout Mailbox.Contents, _ body: (inout Core, inout Effects) -> R
+        _ effects: inout Effects, ownLoop: Int, mail: inout Mailbox.Contents, durable: UInt64? = nil,
+        commitsLater: Bool = false, _ body: (inout Core, inout Effects) -> R
     ) -> R {
         let isShort = Chunk.liveBytes > memoryLimit
         var wakes = Wakes()
@@ -66,12 +68,30 @@ final class Broker: Sendable {
             let result = body(&core, &effects)
             for batch in effects.batches { storage.append(batch) }
             alarm.set(core.nextWake, now: core.now.wall)
-            wakes = post(&effects, ownLoop: ownLoop, durable: nil)
+            wakes = post(&effects, ownLoop: ownLoop, durable: durable)
             mailboxes[ownLoop].take(into: &mail)
             return result
         }
+        if !commitsLater { commit(effects) }
         carryOut(effects, wakes)
         return result
+    }
+
+    private func commit(_ effects: borrowing Effects) {
+        if !effects.batches.isEmpty { storage.commit() }
+    }
+
+    /// Has storage make durable what was appended, by this thread if that is best: only for a loop that has nothing
+    /// else to do. True if it was done so; then what follows is in `effects` and `mail`, which must have been empty.
+    func commitHere(_ effects: inout Effects, ownLoop: Int, mail: inout Mailbox.Contents) -> Bool {
+        storage.commitHere { position in
+            durablePosition.store(position, ordering: .releasing)
+            enter(&effects, ownLoop: ownLoop, mail: &mail, durable: position) { core, effects in
+                core.durable(through: position, into: &effects)
+            }
+            mail.durable = position
+            tellAwaiting(position)
+        }
     }
 
     /// Enters from a thread that is not a loop. `durable`: the loops are to be told that it has risen.
@@ -87,6 +107,7 @@ final class Broker: Sendable {
             wakes = post(&effects, ownLoop: nil, durable: durable)
             return result
         }
+        commit(effects)
         carryOut(effects, wakes)
         return result
     }

@@ -68,7 +68,7 @@ final class Client: ConnectionHandler {
             session.refuse(Self.tooMany(home.limits.connectionsOfUser))
             home.batch.clear()
         } else if !home.batch.isEmpty || (coreID == nil && session.isConnected) || (coreID != nil && session.willEnd) {
-            home.enter { core, effects in
+            home.enter(commitsLater: home.mayWaitForDisk) { core, effects in
                 let id = openIfNeeded(&core)
                 (done, refusal, required) = home.batch.commands.withUnsafeBufferPointer {
                     core.apply($0, extras: home.batch.extras, of: id, now: now, into: &effects)
@@ -86,6 +86,7 @@ final class Client: ConnectionHandler {
         // Before any mail is read: what has become durable meanwhile must find us waiting.
         if session.waitsForDisk { home.waitForDisk(self) }
         home.carryOut()
+        home.commit(here: session.waitsForDisk)
         settle()
         if required > 0 { home.holdIfBehind(self) }
         pay(now: now.monotonic)

@@ -25,6 +25,7 @@ final class ClientLoop {
     private var held: [Client] = []
     /// Were delivered enough to that the core should hear when it has left.
     private var owing: [Client] = []
+    private var owesCommit = false
     private(set) var isStopping = false
 
     init(broker: Broker, loop: IOLoop, settings: SessionSettings, limits: ClientLimits, unflushedLimit: Int) {
@@ -72,10 +73,29 @@ final class ClientLoop {
 
     // MARK: The core
 
-    /// Enters the core for one of our clients. `carryOut` must follow.
-    func enter<R>(_ body: (inout Core, inout Effects) -> R) -> R {
-        broker.enter(&effects, ownLoop: loop.index, mail: &mail, body)
+    /// Enters the core for one of our clients. `carryOut` must follow, and `commit` when it `commitsLater`.
+    func enter<R>(commitsLater: Bool = false, _ body: (inout Core, inout Effects) -> R) -> R {
+        let result = broker.enter(&effects, ownLoop: loop.index, mail: &mail, commitsLater: commitsLater, body)
+        if commitsLater, !effects.batches.isEmpty { owesCommit = true }
+        return result
     }
+
+    /// What was left to be committed; a client may wait for it. Then a loop with nothing else to do does so too: it would
+    /// sleep now, until the journal thread had been woken, had done this, and had woken it again.
+    func commit(here isAwaited: Bool) {
+        if !owesCommit { return }
+        owesCommit = false
+        if !isAwaited { return broker.storage.commit() }
+        if broker.commitHere(&effects, ownLoop: loop.index, mail: &mail) { carryOut() }
+    }
+
+    /// A disk that dies just then holds the loop: so only where hardly anybody else is served, and nobody is owed a
+    /// heart-beat.
+    var mayWaitForDisk: Bool {
+        clients.count <= Self.fewClients && !clients.contains { $0?.session.owesHeartBeats == true }
+    }
+
+    private static let fewClients = 2
 
     /// Carries out what others left for us, then what `enter` brought, until nothing more follows.
     func carryOut() {
