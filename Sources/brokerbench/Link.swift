@@ -47,7 +47,8 @@ final class Link {
     /// False when no whole frame is there.
     private func takeFrame(_ body: (ServerFrame) throws -> Void) throws -> Bool {
         var bytes = UnsafeRawBufferPointer(inbox.readable)
-        let eols = bytes.prefix { $0 == 0x0A || $0 == 0x0D }.count
+        var eols = 0
+        while eols < bytes.count, bytes[eols] == 0x0A || bytes[eols] == 0x0D { eols += 1 }
         if eols > 0 {
             inbox.consume(eols)
             bytes = UnsafeRawBufferPointer(inbox.readable)

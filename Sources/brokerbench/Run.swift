@@ -101,7 +101,7 @@ final class Run: Sendable {
 
     /// When a message may come at the earliest, on the monotonic clock; nil: at once.
     func due(_ stamp: Stamp) -> UInt64? {
-        switch holds[Int(stamp.sequence % UInt64(holds.count))] {
+        switch holds.count == 1 ? holds[0] : holds[Int(stamp.sequence % UInt64(holds.count))] {
         case .none: nil
         case .after(let nanoseconds): stamp.nanoseconds &+ nanoseconds
         case .at(let milliseconds): monotonic(milliseconds)

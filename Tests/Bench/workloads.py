@@ -28,16 +28,16 @@ def _end_to_end(size, floor, rate=0):
 WORKLOADS = [
     _publish(100, 1, "floor"),
     _publish(100, 4, "floor"),
-    _publish(1024, 1, "floor"),
-    _publish(1024, 4, "floor"),
-    Workload("publish 1024B W1", "publish", ("--size", 1024, "--window", 1), "inline", "confirm_us"),
+    _publish(1024, 1, "prealloc"),
+    _publish(1024, 4, "prealloc"),
+    Workload("publish 1024B W1", "publish", ("--size", 1024, "--window", 1), "inline-prealloc", "confirm_us"),
     _end_to_end(100, "floor"),
-    _end_to_end(1024, "floor"),
+    _end_to_end(1024, "prealloc"),
     Workload("drain 1024B C2", "drain",
              ("--messages", 200_000, "--size", 1024, "--producers", 4, "--consumers", 2), "floor", "", True),
     Workload("fanout 100B x10", "fanout", ("--size", 100, "--consumers", 10, "--window", 10_000), "floor",
              "deliver_us"),
-    Workload("rtt 100B stored", "rtt", ("--size", 100, "--persistent"), "inline", "rtt_us"),
+    Workload("rtt 100B stored", "rtt", ("--size", 100, "--persistent"), "inline-prealloc", "rtt_us"),
     Workload("rtt 100B unstored", "rtt", ("--size", 100, "--no-persistent"), "floor", "rtt_us"),
 ]
 
