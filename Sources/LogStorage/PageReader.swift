@@ -45,7 +45,9 @@ struct PageReader: ~Copyable {
         var retries = 0
         while !filling.isFull {
             let want = min(Self.stride, request.maxCount - filling.page.messages.count)
-            switch store.locate(request.queue.rawValue, from: filling.page.resumeAt, want: max(1, want)) {
+            let step = store.locate(
+                request.queue.rawValue, from: filling.page.resumeAt, want: max(1, want), bytes: filling.room)
+            switch step {
             case .end(let resumeAt):
                 filling.page.resumeAt = resumeAt
                 return filling
@@ -149,6 +151,9 @@ struct Filling {
 
     /// Bytes to read at once: not many for a small page.
     var readAhead: Int { min(Window.size, max(16 << 10, page.request.maxBytes)) }
+
+    /// Bytes that it still takes; it takes one message whatever its length.
+    var room: Int { max(1, page.request.maxBytes - bytes) }
 
     /// False, and the page is full, if a message of `length` bytes is too much.
     mutating func hasRoom(for length: Int) -> Bool {
@@ -300,7 +305,7 @@ struct Window: ~Copyable {
 
 extension Store {
     /// Where live messages from `from` on lie: a run of them in one file or segment.
-    func locate(_ id: UInt32, from: UInt64, want: Int) -> PageReader.Step {
+    func locate(_ id: UInt32, from: UInt64, want: Int, bytes: Int) -> PageReader.Step {
         state.withLock { state in
             guard let queue = state.ledger.queue(id) else { return .end(resumeAt: from) }
             var sequence = queue.settled.firstLive(from: from)
@@ -311,10 +316,12 @@ extension Store {
                     return .lost(sequence)
                 }
                 var places: [(sequence: UInt64, place: JournalPlace)] = []
-                while sequence < queue.next, places.count < want {
+                var left = bytes
+                while sequence < queue.next, places.count < want, left > 0 {
                     let place = queue.place(sequence)
                     if place.slot != slot { break }
                     places.append((sequence, place))
+                    left -= place.length
                     sequence = queue.settled.firstLive(from: sequence + 1)
                 }
                 state.pinned.insert(use.segment.number)
@@ -322,13 +329,16 @@ extension Store {
             }
             guard let file = queue.file(holding: sequence) else { return .lost(sequence) }
             var sequences: [UInt64] = []
-            while sequence <= file.last, sequences.count < want {
+            // How long they are is not known.
+            while sequence <= file.last, sequences.count < min(want, Self.fileStride) {
                 sequences.append(sequence)
                 sequence = queue.settled.firstLive(from: sequence + 1)
             }
             return .file(file, sequences)
         }
     }
+
+    private static let fileStride = 512
 
     func unpin(_ segment: Segment) { state.withLock { _ = $0.pinned.remove(segment.number) } }
 }
