@@ -13,6 +13,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "support"))
 import brokerd  # noqa: E402
 
+# Ended by a signal, we end what we started as well; handled as it is, Python would leave without that.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
 BENCH = os.environ.get("BROKERBENCH") or os.path.join(brokerd.ROOT, ".build/release/brokerbench")
 
 # What each floor does with a batch; `floor` is the plain one.
