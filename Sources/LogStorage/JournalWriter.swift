@@ -52,7 +52,7 @@ struct JournalWriter: ~Copyable {
                 if try !roll(store) { return start }
             }
             let began = offset
-            let end = try plan(batches, from: start, limit: store.settings.commitBytes)
+            let end = try plan(batches, from: start, store.settings)
             for index in start..<end { try encode(batches[index]) }
             if end < batches.count, !fits(batches[end], at: offset), store.hasReadySegment { seal() }
             if offset == began { return start }
@@ -82,13 +82,17 @@ struct JournalWriter: ~Copyable {
 
     // MARK: A commit
 
-    private func fits(_ batch: Batch, at offset: Int) -> Bool {
+    private func fits(_ batch: Batch, at offset: Int, of segmentBytes: Int? = nil) -> Bool {
         let size = BatchHeader.diskBytes(records: batch.records.count, payload: batch.payloadBytes)
-        return offset + size + BatchHeader.size <= segment.size
+        return offset + size + BatchHeader.size <= segmentBytes ?? segment.size
     }
 
     /// Decides which batches go into this commit and where; returns the end. Makes room in `scratch`.
-    private mutating func plan(_ batches: [Batch], from start: Int, limit: Int) throws(StorageFailure) -> Int {
+    private mutating func plan(
+        _ batches: [Batch], from start: Int, _ settings: LogSettings
+    ) throws(StorageFailure) -> Int {
+        // Segments may have been smaller before a restart: the next one has the size that is set.
+        let largest = max(segment.size, settings.segmentBytes)
         planned.removeAll(keepingCapacity: true)
         scratch.clear()
         var at = offset
@@ -96,13 +100,13 @@ struct JournalWriter: ~Copyable {
         var end = start
         while end < batches.count {
             let batch = batches[end]
-            guard fits(batch, at: SegmentHeader.size) else {
+            guard fits(batch, at: SegmentHeader.size, of: largest) else {
                 throw StorageFailure(
                     "a batch of \(batch.records.count) records and \(batch.payloadBytes) bytes does not fit in a "
-                        + "journal segment of \(segment.size) bytes: raise segmentBytes or limit transactions")
+                        + "journal segment of \(largest) bytes: raise segmentBytes or limit transactions")
             }
             if !fits(batch, at: at) { break }
-            if at - offset >= limit { break }
+            if at - offset >= settings.commitBytes { break }
             at += BatchHeader.diskBytes(records: batch.records.count, payload: batch.payloadBytes)
             needed += BatchHeader.size + BatchHeader.alignment + batch.records.count * RecordFormat.size
             for piece in batch.pieces where Int(piece.count) <= Self.copyLimit { needed += Int(piece.count) }

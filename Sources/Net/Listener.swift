@@ -19,7 +19,7 @@ public final class Listener: @unchecked Sendable {  // Sendable: mutable state i
     private let onPause: (@Sendable (NetError) -> Void)?
     private let lastWord: (@Sendable (PeerAddress, Admission.Refusal) -> [UInt8])?
 
-    /// The loop that accepts: the first.
+    /// The loop that accepts.
     private let home: IOLoop
     /// One for each socket, once it has started.
     private var doors: [Door] = []
@@ -28,15 +28,15 @@ public final class Listener: @unchecked Sendable {  // Sendable: mutable state i
     private var isPaused = false
     private var nextLoop = 0
 
-    /// `makeHandler` is called on the loop that got the connection. `onPause` is called on the
-    /// first loop each time that accepting has to pause after it had worked: the system is out
-    /// of descriptors or memory, and will be asked again after `pauseMilliseconds`.
+    /// `home` is the loop that accepts, the first of `loops` if it is not given; `makeHandler` is called on the loop
+    /// that got the connection. `onPause` is called on `home` each time that accepting has to pause after it had
+    /// worked: the system is out of descriptors or memory, and will be asked again after `pauseMilliseconds`.
     ///
     /// `admission`: counts the connections of several listeners together; its limits stand in for those of
-    /// `limits`. `lastWord` makes what a peer is told before it is turned away; called on the first loop.
+    /// `limits`. `lastWord` makes what a peer is told before it is turned away; called on `home`.
     /// What the peer's kernel does not take at once is lost.
     public init(
-        address: SocketAddress, loops: [IOLoop], limits: ListenerLimits = ListenerLimits(),
+        address: SocketAddress, loops: [IOLoop], home: IOLoop? = nil, limits: ListenerLimits = ListenerLimits(),
         admission: Admission? = nil, onPause: (@Sendable (NetError) -> Void)? = nil,
         lastWord: (@Sendable (PeerAddress, Admission.Refusal) -> [UInt8])? = nil,
         makeHandler: @escaping @Sendable (Connection) -> any ConnectionHandler
@@ -52,7 +52,7 @@ public final class Listener: @unchecked Sendable {  // Sendable: mutable state i
         gate = Gate(
             admission
                 ?? Admission(maxConnections: limits.maxConnections, maxPerAddress: limits.maxPerAddress))
-        home = loops[0]
+        self.home = home ?? loops[0]
     }
 
     deinit {

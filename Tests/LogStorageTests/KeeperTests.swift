@@ -40,4 +40,28 @@ struct KeeperTests {
         #expect(recovery.queues.map(\.head) == [800] && recovery.queues.map(\.messages) == [1])
         _ = again
     }
+
+    /// Goal: after `segmentBytes` was raised, a batch that only the new size holds waits for the next segment.
+    @Test func aBatchLargerThanTheSegmentsOfBeforeGoesIntoTheNextOne() throws {
+        let disk = SimulatedDisk()
+        var first = BatchBuilder()
+        first.create(1, "a")
+        let before = try Opening.open(disk, smallSettings()).store
+        #expect(try before.commit([first.batch(1)], from: 0) == 1)
+        before.release()
+        var settings = smallSettings()
+        settings.segmentBytes *= 4
+        let store = try Opening.open(disk, settings).store
+        var large = BatchBuilder()
+        large.append(1, 1, [UInt8](repeating: 7, count: 2 * smallSettings().segmentBytes))
+        let batch = large.batch(1)
+        var rounds = 0
+        while try store.commit([batch], from: 0) == 0, rounds < 10 {
+            _ = try store.keep()
+            rounds += 1
+        }
+        #expect(rounds < 10)
+        let recovery = try Opening.open(SimulatedDisk(disk.copy()), settings).recovery
+        #expect(recovery.queues.map(\.messages) == [1])
+    }
 }

@@ -1,6 +1,6 @@
 import Net
 
-/// The admin interface on the broker's own loops.
+/// The admin interface, on the loop at the front door.
 extension Service {
     func openAdmin(_ addresses: [SocketAddress]) throws(StartFailure) -> [Listener] {
         var limits = ListenerLimits()
@@ -9,7 +9,7 @@ extension Service {
         var opened: [Listener] = []
         for address in addresses {
             opened.append(
-                try listen(address, limits) { [log] connection in
+                try listen(address, [frontDoor], limits) { [log] connection in
                     AdminHandler(on: connection, backend: backend) { event in
                         log.info(
                             "admin",

@@ -30,6 +30,8 @@ final class Broker: Sendable {
     private let awaited = Mutex<[(batch: UInt64, continuation: CheckedContinuation<Void, Never>)]>([])
     private let droppedReplies = Atomic<UInt64>(0)
     private let alarm = Alarm()
+    /// Loops that make something durable themselves just now.
+    let loopsAtTheDisk = Atomic<Int>(0)
 
     init(
         core: consuming Core, storage: any StorageEngine, loops: [IOLoop], ids: BrokerIdentity, memoryLimit: Int,
@@ -85,7 +87,9 @@ final class Broker: Sendable {
     /// Has storage make durable what was appended, by this thread if that is best: only for a loop that has nothing
     /// else to do. True if it was done so; then what follows is in `effects` and `mail`, which must have been empty.
     func commitHere(_ effects: inout Effects, ownLoop: Int, mail: inout Mailbox.Contents) -> Bool {
-        storage.commitHere { position in
+        loopsAtTheDisk.add(1, ordering: .relaxed)
+        defer { loopsAtTheDisk.subtract(1, ordering: .relaxed) }
+        return storage.commitHere { position in
             durablePosition.store(position, ordering: .releasing)
             enter(&effects, ownLoop: ownLoop, mail: &mail, durable: position) { core, effects in
                 core.durable(through: position, into: &effects)

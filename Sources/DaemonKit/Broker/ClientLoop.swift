@@ -102,10 +102,13 @@ final class ClientLoop {
     /// A disk that dies just then holds the loop: so only where hardly anybody else is served, and nobody is owed a
     /// heart-beat.
     var mayWaitForDisk: Bool {
-        clients.count <= Self.fewClients && !clients.contains { $0?.session.owesHeartBeats == true }
+        clients.count - freePlaces.count <= Self.fewClients && clients.count <= Self.mostPlaces
+            && !clients.contains { $0?.session.owesHeartBeats == true }
     }
 
     private static let fewClients = 2
+    /// Places to look through each time, with those of clients that are gone.
+    private static let mostPlaces = 64
 
     /// Carries out what others left for us, then what `enter` brought, until nothing more follows.
     func carryOut() {

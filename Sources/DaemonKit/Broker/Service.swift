@@ -14,7 +14,10 @@ final class Service: Sendable {
     let log: Log
     let broker: Broker
     let engine: LogEngine
+    /// Of clients.
     let loops: [IOLoop]
+    /// Accepts, and serves administrators: a loop that waits for no disk and computes for no client.
+    let frontDoor: IOLoop
     let notify = Notify()
     let recovery: Recovery
     let started = wallClockMilliseconds()
@@ -97,6 +100,7 @@ final class Service: Sendable {
                 made.append(try IOLoop(index: made.count, settings: settings))
             }
             loops = made
+            frontDoor = try IOLoop(index: made.count, settings: settings)
         } catch {
             throw StartFailure(description: "\(error)", code: .couldNotStart)
         }
@@ -125,7 +129,7 @@ final class Service: Sendable {
         var opened: [Listener] = []
         for address in configuration.listen {
             opened.append(
-                try listen(address, ListenerLimits(), admission) { connection in
+                try listen(address, loops, ListenerLimits(), admission) { connection in
                     guard let home = connection.loop.context as? ClientLoop else {
                         preconditionFailure("a loop accepts before its clients have a place")
                     }
@@ -152,14 +156,14 @@ final class Service: Sendable {
     }
 
     func listen(
-        _ address: SocketAddress, _ limits: ListenerLimits, _ admission: Admission? = nil,
+        _ address: SocketAddress, _ loops: [IOLoop], _ limits: ListenerLimits, _ admission: Admission? = nil,
         makeHandler: @escaping @Sendable (Connection) -> any ConnectionHandler
     ) throws(StartFailure) -> Listener {
         var lastWord: (@Sendable (PeerAddress, Admission.Refusal) -> [UInt8])?
         if admission != nil { lastWord = { [unowned self] peer, reason in turnAway(peer, reason) } }
         do throws(NetError) {
             return try Listener(
-                address: address, loops: loops, limits: limits, admission: admission,
+                address: address, loops: loops, home: frontDoor, limits: limits, admission: admission,
                 onPause: { [log] in
                     log.warning("accepting pauses: the system has no more descriptors", ["reason": .describing($0)])
                 },
@@ -233,9 +237,11 @@ final class Service: Sendable {
 
     /// The service manager hears from us only if every loop still turns.
     private func askLoopsAndTellWatchdog() {
-        let missing = Atomic(loops.count)
-        let box = Counter(missing)
-        for loop in loops {
+        // A disk that does not answer is said by `watchDisk`; it is no reason to be killed.
+        if broker.loopsAtTheDisk.load(ordering: .relaxed) > 0 { return notify.watchdog() }
+        let all = loops + [frontDoor]
+        let box = Counter(Atomic(all.count))
+        for loop in all {
             loop.submit { [notify] _ in
                 if box.count.subtract(1, ordering: .relaxed).newValue == 0 { notify.watchdog() }
             }
