@@ -17,6 +17,12 @@ extension ProcessTests {
             let broker = try BrokerProcess(home, data: disk.path + "/data", settings)
             let first = try broker.connect()
             for number in 0..<20 { try first.publish("\(number)", to: "q") }
+            // What the keeper makes in the background must be there: half made, it would be given back again and again.
+            try eventually("the next segment and the reserve") {
+                let files = FileManager.default
+                let reserve = try? files.attributesOfItem(atPath: disk.path + "/data/reserve")[.size] as? Int
+                return files.fileExists(atPath: disk.path + "/data/journal/00000002.seg") && reserve == 16 << 20
+            }
             try disk.fill()
             try broker.waitForLog("disk is short")
 
