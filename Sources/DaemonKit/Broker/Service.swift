@@ -238,7 +238,10 @@ final class Service: Sendable {
     /// The service manager hears from us only if every loop still turns.
     private func askLoopsAndTellWatchdog() {
         // A disk that does not answer is said by `watchDisk`; it is no reason to be killed.
-        if broker.loopsAtTheDisk.load(ordering: .relaxed) > 0 { return notify.watchdog() }
+        if broker.loopsAtTheDisk.load(ordering: .relaxed) > 0 {
+            notify.watchdog()
+            return
+        }
         let all = loops + [frontDoor]
         let box = Counter(Atomic(all.count))
         for loop in all {

@@ -7,13 +7,10 @@ import Glibc
 /// appended to one file and synced once, and only then its receipts are sent. It recovers nothing, delivers
 /// nothing a second time and checks nothing: a floor to compare with, no broker.
 struct FloorServer: ~Copyable {
-    private static let listenerTag = UInt64.max
-    private static let diskTag = UInt64.max - 1
-
-    private let watch: Int32
+    private let epoll: Int32
     private let listener: FloorListener
+    /// By descriptor.
     private var clients: [UnsafeMutablePointer<FloorClient>?] = []
-    private var freePlaces: [Int] = []
     private var subscriptions: [UnsafeMutablePointer<FloorSubscription>] = []
     private var queues = FloorQueues()
     private var lastNumber: UInt64 = 0
@@ -33,14 +30,13 @@ struct FloorServer: ~Copyable {
     private var spareInbox = Buffer()
 
     init(_ options: FloorOptions) throws {
-        let watch = csystem_watch_open()
-        guard watch >= 0 else { throw Failure.system("epoll") }
-        let disk = options.storing == .beside ? try FloorDisk(options) : nil
+        let epoll = csystem_epoll_create()
+        guard epoll >= 0 else { throw Failure.system("epoll") }
+        let disk = options.storing == .beside ? try FloorDisk(options, ringing: epoll) : nil
         let file = options.storing == .beside ? nil : try FloorFile(options)
         let listener = try FloorListener(port: options.port)
-        try Self.add(listener.descriptor, to: watch, tag: Self.listenerTag)
-        if let disk { try Self.add(disk.done, to: watch, tag: Self.diskTag) }
-        self.watch = watch
+        try Self.add(listener.descriptor, to: epoll)
+        self.epoll = epoll
         self.disk = disk
         self.file = file
         self.listener = listener
@@ -48,10 +44,10 @@ struct FloorServer: ~Copyable {
 
     /// Serves until the process is ended.
     mutating func serve() throws -> Never {
-        let most = 256
-        let events = UnsafeMutablePointer<csystem_watch_event>.allocate(capacity: most)
+        let most = 128
+        let events = UnsafeMutablePointer<csystem_event>.allocate(capacity: most)
         while true {
-            let count = csystem_watch_wait(watch, events, Int32(most))
+            let count = csystem_epoll_wait(epoll, events, Int32(most), -1)
             guard count >= 0 || errno == EINTR else { throw Failure.system("epoll") }
             for index in 0..<Int(max(count, 0)) { try handle(events[index]) }
             try commit()
@@ -59,30 +55,31 @@ struct FloorServer: ~Copyable {
         }
     }
 
-    private mutating func handle(_ event: csystem_watch_event) throws {
-        switch event.tag {
-        case Self.listenerTag: try accept()
-        case Self.diskTag: settle()
+    private mutating func handle(_ event: csystem_event) throws {
+        switch event.descriptor {
+        case listener.descriptor: try accept()
+        case disk?.done: settle()
         default:
-            let index = Int(event.tag)
-            if event.readable != 0 { try read(from: index) }
+            let index = Int(event.descriptor)
+            if event.ready & UInt32(CSYSTEM_IN) != 0 { try read(from: index) }
             markDirty(index)
         }
     }
 
     // MARK: Connections
 
-    private static func add(_ descriptor: Int32, to watch: Int32, tag: UInt64) throws {
-        guard csystem_watch_add(watch, descriptor, 0, tag) == 0 else { throw Failure.system("epoll") }
+    private static func add(_ descriptor: Int32, to epoll: Int32) throws {
+        guard csystem_epoll_set(epoll, descriptor, 0, UInt32(CSYSTEM_IN)) == 0 else { throw Failure.system("epoll") }
     }
 
     private mutating func accept() throws {
         while let descriptor = listener.accept() {
             let place = UnsafeMutablePointer<FloorClient>.allocate(capacity: 1)
             place.initialize(to: FloorClient(descriptor: descriptor))
-            let index = freePlaces.popLast() ?? clients.count
-            if index == clients.count { clients.append(place) } else { clients[index] = place }
-            try Self.add(descriptor, to: watch, tag: UInt64(index))
+            let index = Int(descriptor)
+            while clients.count <= index { clients.append(nil) }
+            clients[index] = place
+            try Self.add(descriptor, to: epoll)
         }
     }
 
@@ -92,7 +89,6 @@ struct FloorServer: ~Copyable {
             queues[subscription.pointee.queue].pointee.subscriptions.removeAll { $0 == number }
         }
         clients[index] = nil
-        freePlaces.append(index)
         client.deinitialize(count: 1)
         client.deallocate()
     }
@@ -110,7 +106,8 @@ struct FloorServer: ~Copyable {
         let isFull = !client.pointee.outbox.isEmpty
         guard isFull != client.pointee.isFull else { return }
         client.pointee.isFull = isFull
-        if csystem_watch_change(watch, client.pointee.descriptor, isFull ? 1 : 0, UInt64(index)) != 0 { drop(index) }
+        let wants = UInt32(isFull ? CSYSTEM_IN | CSYSTEM_OUT : CSYSTEM_IN)
+        if csystem_epoll_set(epoll, client.pointee.descriptor, UInt32(CSYSTEM_IN), wants) != 0 { drop(index) }
     }
 
     // MARK: Frames
@@ -256,7 +253,7 @@ struct FloorServer: ~Copyable {
                 owed.append(index)
             }
             diskIsBusy = true
-            try disk.hand(&batch)
+            disk.hand(&batch)
         }
     }
 
@@ -273,7 +270,6 @@ struct FloorServer: ~Copyable {
 
     /// A batch is on the disk.
     private mutating func settle() {
-        guard let disk, csystem_watch_hear(disk.done) == 0 else { return }
         diskIsBusy = false
         while let index = owed.popLast() {
             guard let client = clients[index] else { continue }
