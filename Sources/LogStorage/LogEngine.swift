@@ -381,7 +381,11 @@ public final class LogEngine: StorageEngine {
                 brokenDisk.withLock { $0 = round.brokenDisk }
                 if let room = round.room { events.roomChanged(room) }
                 if round.madeRoom {
-                    inbox.withLock { $0.madeRoom = true }
+                    inbox.withLock { inbox in
+                        inbox.madeRoom = true
+                        // Without a segment to go on in, the log may not have been marked as idle.
+                        inbox.hasMoved = true
+                    }
                     inbox.ring()
                 }
             } catch {

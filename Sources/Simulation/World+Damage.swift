@@ -7,7 +7,8 @@ extension World {
     func tryDamage() {
         guard let broker, broker.appended.isEmpty, broker.failure == nil else { return }
         if faults.errorAt != nil || faults.crashAt != nil || isFull { return }
-        // The marker tells a damaged last batch from a torn one.
+        // The marker tells a damaged last batch from a torn one. In a segment that is full it needs the next one.
+        broker.keep()
         broker.mark()
         let copy = SimulatedDisk(disk.copy(), seed: options.seed &+ 1)
         let paths = copy.paths.filter { path in
