@@ -89,8 +89,9 @@ public struct Deque<Element> {
     }
 }
 
-// Sendable: the memory that copies share is only read.
-extension Deque: @unchecked Sendable where Element: Sendable {}
+/// The memory that copies share is only read: whoever changes something has made it its own before, by a count of
+/// references that all threads agree on.
+extension Deque: @unchecked Sendable where Element: Sendable {}  // Sendable: copied before it is written, see above
 
 @frozen @usableFromInline
 struct DequeHeader {

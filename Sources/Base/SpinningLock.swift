@@ -5,11 +5,11 @@ import Glibc
 /// The standard library's `Mutex` is a priority-inheriting futex on Linux: when it is contended it is handed over to
 /// the sleeping waiter, so that nobody holds it for the time of a wake-up (50 µs were seen), and all who come
 /// meanwhile queue up behind. This one (glibc's adaptive mutex) spins for a moment, and whoever runs may take it.
-public final class SpinningLock<Value>: @unchecked Sendable {  // Sendable: `value` is only reached with the lock held
+public final class SpinningLock<Value: Sendable>: @unchecked Sendable {  // Sendable: `value` is under `lock`
     private var value: Value
     private let lock: UnsafeMutablePointer<pthread_mutex_t>
 
-    public init(_ value: consuming sending Value) {
+    public init(_ value: consuming Value) {
         self.value = value
         lock = .allocate(capacity: 1)
         var attributes = pthread_mutexattr_t()

@@ -6,7 +6,6 @@ import statistics
 import sys
 
 import measure
-import servers
 import workloads
 
 
@@ -41,8 +40,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (measure.Fault, servers.brokerd.NotReady) as fault:
-        print(fault)
-        sys.exit(1)
+    sys.exit(measure.told(main))

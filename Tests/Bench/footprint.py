@@ -167,8 +167,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (measure.Fault, brokerd.NotReady) as fault:
-        print(fault)
-        sys.exit(1)
+    sys.exit(measure.told(main))

@@ -7,7 +7,6 @@ import time
 
 import document
 import measure
-import servers
 import workloads
 
 SIZES = (100, 1024)
@@ -54,8 +53,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (measure.Fault, servers.brokerd.NotReady) as fault:
-        print(fault)
-        sys.exit(1)
+    sys.exit(measure.told(main))

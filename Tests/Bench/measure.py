@@ -15,6 +15,15 @@ class Fault(Exception):
     """A run that did not come to a figure."""
 
 
+def told(main):
+    """The exit status of a script: a run that came to nothing is a line, and a failure."""
+    try:
+        return main()
+    except (Fault, servers.brokerd.NotReady) as fault:
+        print(fault)
+        return 1
+
+
 def words(server, workload, seconds, loadgen=None, more=()):
     """The command of one run."""
     arguments = list(workload.arguments) + list(more) + server.words

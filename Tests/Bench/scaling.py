@@ -10,7 +10,6 @@ import document
 import footprint
 import measure
 import plot
-import servers
 import workloads
 
 # In all producers, so that many connections do not mean many messages on the way.
@@ -99,8 +98,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (measure.Fault, servers.brokerd.NotReady) as fault:
-        print(fault)
-        sys.exit(1)
+    sys.exit(measure.told(main))

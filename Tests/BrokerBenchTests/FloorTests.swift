@@ -1,4 +1,6 @@
 import Base
+import Dispatch
+import Foundation
 import Glibc
 import Testing
 
@@ -135,31 +137,32 @@ private func bytes(_ text: String, _ body: (UnsafeRawBufferPointer) throws -> Vo
         options.preallocatedMiB = storing == .inline ? 1 : 0
         let floor = options
         let port = try freePort()
+        let isListening = DispatchSemaphore(value: 0)
         _ = try Worker { () -> String in
             var mine = floor
             mine.port = port
             do {
                 var server = try FloorServer(mine)
+                isListening.signal()
                 try server.serve()
             } catch {
                 return "\(error)"
             }
         }
+        guard isListening.wait(timeout: .now() + 20) == .success else { throw Failure("the floor does not listen") }
+        // It has its file open, and keeps it for as long as the tests run.
+        try FileManager.default.removeItem(atPath: options.directory)
         var client = Options()
         client.port = port
         client.size = 100
         client.graceSeconds = 20
-        for _ in 0..<2000 {
-            if (try? Link(client)) != nil { return client }
-            usleep(5000)
-        }
-        throw Failure("the floor does not listen")
+        return client
     }
 
     private static func temporaryDirectory() throws -> String {
-        var template = Array("/tmp/floor-test.XXXXXX".utf8CString)
-        guard mkdtemp(&template) != nil else { throw Failure.system("mkdtemp") }
-        return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        let path = NSTemporaryDirectory() + "/floor-test-\(UUID())"
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
+        return path
     }
 
     private static func freePort() throws -> UInt16 {

@@ -80,7 +80,12 @@ import Testing
             } ?? 0
         }
         let before = computed()
-        usleep(300_000)
+        // The loop's own next event.
+        let hasSlept = Watched(false)
+        house.loop.submit { loop in
+            loop.after(milliseconds: 300) { hasSlept.change { $0 = true } }
+        }
+        #expect(hasSlept.wait { $0 })
         #expect(computed() - before < 100_000_000)
         #expect(ended.current == 0)
         _ = house.onLoop { loop in
