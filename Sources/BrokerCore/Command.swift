@@ -176,6 +176,8 @@ public enum Command {
     case begin(transaction: UInt32)
     case commit(transaction: UInt32)
     case abort(transaction: UInt32)
+    /// What the client holds goes back and its transactions end, so that its RECEIPT says that another may take over.
+    case disconnect
     /// So many bytes of deliveries have left for the client since the last report.
     case flushed(bytes: Int)
 }

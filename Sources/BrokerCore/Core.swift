@@ -162,9 +162,20 @@ public struct Core: Sendable {
     /// The client is gone: transactions are dropped, what it held goes back to its place.
     public mutating func close(_ id: SessionID, into effects: inout Effects) {
         guard isOpen(id) else { return }
+        let touched = takeBackAll(of: id, into: &effects)
+        let session = sessions[Int(id.index)]
+        sessions[Int(id.index)] = CoreSession(address: session.address, generation: 0, login: [])
+        freeSessions.append(id.index)
+        for queue in session.temporaries { removeQueue(Int(queue)) }
+        for queue in touched.sorted() { dispatch(queue, into: &effects) }
+        seal(into: &effects)
+    }
+
+    /// All that the client was given or has begun ends; returns the queues that have something to hand out.
+    /// Nothing is handed out before all is taken back, or this session could get some of it.
+    private mutating func takeBackAll(of id: SessionID, into effects: inout Effects) -> Set<Int> {
         forgetHolds(of: id)
         let session = sessions[Int(id.index)]
-        // Nothing is handed out before all is taken back, or this session could get some of it.
         var touched: Set<Int> = []
         for number in session.transactions.keys.sorted() {
             touched.formUnion(abort(number, of: id.index, into: &effects))
@@ -173,11 +184,9 @@ public struct Core: Sendable {
             guard let index = session.subscriptions[slot] else { continue }
             touched.insert(endSubscription(index, into: &effects))
         }
-        sessions[Int(id.index)] = CoreSession(address: session.address, generation: 0, login: [])
-        freeSessions.append(id.index)
-        for queue in session.temporaries { removeQueue(Int(queue)) }
-        for queue in touched.sorted() { dispatch(queue, into: &effects) }
-        seal(into: &effects)
+        sessions[Int(id.index)].subscriptions = [:]
+        sessions[Int(id.index)].recentSubscription = -1
+        return touched
     }
 
     /// 0 marks a session that is closed, so nobody gets it.
@@ -255,6 +264,8 @@ public struct Core: Sendable {
             try commit(transaction, of: id.index, into: &effects)
         case .abort(let transaction):
             for queue in abort(transaction, of: id.index, into: &effects).sorted() { dispatch(queue, into: &effects) }
+        case .disconnect:
+            for queue in takeBackAll(of: id, into: &effects).sorted() { dispatch(queue, into: &effects) }
         case .flushed(let bytes):
             flushed(bytes, of: id.index, into: &effects)
         }

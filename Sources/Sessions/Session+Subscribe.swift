@@ -128,11 +128,9 @@ extension Session {
         retired[id] = slot
     }
 
-    /// Nothing more is given to subscriptions that would lose it.
+    /// Nothing more is given to a client that would not take it.
     mutating func disconnect(batch: inout CommandBatch) {
         stagedEnd = "disconnected"
-        for slot in slots.values.sorted() where subscriptions[slot]?.mode == .auto {
-            batch.commands.append(.unsubscribe(slot: slot))
-        }
+        batch.commands.append(.disconnect)
     }
 }

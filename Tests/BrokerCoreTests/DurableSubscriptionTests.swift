@@ -123,6 +123,20 @@ struct DurableSubscriptionTests {
         #expect(subscribe(&rig, two, slot: 4, client: "c") == nil)
     }
 
+    /// The RECEIPT of DISCONNECT says that another may take over, however long the connection stays after it.
+    @Test func anOwnedOneIsFreeOnceItsClientDisconnects() {
+        var rig = Rig()
+        let (one, two) = (rig.open(), rig.open())
+        #expect(subscribe(&rig, one, client: "c") == nil)
+        rig.apply([.send("/topic/a", "1"), .send("/topic/a", "2")], of: two)
+        rig.settleDown()
+        #expect(rig.take().bodies == ["1", "2"])
+        rig.apply([.begin(1), .accept(1, 1, transaction: 1), .disconnect], of: one)
+        #expect(subscribe(&rig, two, client: "c") == nil)
+        rig.settleDown()
+        #expect(rig.take().bodies == ["1", "2"])
+    }
+
     @Test func whoOnlyLooksIsNoSecondConsumer() {
         var rig = Rig()
         let owner = rig.open()

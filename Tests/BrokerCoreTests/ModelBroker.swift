@@ -132,6 +132,7 @@ struct ModelBroker {
         case .begin(let number): sessions[session]?.transactions[number] = Transaction()
         case .commit(let number): return commit(number, session)
         case .abort(let number): abort(number, session)
+        case .disconnect: takeBackAll(session)
         case .flushed(let bytes):
             let left = sessions[session, default: Session()].unflushed - bytes
             sessions[session]?.unflushed = max(0, left)
@@ -407,13 +408,18 @@ struct ModelBroker {
     }
 
     mutating func close(_ session: Int) {
-        for number in sessions[session, default: Session()].transactions.keys { abort(number, session) }
-        for index in sessions[session, default: Session()].slots.values { end(index) }
+        takeBackAll(session)
         sessions[session] = nil
         for (index, queue) in queues where queue.kind == .reply(owner: session) {
             queues[index] = nil
             names[queue.name] = nil
         }
+    }
+
+    private mutating func takeBackAll(_ session: Int) {
+        for number in sessions[session, default: Session()].transactions.keys { abort(number, session) }
+        for index in sessions[session, default: Session()].slots.values { end(index) }
+        sessions[session]?.slots = [:]
     }
 
     // MARK: Operators

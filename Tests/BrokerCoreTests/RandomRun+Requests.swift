@@ -17,7 +17,7 @@ extension RandomRun {
         case 16: return [begin(session)]
         case 17: return [open.isEmpty ? begin(session) : .commit(open[0])]
         case 18: return [open.isEmpty || random.chance(50) ? send(transaction) : .abort(open[0])]
-        default: return [.flushed(random.below(1200))]
+        default: return [random.chance(90) ? .flushed(random.below(1200)) : .disconnect]
         }
     }
 

@@ -238,6 +238,7 @@ enum Request: Equatable {
     case begin(UInt32)
     case commit(UInt32)
     case abort(UInt32)
+    case disconnect
     case flushed(Int)
 
     func command(_ keep: ([UInt8]) -> Bytes) -> Command {
@@ -265,6 +266,7 @@ enum Request: Equatable {
         case .begin(let number): .begin(transaction: number)
         case .commit(let number): .commit(transaction: number)
         case .abort(let number): .abort(transaction: number)
+        case .disconnect: .disconnect
         case .flushed(let bytes): .flushed(bytes: bytes)
         }
     }

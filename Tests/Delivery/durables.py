@@ -24,7 +24,7 @@ def alias(lab, spelling):
     lab.send(topic, b"1")
     message = reader.message()
     reader.unread += reader.ask("ACK", {"id": message.headers["ack"]})
-    reader.close()
+    reader.ask("DISCONNECT")
     for n in (2, 3, 4):
         lab.send(topic, b"%d" % n)
     lab.middle()
@@ -39,12 +39,12 @@ def alias(lab, spelling):
 def ended_by_the_same_header(lab, spelling):
     topic, sub = lab.topic(), lab.durable()
     reader = join(lab, topic, spelling)
-    reader.close()
+    reader.ask("DISCONNECT")
     lab.send(topic, b"before")
     reader = join(lab, topic, spelling)
     assert reader.message().body == b"before"
     reader.ask("UNSUBSCRIBE", {"id": sub, **words(lab, spelling)[2]})
-    reader.close()
+    reader.ask("DISCONNECT")
     lab.middle()
     lab.send(topic, b"lost")
     reader = join(lab, topic, spelling)
@@ -70,7 +70,7 @@ def unacknowledged_comes_back(lab):
     lab.send(topic, b"x")
     reader.message()
     if not lab.test.crashes:
-        reader.close()
+        reader.ask("DISCONNECT")
     lab.middle()
     assert join(lab, topic, "durable").message().body == b"x"
 
@@ -119,7 +119,7 @@ def a_name_is_of_its_client(lab):
         return [lab.consume(topic, fields, on=lab.connect(**{"client-id": lab.durable(word)})) for word in "ab"]
 
     for reader in both():
-        reader.close()
+        reader.ask("DISCONNECT")
     lab.send(topic, b"x")
     assert [reader.message().body for reader in both()] == [b"x", b"x"]
 
@@ -181,7 +181,7 @@ def another_topic_is_another_subscription(lab):
     lab.send(lab.topic("old"), b"old")
     reader = lab.consume(lab.topic("old"), SHARED, sub=name)
     assert reader.message().body == b"old"
-    reader.close()
+    reader.ask("DISCONNECT")
     reader = lab.consume(lab.topic("new"), SHARED, sub=name)
     lab.send(lab.topic("old"), b"not any more")
     lab.send(lab.topic("new"), b"new")
@@ -194,7 +194,7 @@ def no_local(lab):
     fields = {"durable-subscription-name": "mine", "no-local": "true"}
     reader = lab.consume(topic, fields, on=lab.connect(**login))
     lab.send(topic, b"own", on=reader)
-    reader.close()
+    reader.ask("DISCONNECT")
     lab.send(topic, b"other")
     reader = lab.consume(topic, fields, on=lab.connect(**login))
     assert reader.message().body == b"other"
@@ -208,7 +208,7 @@ def abandoned_ones_go(lab):
     lab.send(topic, b"x")
     reader = lab.consume(f"/dsub/{name}")
     assert reader.message().body == b"x"
-    reader.close()
+    reader.ask("DISCONNECT")
 
     # The broker looks for them every ten seconds. Whoever asked by SUBSCRIBE would use it.
     lab.wait_until(lambda: lab.ctl("subscription", "show", name, ok=False) == 4, seconds=25)
@@ -253,7 +253,7 @@ def half_delivered(lab):
     assert number(acknowledged(reader, 50)) == list(range(50))
     lab.middle()
     if not lab.test.crashes:
-        reader.close()
+        reader.ask("DISCONNECT")
     reader = lab.consume(topic, SHARED, sub=name)
     assert number(reader.message() for _ in range(50)) == list(range(50, 100))
     reader.expect_quiet()

@@ -118,5 +118,4 @@ def half_delivered(lab):
     lab.middle()
     if not lab.test.crashes:
         reader.ask("DISCONNECT")
-        lab.given_back(queue)
     assert number(lab.take(queue, 100)) == order[100:]

@@ -33,7 +33,6 @@ def disconnect_counts(lab):
         reader = lab.consume(queue)
         counted(reader.message(), count)
         reader.ask("DISCONNECT")
-        lab.given_back(queue)
     lab.on_disk()
     lab.middle()
     counted(lab.consume(queue).message(), 3)

@@ -182,7 +182,7 @@ class Lab:
         self.send(self.queue("other"))
 
     def given_back(self, destination):
-        """Waits until nobody holds anything of it. Behind the RECEIPT of DISCONNECT messages come back."""
+        """Waits until nobody holds anything of it. Of a connection that is cut the broker hears in its own time."""
         self.wait_until(lambda: self.show(destination)["unacked"] == 0)
 
     def show(self, destination):
