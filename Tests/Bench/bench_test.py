@@ -54,6 +54,11 @@ class MeasureTests(unittest.TestCase):
             self.assertIn("--producers 2 --consumers 2", " ".join(words))
             self.assertIn("--seconds 3 --warmup 1", " ".join(words))
 
+    def test_a_word_that_is_in_no_name_is_told(self):
+        self.assertEqual([w.name for w in workloads.matching("drain")], ["drain 1024B C2"])
+        with self.assertRaisesRegex(SystemExit, "no workload has 'publish 1 KiB' in its name; there are 'publish"):
+            workloads.matching("publish 1 KiB")
+
     def test_each_run_has_a_destination_of_its_own(self):
         destination = lambda words: words[words.index("--dest") + 1]  # noqa: E731
         first, second = self.words("publish 100B P1"), self.words("publish 100B P1")

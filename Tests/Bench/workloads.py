@@ -50,4 +50,8 @@ def named(name):
 
 
 def matching(word):
-    return [workload for workload in WORKLOADS if word in workload.name]
+    found = [workload for workload in WORKLOADS if word in workload.name]
+    if not found:
+        names = ", ".join(f"'{workload.name}'" for workload in WORKLOADS)
+        raise SystemExit(f"scripts/bench: no workload has '{word}' in its name; there are {names}")
+    return found

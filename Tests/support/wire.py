@@ -105,7 +105,16 @@ class Connection:
     def say(self, command, headers=(), body=b"", length=None):
         self.send(frame(command, headers, body, length))
 
-    def close(self):
+    def close(self, seconds=5.0):
+        """Ends the connection and waits until the broker has seen that: then it has taken back what was held here, and
+        a test that goes on by another connection does not race with it."""
+        until = time.monotonic() + seconds
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+            while (left := until - time.monotonic()) > 0 and readable(self.sock, left) and self.sock.recv(1 << 18):
+                pass
+        except OSError:
+            pass  # it has ended already
         self.sock.close()
 
     def reset(self):
