@@ -79,12 +79,10 @@ import Testing
         #expect(outcome == [.connected("127.0.0.1:\(port)")])
     }
 
+    /// Method: a socket that has its port and does not listen, so that nobody else gets the port.
     @Test func saysThatNobodyListens() throws {
-        let house = try House { _ in Script() }
-        let address = house.address
-        let isStopped = Watched(false)
-        house.listener.stop { isStopped.change { $0 = true } }
-        #expect(isStopped.wait { $0 })
+        let (descriptor, address) = boundSocket()
+        defer { close(descriptor) }
         #expect(try attempt(address) == [.failed(.refused(address.description))])
     }
 
@@ -103,22 +101,27 @@ import Testing
         #expect(outcome.count == 1)
     }
 
-    /// Goal: a peer that does not answer costs no more than the time given. Method: a listening socket
-    /// that accepts nothing and whose backlog is full: Linux drops the next SYN.
-    @Test func givesUpInTime() throws {
+    private func boundSocket() -> (descriptor: Int32, address: SocketAddress) {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        defer { close(descriptor) }
         var name = sockaddr_in()
         name.sin_family = sa_family_t(AF_INET)
         name.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
         var size = socklen_t(MemoryLayout<sockaddr_in>.size)
         withUnsafeMutablePointer(to: &name) {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in
-                #expect(bind(descriptor, pointer, size) == 0 && listen(descriptor, 0) == 0)
+                #expect(bind(descriptor, pointer, size) == 0)
                 #expect(getsockname(descriptor, pointer, &size) == 0)
             }
         }
-        let address = SocketAddress(.ipv4("127.0.0.1", port: UInt16(bigEndian: name.sin_port)))
+        return (descriptor, SocketAddress(.ipv4("127.0.0.1", port: UInt16(bigEndian: name.sin_port))))
+    }
+
+    /// Goal: a peer that does not answer costs no more than the time given. Method: a listening socket
+    /// that accepts nothing and whose backlog is full: Linux drops the next SYN.
+    @Test func givesUpInTime() throws {
+        let (descriptor, address) = boundSocket()
+        defer { close(descriptor) }
+        #expect(listen(descriptor, 0) == 0)
         var fillers: [Peer] = []
         defer { for filler in fillers { filler.close() } }
         fillers.append(try Peer(address))

@@ -87,8 +87,9 @@ import Testing
         #expect(try peer.receive(1) == [5])
     }
 
+    /// Method: a Unix socket, since the port of one that has stopped may be another's by then.
     @Test func connectionsOutliveTheListener() throws {
-        let house = try House { _ in Script.echo() }
+        let house = try House("unix:\(temporaryPath("outlived"))") { _ in Script.echo() }
         let peer = try Peer(house.address)
         try peer.send([1])
         #expect(try peer.receive(1) == [1])

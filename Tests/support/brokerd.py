@@ -1,6 +1,7 @@
 """Starts and stops a brokerd of its own, for tests that look at it from outside. Standard library only."""
 import contextlib
 import os
+import random
 import resource
 import shutil
 import signal
@@ -26,9 +27,15 @@ def binary():
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Below those that outgoing connections get: while a broker is down, none of them takes its port."""
+    while True:
+        port = random.randrange(12_000, 30_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 class Broker:
