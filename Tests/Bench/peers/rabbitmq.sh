@@ -19,6 +19,7 @@ export RABBITMQ_LOG_BASE=$dir/log
 export RABBITMQ_CONFIG_FILE=$dir/rabbitmq
 export RABBITMQ_ENABLED_PLUGINS_FILE=$dir/enabled_plugins
 export RABBITMQ_PID_FILE=$dir/pid
+export ERL_CRASH_DUMP=$dir/erl_crash.dump
 # Erlang's directory of names, of our own, so that it ends with us.
 export ERL_EPMD_ADDRESS=127.0.0.1
 export ERL_EPMD_PORT=$((RABBITMQ_DIST_PORT + 1))
