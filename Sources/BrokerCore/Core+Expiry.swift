@@ -55,26 +55,23 @@ extension Core {
 
     // MARK: By the clock
 
-    /// Reads of idle lanes that one tick may ask for.
+    /// Reads of idle lanes that one look at all queues may ask for.
     private static let peeksMost = 200
     /// Milliseconds after which the front of a lane that cannot expire now is looked at again.
     private static let peekAgain: UInt64 = 60_000
 
-    /// Looks at the front of the queues that nobody consumes from, and tries again what could not be moved.
-    mutating func expireIdle(into effects: inout Effects) {
-        var peeks = 0
-        for lane in queues.indices where queues[lane].id.rawValue != 0 {
-            bury(lane, into: &effects)
-            guard queues[lane].mayExpire, queues[lane].isServed,
-                !hasPlainConsumers(Int(queues[lane].parent))
-            else { continue }
-            expireWindow(of: lane, into: &effects)
-            if peeks < Self.peeksMost, queues[lane].window.isEmpty, queues[lane].coldCount > 0,
-                queues[lane].peekAt <= now.wall, !queues[lane].isPeeking
-            {
-                peek(lane, into: &effects)
-                peeks += 1
-            }
+    /// Looks at the front of a queue that nobody consumes from, and tries again what could not be moved.
+    mutating func expireIdle(_ lane: Int, into effects: inout Effects) {
+        bury(lane, into: &effects)
+        guard queues[lane].mayExpire, queues[lane].isServed, !hasPlainConsumers(Int(queues[lane].parent)) else {
+            return
+        }
+        expireWindow(of: lane, into: &effects)
+        if sweep.peeks < Self.peeksMost, queues[lane].window.isEmpty, queues[lane].coldCount > 0,
+            queues[lane].peekAt <= now.wall, !queues[lane].isPeeking
+        {
+            peek(lane, into: &effects)
+            sweep.peeks += 1
         }
     }
 

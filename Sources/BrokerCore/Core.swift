@@ -34,6 +34,7 @@ public struct Core: Sendable {
     var startedAt: UInt64 = 0
     /// When rates were last worked out.
     var ratedAt = Instant(nanoseconds: 0)
+    var sweep = Sweep()
 
     /// Queues that are deleted when nobody has used them for some time, by index.
     var idle: [Int32: IdleQueue] = [:]
@@ -302,51 +303,5 @@ public struct Core: Sendable {
             proceed(index, into: &effects)
         }
         seal(into: &effects)
-    }
-
-    /// Asks once more for what could not be read: a lack of descriptors passes, damage does not.
-    private mutating func retryFailed(into effects: inout Effects) {
-        for index in queues.indices where queues[index].failure != nil || queues[index].hasUnreadableView {
-            queues[index].mayRetry = true
-            for view in queues[index].views.indices { queues[index].views[view].isUnreadable = false }
-            proceed(index, into: &effects)
-        }
-        seal(into: &effects)
-    }
-
-    private mutating func workOutRates() {
-        let seconds = Double(now.monotonic.milliseconds(since: ratedAt)) / 1000
-        guard seconds > 0.1 else { return }
-        ratedAt = now.monotonic
-        for index in queues.indices where queues[index].lane == .main && !queues[index].name.isEmpty {
-            queues[index].inRate = Double(queues[index].inTotal &- queues[index].ratedTotals.in) / seconds
-            queues[index].outRate = Double(queues[index].outTotal &- queues[index].ratedTotals.out) / seconds
-            queues[index].ratedTotals = (queues[index].inTotal, queues[index].outTotal)
-        }
-        for index in queues.indices where queues[index].id.rawValue != 0 {
-            queues[index].ages.drop(before: queues[index].window.first?.sequence ?? queues[index].coldFrom)
-        }
-    }
-
-    /// Time passes; called about once a second.
-    public mutating func tick(now: Moment, into effects: inout Effects) {
-        self.now = now
-        retryFailed(into: &effects)
-        forgetOldIDs(into: &effects)
-        if startedAt == 0 { startedAt = now.wall }
-        workOutRates()
-        expireIdle(into: &effects)
-        wake(into: &effects)
-        sweepTopics(into: &effects)
-        deleteIdleQueues(now: now.monotonic, into: &effects)
-        for session in sessions where session.generation != 0 {
-            for transaction in session.transactions.values
-            where now.monotonic.milliseconds(since: transaction.begun) > limits.transactionSeconds * 1000 {
-                let detail =
-                    "a transaction was open for more than \(limits.transactionSeconds) s; nothing of it was done"
-                effects.kicks.append(Kick(address: session.address, refusal: Refusal(.transactionTooLong, detail)))
-                break
-            }
-        }
     }
 }

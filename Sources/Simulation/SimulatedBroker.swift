@@ -343,7 +343,7 @@ final class SimulatedBroker {
 
     private func tick(_ now: Moment) {
         lastTick = now.monotonic
-        enterFromOutside { core, effects in core.tick(now: now, into: &effects) }
+        while enterFromOutside({ core, effects in core.tick(now: now, most: 2, into: &effects) }) {}
     }
 
     /// SIGTERM: everyone gets what is owed and a word, all is made durable.

@@ -83,7 +83,7 @@ private final class IDRig {
 
     func tick(seconds: UInt64) {
         rig.wall += seconds * 1000
-        act { $0.core.tick(now: Moment(Instant(nanoseconds: 0), wall: $0.wall), into: &$0.effects) }
+        _ = act { $0.core.tick(now: Moment(Instant(nanoseconds: 0), wall: $0.wall), into: &$0.effects) }
     }
 
     func configure(_ name: String, seconds: UInt64, count: UInt64) {

@@ -189,8 +189,13 @@ final class Service: Sendable {
         return timer
     }
 
+    /// Queues that are looked at while nobody else can do anything: some 0.3 ms.
+    private static let queuesPerLook = 1000
+
     private func tick() {
-        broker.enterFromOutside { core, effects in core.tick(now: broker.clock.now, into: &effects) }
+        while broker.enterFromOutside({ core, effects in
+            core.tick(now: broker.clock.now, most: Self.queuesPerLook, into: &effects)
+        }) {}
         followWallClock()
         endForgottenBackup()
         watchDisk()
