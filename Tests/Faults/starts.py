@@ -48,7 +48,7 @@ def fail_each(lab, make, check, errors):
 def half_a_batch(data):
     """Behind the log, as a power cut leaves it."""
     segment = store.last_written(data)
-    last = segment.batches[-2]
+    last = segment.last
     segment.raw[segment.end:segment.end + 200] = segment.raw[last.at:last.at + 200]
     segment.write()
 

@@ -68,6 +68,11 @@ class Segment:
         self.end = at
 
     @property
+    def last(self):
+        """The last batch with records. One marker of an idle log stands behind it, or more."""
+        return [batch for batch in self.batches if batch.records][-1]
+
+    @property
     def seed(self):
         return crc32c(struct.pack("<QQ", self.number, u64(self.raw, 32)), crc32c(struct.pack("<Q", u64(self.raw, 24))))
 
