@@ -75,7 +75,7 @@ public struct Deque<Element> {
     /// The elements move, or are copied if another has them too, into memory that has room for more.
     @usableFromInline mutating func copyRing(room: Int) {
         let count = count
-        var size = 8
+        var size = 2
         while size < count + room { size *= 2 }
         let fresh = DequeRing<Element>.make(size: size)
         if isKnownUniquelyReferenced(&ring), let old = ring {
