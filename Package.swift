@@ -26,6 +26,7 @@ let package = Package(
     name: "brokerd",
     products: [
         .library(name: "BrokerClient", targets: ["BrokerClient"]),
+        .library(name: "BrokerTesting", targets: ["BrokerTesting"]),
         .executable(name: "brokerd", targets: ["brokerd"]),
         .executable(name: "brokerctl", targets: ["brokerctl"]),
         .executable(name: "brokerbench", targets: ["brokerbench"]),
@@ -52,6 +53,7 @@ let package = Package(
         room(
             "Simulation",
             uses: ["Sessions", "LogStorage", "Storage", "STOMP", "BrokerCore", "Base"]),
+        room("BrokerTesting", uses: ["BrokerClient", "Sessions", "BrokerCore", "Base"]),
         // Level 6
         program("brokerd", uses: ["DaemonKit"]),
         program("brokerctl", uses: ["DaemonKit", "LogStorage", "Storage", "BrokerClient", "STOMP", "Net", "Base"]),
@@ -66,6 +68,7 @@ let package = Package(
         tests("SimulationTests", uses: ["Simulation"]),
         tests("NetTests", uses: ["Net", "Base"]),
         tests("BrokerClientTests", uses: ["BrokerClient", "STOMP", "Base"]),
+        tests("BrokerTestingTests", uses: ["BrokerTesting", "BrokerClient"]),
         tests("DaemonKitTests", uses: ["brokerctl", "DaemonKit", "Net", "STOMP", "BrokerCore", "Base"]),
         tests("BrokerBenchTests", uses: ["brokerbench", "Base"]),
         tests("ProcessTests", uses: ["BrokerClient", "STOMP", "Base"]),

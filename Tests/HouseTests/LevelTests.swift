@@ -16,6 +16,7 @@ import Testing
         "Net": (3, ["Glibc", "Synchronization"]),
         "LogStorage": (4, ["Glibc", "Dispatch", "Synchronization"]),
         "BrokerClient": (4, ["Glibc", "Dispatch", "Synchronization"]),
+        "BrokerTesting": (5, ["Synchronization"]),
         // Words: cold paths.
         "DaemonKit": (5, ["Glibc", "Dispatch", "Synchronization", "Foundation", "FoundationEssentials"]),
         "Simulation": (5, ["Glibc", "Dispatch", "Synchronization", "Foundation", "FoundationEssentials"]),
