@@ -26,6 +26,7 @@ let package = Package(
     name: "brokerd",
     products: [
         .library(name: "BrokerClient", targets: ["BrokerClient"]),
+        .library(name: "BrokerClientJSON", targets: ["BrokerClientJSON"]),
         .library(name: "BrokerClientSQLite", targets: ["BrokerClientSQLite"]),
         .library(name: "BrokerTesting", targets: ["BrokerTesting"]),
         .executable(name: "brokerd", targets: ["brokerd"]),
@@ -56,6 +57,7 @@ let package = Package(
         room(
             "Simulation",
             uses: ["Sessions", "LogStorage", "Storage", "STOMP", "BrokerCore", "Base"]),
+        room("BrokerClientJSON", uses: ["BrokerClient"]),
         room("BrokerClientSQLite", uses: ["BrokerClient", "CSQLite"]),
         room("BrokerTesting", uses: ["BrokerClient", "Sessions", "BrokerCore", "Base"]),
         // Level 6
@@ -73,6 +75,7 @@ let package = Package(
         tests("NetTests", uses: ["Net", "Base"]),
         tests("BrokerClientTests", uses: ["BrokerClient", "STOMP", "Base"]),
         tests("BrokerTestingTests", uses: ["BrokerTesting", "BrokerClient"]),
+        tests("BrokerClientJSONTests", uses: ["BrokerClientJSON", "BrokerTesting", "BrokerClient"]),
         tests("BrokerClientSQLiteTests", uses: ["BrokerClientSQLite", "BrokerTesting", "BrokerClient", "CSQLite"]),
         tests("DaemonKitTests", uses: ["brokerctl", "DaemonKit", "Net", "STOMP", "BrokerCore", "Base"]),
         tests("BrokerBenchTests", uses: ["brokerbench", "Base"]),

@@ -17,6 +17,7 @@ import Testing
         "Net": (3, ["Glibc", "Synchronization"]),
         "LogStorage": (4, ["Glibc", "Dispatch", "Synchronization"]),
         "BrokerClient": (4, ["Glibc", "Dispatch", "Synchronization"]),
+        "BrokerClientJSON": (5, ["FoundationEssentials"]),
         "BrokerClientSQLite": (5, ["Glibc", "Dispatch", "Synchronization"]),
         "BrokerTesting": (5, ["Synchronization"]),
         // Words: cold paths.

@@ -22,7 +22,9 @@ public struct MessageKey: Hashable, Sendable {
         guard let id = senders.map({ "sender " + $0 }) ?? (brokers.isEmpty ? nil : "broker " + brokers) else {
             return nil
         }
-        self.init(consumer: consumer, destination: headers["original-destination"] ?? message.destination, id: id)
+        // Of the broker's dead letters, and of those of `Subscription.deadLetter`.
+        let origin = headers["original-destination"] ?? headers["rejected-destination"]
+        self.init(consumer: consumer, destination: origin ?? message.destination, id: id)
     }
 
     /// Headers by which senders make a message known again, as brokerd knows them.

@@ -86,19 +86,7 @@ extension Subscription {
             } catch {
                 if Task.isCancelled { throw .cancelled }
                 failed(message, error)
-                try await rejectIfStillThere(message)
-            }
-        }
-    }
-
-    private nonisolated(nonsending) func rejectIfStillThere(_ message: Message) async throws(ClientError) {
-        do throws(ClientError) {
-            try await message.reject()
-        } catch {
-            switch error {
-            // It comes again, or was settled before it failed; that the subscription is over is said by `next`.
-            case .connectionLost, .alreadySettled, .subscriptionEnded: return
-            default: throw error
+                try await Self.unlessItComesAgain { () throws(ClientError) in try await message.reject() }
             }
         }
     }
