@@ -17,6 +17,9 @@ package protocol Carrier: AnyObject, Sendable {
     /// After so many milliseconds, never before.
     func after(milliseconds: UInt64, _ work: @escaping () -> Void)
 
+    /// Returns at that time, not before. Throws when the task is cancelled.
+    func sleep(until time: Instant) async throws(CancellationError)
+
     /// Nil when it has ended.
     func connection(_ id: UInt64) -> (any CarriedConnection)?
 
@@ -52,4 +55,14 @@ package protocol CarriedHandler: AnyObject {
     func outboxDrained(on connection: any CarriedConnection)
     func deadlineReached(on connection: any CarriedConnection)
     func ended(code: String)
+}
+
+extension Instant {
+    /// Milliseconds from `earlier` to here, rounded up, so that who waits for them does not come too early; 0 if it is
+    /// later.
+    package func millisecondsRoundedUp(since earlier: Instant) -> UInt64 {
+        if nanoseconds <= earlier.nanoseconds { return 0 }
+        let (milliseconds, rest) = (nanoseconds - earlier.nanoseconds).quotientAndRemainder(dividingBy: 1_000_000)
+        return rest == 0 ? milliseconds : milliseconds + 1
+    }
 }

@@ -46,6 +46,9 @@ public final class Client: Sendable {
     /// gives a stream of its own. One that is not read keeps the newest 64 states.
     public var states: AsyncStream<ConnectionState> { engine.states() }
 
+    /// The time by which deadlines count; programs wait by it, too.
+    public var clock: ClientClock { engine.clock }
+
     // MARK: Sending
 
     /// Sends text, as `text/plain;charset=utf-8` unless `headers` say otherwise. See the other `send`.

@@ -63,6 +63,8 @@ final class Engine: Sendable {
         shared = Mutex(Shared(Conversation(ConversationSettings(addresses, options))))
     }
 
+    var clock: ClientClock { ClientClock(carrier) }
+
     /// Unique in the life of this client.
     func nextNumber() -> UInt64 { lastNumber.add(1, ordering: .relaxed).newValue }
 
@@ -240,8 +242,8 @@ final class Engine: Sendable {
     // MARK: Time
 
     private func setTimer(for time: Instant) {
-        // Rounded up, so that it never comes too early and has to be set again.
-        let milliseconds = time.milliseconds(since: carrier.now).addingSaturated(1)
+        // Too early, it would have to be set again.
+        let milliseconds = time.millisecondsRoundedUp(since: carrier.now)
         carrier.after(milliseconds: milliseconds) { [weak self] in self?.timerFired(for: time) }
     }
 

@@ -28,6 +28,17 @@ final class SocketCarrier: Carrier {
 
     func after(milliseconds: UInt64, _ work: @escaping () -> Void) { loop.after(milliseconds: milliseconds, work) }
 
+    func sleep(until time: Instant) async throws(CancellationError) {
+        while true {
+            let now = Instant.now
+            if Task.isCancelled { throw CancellationError() }
+            if time <= now { return }
+            let nanoseconds = Int64(clamping: time.nanoseconds - now.nanoseconds)
+            // The only error of it is that of a cancelled task.
+            do { try await Task.sleep(for: .nanoseconds(nanoseconds)) } catch { throw CancellationError() }
+        }
+    }
+
     func connection(_ id: UInt64) -> (any CarriedConnection)? { loop.connection(id) }
 
     func dial(

@@ -24,8 +24,7 @@ public final class TestBroker: Sendable {
     public init(memoryBytes: Int = 256 << 20, startingAt: UInt64? = nil) {
         loop = VirtualLoop(
             memoryBytes: max(1, memoryBytes), start: Moment(.now, wall: startingAt ?? wallClockMilliseconds()))
-        // Not the broker itself, or it would hold itself.
-        loop.submit { [loop, watches] in loop.onRest = { watches.look(at: loop.broker) } }
+        loop.submit { [loop, watches] in loop.onRest = { [unowned loop] in watches.look(at: loop) } }
     }
 
     /// A client of this broker. It is one like any other, but for what carries its bytes: its deadlines, and its pauses
@@ -42,6 +41,10 @@ public final class TestBroker: Sendable {
 
     /// The broker's time, in milliseconds since 1970: what `expires` and `deliver-at` are compared with.
     public var milliseconds: UInt64 { loop.wallMilliseconds }
+
+    /// The broker's time as a clock, the same as that of its clients (`Client.clock`): for programs that take one to wait
+    /// by, in place of `ContinuousClock`.
+    public var clock: ClientClock { ClientClock(loop) }
 
     /// Lets time pass: what falls due meanwhile (expiry, delays, redeliveries, time-outs, attempts to connect) happens,
     /// each at its time, before this returns. Parts of a millisecond count as a whole one.
@@ -70,8 +73,8 @@ public final class TestBroker: Sendable {
     nonisolated(nonsending) public func until(
         _ queue: String, _ condition: @escaping @Sendable (QueueCounts) -> Bool
     ) async throws(CancellationError) -> QueueCounts {
-        try await watch { broker in
-            let counts = QueueCounts(broker.view(of: queue))
+        try await watch { loop in
+            let counts = QueueCounts(loop.broker.view(of: queue))
             return condition(counts) ? counts : nil
         }
     }
@@ -81,13 +84,20 @@ public final class TestBroker: Sendable {
     ///
     /// Throws `CancellationError` when the task is cancelled.
     nonisolated(nonsending) public func untilUnheard() async throws(CancellationError) {
-        _ = try await watch { broker in
-            broker.connections.values.contains { $0.isFrozen && !$0.toBroker.isEmpty } ? QueueCounts() : nil
+        _ = try await watch { loop in
+            loop.broker.connections.values.contains { $0.isFrozen && !$0.toBroker.isEmpty } ? QueueCounts() : nil
         }
     }
 
+    /// Returns when so many tasks sleep by `clock`: when time moves on before, they have not begun to.
+    ///
+    /// Throws `CancellationError` when the task is cancelled.
+    nonisolated(nonsending) public func untilSleeping(_ tasks: Int = 1) async throws(CancellationError) {
+        _ = try await watch { $0.sleeperCount >= tasks ? QueueCounts() : nil }
+    }
+
     private nonisolated(nonsending) func watch(
-        _ look: @escaping @Sendable (MemoryBroker) -> QueueCounts?
+        _ look: @escaping @Sendable (VirtualLoop) -> QueueCounts?
     ) async throws(CancellationError) -> QueueCounts {
         let id = lastID.next()
         let seen: QueueCounts? = await withTaskCancellationHandler {

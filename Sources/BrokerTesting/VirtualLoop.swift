@@ -33,6 +33,7 @@ final class VirtualLoop: Carrier, @unchecked Sendable {  // Sendable: all but th
     private var timers = Heap<Timer>()
     private var chores: [UInt64: () -> Void] = [:]
     private var lastTimer: UInt64 = 0
+    private let tickets = Counter()
     /// Who wants time to pass, and to be told when it has.
     private var travellers: [Traveller] = []
     /// Between two looks of the core at what is due about once a second.
@@ -89,6 +90,35 @@ final class VirtualLoop: Carrier, @unchecked Sendable {  // Sendable: all but th
         lastTimer += 1
         timers.insert(Timer(due: now.adding(milliseconds: milliseconds), number: lastTimer))
         chores[lastTimer] = work
+    }
+
+    /// Tasks that sleep by the clock, by the number of their timer.
+    private var sleepers: [UInt64: CheckedContinuation<Bool, Never>] = [:]
+    var sleeperCount: Int { sleepers.count }
+
+    func sleep(until time: Instant) async throws(CancellationError) {
+        let ticket = tickets.next()
+        let isRested = await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                if Task.isCancelled { return continuation.resume(returning: false) }
+                submit { [self] in
+                    guard time > now else { return continuation.resume(returning: true) }
+                    sleepers[ticket] = continuation
+                    after(milliseconds: time.millisecondsRoundedUp(since: now)) { [weak self] in
+                        self?.wake(ticket, isRested: true)
+                    }
+                }
+                // Cancelled before it slept: the handler found nobody.
+                if Task.isCancelled { submit { [self] in wake(ticket, isRested: false) } }
+            }
+        } onCancel: {
+            submit { [self] in wake(ticket, isRested: false) }
+        }
+        if !isRested { throw CancellationError() }
+    }
+
+    private func wake(_ ticket: UInt64, isRested: Bool) {
+        sleepers.removeValue(forKey: ticket)?.resume(returning: isRested)
     }
 
     /// More looks than this at what has no time of its own are not worth it, however long the journey.

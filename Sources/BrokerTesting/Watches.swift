@@ -4,7 +4,7 @@ import Synchronization
 final class Watches: @unchecked Sendable {  // Sendable: touched in turns of the loop only
     struct Watch: Sendable {
         /// What was seen, when it is as wanted.
-        let look: @Sendable (MemoryBroker) -> QueueCounts?
+        let look: @Sendable (VirtualLoop) -> QueueCounts?
         /// nil: it was cancelled.
         let continuation: CheckedContinuation<QueueCounts?, Never>
     }
@@ -15,10 +15,10 @@ final class Watches: @unchecked Sendable {  // Sendable: touched in turns of the
 
     func cancel(_ id: UInt64) { waiting.removeValue(forKey: id)?.continuation.resume(returning: nil) }
 
-    func look(at broker: MemoryBroker) {
+    func look(at loop: VirtualLoop) {
         if waiting.isEmpty { return }
         for (id, watch) in waiting.sorted(by: { $0.key < $1.key }) {
-            guard let seen = watch.look(broker) else { continue }
+            guard let seen = watch.look(loop) else { continue }
             waiting[id] = nil
             watch.continuation.resume(returning: seen)
         }

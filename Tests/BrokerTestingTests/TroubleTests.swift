@@ -74,7 +74,7 @@ import Testing
         try await broker.untilUnheard()
         await broker.advance(by: .milliseconds(4999))
         #expect(await broker.connectionCount() == 1)
-        await broker.advance(by: .milliseconds(2))
+        await broker.advance(by: .milliseconds(1))
         await #expect(throws: ClientError.timedOut) { _ = try await other.value }
     }
 
