@@ -26,6 +26,9 @@ let package = Package(
     name: "brokerd",
     products: [
         .library(name: "BrokerClient", targets: ["BrokerClient"]),
+        .library(name: "BrokerClientJSON", targets: ["BrokerClientJSON"]),
+        .library(name: "BrokerClientSQLite", targets: ["BrokerClientSQLite"]),
+        .library(name: "BrokerTesting", targets: ["BrokerTesting"]),
         .executable(name: "brokerd", targets: ["brokerd"]),
         .executable(name: "brokerctl", targets: ["brokerctl"]),
         .executable(name: "brokerbench", targets: ["brokerbench"]),
@@ -34,6 +37,8 @@ let package = Package(
     targets: [
         // Level 0
         .target(name: "CSystem"),
+        // Without pkgConfig, which would be looked for, and missed, by builds that do not need it.
+        .systemLibrary(name: "CSQLite"),
         // Level 1
         room("Base", uses: ["CSystem"]),
         // Level 2
@@ -52,6 +57,9 @@ let package = Package(
         room(
             "Simulation",
             uses: ["Sessions", "LogStorage", "Storage", "STOMP", "BrokerCore", "Base"]),
+        room("BrokerClientJSON", uses: ["BrokerClient"]),
+        room("BrokerClientSQLite", uses: ["BrokerClient", "CSQLite"]),
+        room("BrokerTesting", uses: ["BrokerClient", "Sessions", "BrokerCore", "Base"]),
         // Level 6
         program("brokerd", uses: ["DaemonKit"]),
         program("brokerctl", uses: ["DaemonKit", "LogStorage", "Storage", "BrokerClient", "STOMP", "Net", "Base"]),
@@ -66,6 +74,9 @@ let package = Package(
         tests("SimulationTests", uses: ["Simulation"]),
         tests("NetTests", uses: ["Net", "Base"]),
         tests("BrokerClientTests", uses: ["BrokerClient", "STOMP", "Base"]),
+        tests("BrokerTestingTests", uses: ["BrokerTesting", "BrokerClient"]),
+        tests("BrokerClientJSONTests", uses: ["BrokerClientJSON", "BrokerTesting", "BrokerClient"]),
+        tests("BrokerClientSQLiteTests", uses: ["BrokerClientSQLite", "BrokerTesting", "BrokerClient", "CSQLite"]),
         tests("DaemonKitTests", uses: ["brokerctl", "DaemonKit", "Net", "STOMP", "BrokerCore", "Base"]),
         tests("BrokerBenchTests", uses: ["brokerbench", "Base"]),
         tests("ProcessTests", uses: ["BrokerClient", "STOMP", "Base"]),

@@ -24,7 +24,17 @@ public final class Client: Sendable {
     nonisolated(nonsending) public static func connect(
         to addresses: [String], _ options: ClientOptions = ClientOptions()
     ) async throws(ClientError) -> Client {
-        let engine = try Engine(addresses, options)
+        try await connect(Engine(addresses, options))
+    }
+
+    /// By way of this carrier instead of sockets.
+    package nonisolated(nonsending) static func connect(
+        through carrier: any Carrier, _ options: ClientOptions
+    ) async throws(ClientError) -> Client {
+        try await connect(Engine(through: carrier, ["in-process"], options))
+    }
+
+    private nonisolated(nonsending) static func connect(_ engine: Engine) async throws(ClientError) -> Client {
         _ = try await engine.call { $0.connect(as: $1, at: $2) }
         return Client(engine)
     }
@@ -35,6 +45,9 @@ public final class Client: Sendable {
     /// What the connection does, from now on and beginning with the present state; ends after `closed`. Each call
     /// gives a stream of its own. One that is not read keeps the newest 64 states.
     public var states: AsyncStream<ConnectionState> { engine.states() }
+
+    /// The time by which deadlines count; programs wait by it, too.
+    public var clock: ClientClock { engine.clock }
 
     // MARK: Sending
 

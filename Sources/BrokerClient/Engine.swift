@@ -1,11 +1,10 @@
 import Base
-import Net
 import STOMP
 import Synchronization
 
-/// Carries out what the conversation wants: sockets, time, and the tasks that wait.
+/// Carries out what the conversation wants: connections, time, and the tasks that wait.
 ///
-/// Calls come in on any thread and connections live on a loop; both meet in one `Mutex` around the
+/// Calls come in on any thread and connections live on the loop of a `Carrier`; both meet in one `Mutex` around the
 /// conversation. What belongs to the loop is left there as a chore, and the loop woken once for all of them.
 /// Continuations are resumed, and user code can run, only outside of the lock.
 final class Engine: Sendable {
@@ -47,28 +46,24 @@ final class Engine: Sendable {
 
     let options: ClientOptions
     private let watchers = Watchers()
-    private let addresses: [SocketAddress]
-    private let loop: IOLoop
+    private let carrier: any Carrier
     private let shared: Mutex<Shared>
     private let lastNumber = Atomic<UInt64>(0)
 
-    init(_ addresses: [String], _ options: ClientOptions) throws(ClientError) {
-        var parsed: [SocketAddress] = []
-        for address in addresses {
-            do throws(NetError) {
-                parsed.append(try SocketAddress(parsing: address))
-            } catch {
-                throw ClientError(error, address: address)
-            }
-        }
-        guard !parsed.isEmpty else { throw .invalidAddress("", reason: "no address is given") }
+    convenience init(_ addresses: [String], _ options: ClientOptions) throws(ClientError) {
+        try self.init(through: try SocketCarrier(addresses), addresses, options)
+    }
+
+    /// `addresses` are for errors and states; the carrier knows what they mean.
+    init(through carrier: any Carrier, _ addresses: [String], _ options: ClientOptions) throws(ClientError) {
         if let login = options.login { try Headers.checkLiteral("login", login) }
         if let host = options.host { try Headers.checkLiteral("host", host) }
-        self.addresses = parsed
+        self.carrier = carrier
         self.options = options
-        do throws(NetError) { loop = try ClientLoops.next() } catch { throw ClientError(error, address: addresses[0]) }
         shared = Mutex(Shared(Conversation(ConversationSettings(addresses, options))))
     }
+
+    var clock: ClientClock { ClientClock(carrier) }
 
     /// Unique in the life of this client.
     func nextNumber() -> UInt64 { lastNumber.add(1, ordering: .relaxed).newValue }
@@ -85,7 +80,7 @@ final class Engine: Sendable {
     }
 
     func deadline(_ timeout: Duration?) -> Instant {
-        Instant.now.adding(milliseconds: (timeout ?? options.timeout).wholeMilliseconds)
+        carrier.now.adding(milliseconds: (timeout ?? options.timeout).wholeMilliseconds)
     }
 
     // MARK: Calls
@@ -102,8 +97,8 @@ final class Engine: Sendable {
                 // Cancelled later: the handler waits for the lock and finds the request.
                 enter { shared in
                     shared.waiters[id] = continuation
-                    start(&shared.conversation, id, Instant.now)
-                    if Task.isCancelled { shared.conversation.cancel(id, at: Instant.now) }
+                    start(&shared.conversation, id, carrier.now)
+                    if Task.isCancelled { shared.conversation.cancel(id, at: carrier.now) }
                 }
             }
         } onCancel: {
@@ -114,7 +109,7 @@ final class Engine: Sendable {
 
     /// An event that nobody waits for.
     func apply(_ event: (inout Conversation, Instant) -> Void) {
-        enter { event(&$0.conversation, Instant.now) }
+        enter { event(&$0.conversation, carrier.now) }
     }
 
     /// An event with an answer.
@@ -122,7 +117,7 @@ final class Engine: Sendable {
         var answer: Result<R, ClientError>?
         enter { shared in
             do throws(ClientError) {
-                answer = .success(try event(&shared.conversation, Instant.now))
+                answer = .success(try event(&shared.conversation, carrier.now))
             } catch {
                 answer = .failure(error)
             }
@@ -141,7 +136,7 @@ final class Engine: Sendable {
     }
 
     /// The only door to the conversation. On the loop, chores are done before anybody is resumed.
-    private func enter(on loop: IOLoop? = nil, _ body: (inout Shared) -> Void) {
+    private func enter(onLoop: Bool = false, _ body: (inout Shared) -> Void) {
         var aftermath = Aftermath()
         shared.withLock { shared in
             body(&shared)
@@ -152,7 +147,7 @@ final class Engine: Sendable {
         }
         aftermath.cancelled?.cancel()
         if aftermath.mustWake {
-            if let loop { doChores(on: loop) } else { self.loop.submit { self.doChores(on: $0) } }
+            if onLoop { doChores() } else { carrier.submit { self.doChores() } }
         }
         for (waiter, outcome) in aftermath.resumptions { waiter.resume(returning: outcome) }
     }
@@ -184,7 +179,7 @@ final class Engine: Sendable {
             }
         }
         if shared.output.count > Self.outputBytes, !shared.conversation.isCongested {
-            shared.conversation.setCongested(true, on: shared.conversation.link, at: Instant.now)
+            shared.conversation.setCongested(true, on: shared.conversation.link, at: carrier.now)
         }
         if let wake = shared.conversation.wake, shared.timer.map({ wake < $0 }) ?? true {
             shared.timer = wake
@@ -195,7 +190,7 @@ final class Engine: Sendable {
     // MARK: On the loop
 
     /// Output first: it was said before the chores were set, and belongs to the socket they may close.
-    private func doChores(on loop: IOLoop) {
+    private func doChores() {
         var output = Buffer()
         var chores: [Chore] = []
         var socket: (link: LinkNumber, connection: UInt64)?
@@ -205,17 +200,14 @@ final class Engine: Sendable {
             socket = shared.socket
             shared.isLoopWoken = false
         }
-        let connection = socket.flatMap { loop.connection($0.connection) }
-        if let connection {
-            connection.outbox.append(UnsafeBufferPointer(output.readable))
-            connection.markDirty()
-        }
-        for chore in chores { carryOut(chore, on: loop) }
-        reuse(output, isCongested: connection?.outbox.isOverHighMark ?? false, link: socket?.link, on: loop)
+        let connection = socket.flatMap { carrier.connection($0.connection) }
+        connection?.write(UnsafeBufferPointer(output.readable))
+        for chore in chores { carryOut(chore) }
+        reuse(output, isCongested: connection?.isCongested ?? false, link: socket?.link)
     }
 
     /// Gives the empty memory back for the next frames, and says whether the socket takes more.
-    private func reuse(_ output: consuming Buffer, isCongested: Bool, link: LinkNumber?, on loop: IOLoop) {
+    private func reuse(_ output: consuming Buffer, isCongested: Bool, link: LinkNumber?) {
         let mustTell = shared.withLock { shared in
             if shared.output.allocated == 0, output.allocated <= Self.outputBytes {
                 output.clear()
@@ -223,40 +215,40 @@ final class Engine: Sendable {
             }
             return shared.conversation.isCongested != isCongested && shared.output.count <= Self.outputBytes
         }
-        if mustTell, let link { congestion(isCongested, link: link, on: loop) }
+        if mustTell, let link { congestion(isCongested, link: link) }
     }
 
-    private func carryOut(_ chore: Chore, on loop: IOLoop) {
+    private func carryOut(_ chore: Chore) {
         switch chore {
-        case .dial(let link, let address): dial(link, addresses[address])
-        case .hangUp(let link, let politely): hangUp(link, politely, on: loop)
-        case .resumeReading(let link): connection(of: link, on: loop)?.resumeReading()
+        case .dial(let link, let address): dial(link, address)
+        case .hangUp(let link, let politely): hangUp(link, politely)
+        case .resumeReading(let link): connection(of: link)?.resumeReading()
         case .announce(let state, let number): watchers.announce(state, number)
-        case .wake(let time): setTimer(for: time, on: loop)
+        case .wake(let time): setTimer(for: time)
         }
     }
 
-    private func connection(of link: LinkNumber, on loop: IOLoop) -> Connection? {
+    private func connection(of link: LinkNumber) -> (any CarriedConnection)? {
         let id = shared.withLock { $0.socket?.link == link ? $0.socket?.connection : nil }
-        return id.flatMap { loop.connection($0) }
+        return id.flatMap { carrier.connection($0) }
     }
 
-    private func hangUp(_ link: LinkNumber, _ politely: Bool, on loop: IOLoop) {
-        let connection = connection(of: link, on: loop)
+    private func hangUp(_ link: LinkNumber, _ politely: Bool) {
+        let connection = connection(of: link)
         shared.withLock { if $0.socket?.link == link { $0.socket = nil } }
-        if politely { connection?.finish(.finished("closed")) } else { connection?.abort(.aborted("given-up")) }
+        if politely { connection?.finish(code: "closed") } else { connection?.abort(code: "given-up") }
     }
 
     // MARK: Time
 
-    private func setTimer(for time: Instant, on loop: IOLoop) {
-        // Rounded up, so that it never comes too early and has to be set again.
-        let milliseconds = time.milliseconds(since: loop.now).addingSaturated(1)
-        loop.after(milliseconds: milliseconds) { [weak self] in self?.timerFired(for: time, on: loop) }
+    private func setTimer(for time: Instant) {
+        // Too early, it would have to be set again.
+        let milliseconds = time.millisecondsRoundedUp(since: carrier.now)
+        carrier.after(milliseconds: milliseconds) { [weak self] in self?.timerFired(for: time) }
     }
 
     /// A timer that was overtaken by an earlier one does nothing.
-    private func timerFired(for time: Instant, on loop: IOLoop) {
+    private func timerFired(for time: Instant) {
         var socket: UInt64?
         let isCurrent = shared.withLock { shared in
             guard shared.timer == time else { return false }
@@ -265,22 +257,22 @@ final class Engine: Sendable {
             return true
         }
         guard isCurrent else { return }
-        // By way of the connection's deadline, which reads first what the socket holds: after this process was
-        // stopped for a while, silence must not be judged before the bytes that refute it.
-        if let connection = socket.flatMap({ loop.connection($0) }), connection.isOpen {
-            connection.deadline = loop.now
+        // By way of the connection, which reads first what the socket holds: after this process was stopped for a
+        // while, silence must not be judged before the bytes that refute it.
+        if let connection = socket.flatMap({ carrier.connection($0) }), connection.isOpen {
+            connection.tickSoon()
         } else {
-            tick(on: loop)
+            tick()
         }
     }
 
-    func tick(on loop: IOLoop) {
-        enter(on: loop) { $0.conversation.tick(at: Instant.now) }
+    func tick() {
+        enter(onLoop: true) { $0.conversation.tick(at: carrier.now) }
     }
 
     // MARK: Connecting
 
-    private func dial(_ link: LinkNumber, _ address: SocketAddress) {
+    private func dial(_ link: LinkNumber, _ address: Int) {
         guard let passcode = options.passcode else { return open(link, address, passcode: nil) }
         let asking = Task { [weak self] in
             do {
@@ -303,37 +295,35 @@ final class Engine: Sendable {
         apply { $0.ended(link, error, at: $1) }
     }
 
-    private func open(_ link: LinkNumber, _ address: SocketAddress, passcode: String?) {
-        loop.submit { loop in
-            let timeout = self.options.connectTimeout.wholeMilliseconds
-            _ = loop.connect(to: address, timeoutMilliseconds: timeout) { result in
-                switch result {
-                case .success(let connection): self.opened(link, connection, passcode: passcode, on: loop)
-                case .failure(let error): self.failed(link, ClientError(error, address: address.description))
-                }
-            } handler: { _ in
-                Link(link, of: self)
+    private func open(_ link: LinkNumber, _ address: Int, passcode: String?) {
+        let timeout = options.connectTimeout.wholeMilliseconds
+        carrier.dial(address: address, timeoutMilliseconds: timeout) { result in
+            switch result {
+            case .success(let connection): self.opened(link, connection, passcode: passcode)
+            case .failure(let error): self.failed(link, error)
             }
+        } handler: {
+            Link(link, of: self)
         }
     }
 
-    private func opened(_ link: LinkNumber, _ connection: Connection, passcode: String?, on loop: IOLoop) {
+    private func opened(_ link: LinkNumber, _ connection: any CarriedConnection, passcode: String?) {
         let id = connection.id
         var isWanted = false
-        enter(on: loop) { shared in
-            isWanted = shared.conversation.opened(link, passcode: passcode, at: Instant.now)
+        enter(onLoop: true) { shared in
+            isWanted = shared.conversation.opened(link, passcode: passcode, at: carrier.now)
             if isWanted { shared.socket = (link, id) }
         }
-        if !isWanted { connection.abort(.aborted("not-wanted")) }
+        if !isWanted { connection.abort(code: "not-wanted") }
     }
 
     // MARK: What a link reports
 
     /// Returns how many of the frames were taken; see `Conversation.received`.
-    func received(_ frames: [Frame], on link: LinkNumber, _ loop: IOLoop) -> Int {
+    func received(_ frames: [Frame], on link: LinkNumber) -> Int {
         var taken = 0
-        enter(on: loop) { shared in
-            let now = Instant.now
+        enter(onLoop: true) { shared in
+            let now = carrier.now
             shared.conversation.heard(link, at: now)
             for frame in frames {
                 guard shared.conversation.received(frame, on: link, at: now) else { break }
@@ -343,22 +333,12 @@ final class Engine: Sendable {
         return taken
     }
 
-    func congestion(_ isCongested: Bool, link: LinkNumber, on loop: IOLoop) {
-        enter(on: loop) { $0.conversation.setCongested(isCongested, on: link, at: Instant.now) }
+    func congestion(_ isCongested: Bool, link: LinkNumber) {
+        enter(onLoop: true) { $0.conversation.setCongested(isCongested, on: link, at: carrier.now) }
     }
 
-    func ended(_ link: LinkNumber, _ error: ClientError, on loop: IOLoop) {
-        enter(on: loop) { $0.conversation.ended(link, error, at: Instant.now) }
-    }
-}
-
-extension ClientError {
-    init(_ error: NetError, address: String) {
-        switch error {
-        case .invalidAddress(let text, let why): self = .invalidAddress(text, reason: why)
-        case .timedOut: self = .connectTimedOut(address: address)
-        default: self = .connectFailed(address: address, reason: "\(error)")
-        }
+    func ended(_ link: LinkNumber, _ error: ClientError) {
+        enter(onLoop: true) { $0.conversation.ended(link, error, at: carrier.now) }
     }
 }
 
@@ -378,20 +358,5 @@ extension ConversationSettings {
             reconnect: options.reconnect,
             unconfirmedMessages: max(1, options.unconfirmedMessages),
             unconfirmedBytes: max(1, options.unconfirmedBytes))
-    }
-}
-
-/// The loops that all clients of this process share. Two: more would only help a program that moves millions of
-/// messages a second.
-enum ClientLoops {
-    private static let all = Mutex<[IOLoop]>([])
-    private static let turn = Atomic<Int>(0)
-
-    /// Throws if the system has no descriptors or threads for them now.
-    static func next() throws(NetError) -> IOLoop {
-        try all.withLock { (all) throws(NetError) in
-            while all.count < 2 { all.append(try IOLoop(index: all.count)) }
-            return all[turn.add(1, ordering: .relaxed).oldValue & 1]
-        }
     }
 }

@@ -1,9 +1,8 @@
 import Base
-import Net
 import STOMP
 
 /// One connection's bytes, as frames. Loop-confined.
-final class Link: ConnectionHandler {
+final class Link: CarriedHandler {
     private let number: LinkNumber
     private let engine: Engine
     private var parser: FrameParser
@@ -37,12 +36,11 @@ final class Link: ConnectionHandler {
         var fault: FrameError?
     }
 
-    func received(_ bytes: UnsafeMutableBufferPointer<UInt8>, on connection: Connection) -> Int {
-        let bytes = UnsafeBufferPointer(bytes)
+    func received(_ bytes: UnsafeBufferPointer<UInt8>, on connection: any CarriedConnection) -> Int {
         var done = 0
         while true {
             let found = find(in: bytes, from: done)
-            let taken = engine.received(found.frames, on: number, connection.loop)
+            let taken = engine.received(found.frames, on: number)
             guard connection.isOpen else { return bytes.count }
             if taken < found.frames.count {
                 // The parser has seen more than was taken. It must not remember that.
@@ -51,7 +49,7 @@ final class Link: ConnectionHandler {
                 return found.starts[taken]
             }
             if let fault = found.fault {
-                end(.connectionLost(.notSTOMP(fault.detail)), connection)
+                engine.ended(number, .connectionLost(.notSTOMP(fault.detail)))
                 return bytes.count
             }
             done = found.end
@@ -86,24 +84,9 @@ final class Link: ConnectionHandler {
         return frame
     }
 
-    func receivedEnd(on connection: Connection) {
-        end(.connectionLost(.ended(reason: EndReason.peerClosed.code)), connection)
-        connection.finish(.peerClosed)
-    }
+    func outboxDrained(on connection: any CarriedConnection) { engine.congestion(false, link: number) }
 
-    func outboxDrained(on connection: Connection) {
-        engine.congestion(false, link: number, on: connection.loop)
-    }
+    func deadlineReached(on connection: any CarriedConnection) { engine.tick() }
 
-    func deadlineReached(on connection: Connection, now: Instant) {
-        engine.tick(on: connection.loop)
-    }
-
-    func ended(on connection: Connection, reason: EndReason) {
-        end(.connectionLost(.ended(reason: reason.code)), connection)
-    }
-
-    private func end(_ error: ClientError, _ connection: Connection) {
-        engine.ended(number, error, on: connection.loop)
-    }
+    func ended(code: String) { engine.ended(number, .connectionLost(.ended(reason: code))) }
 }

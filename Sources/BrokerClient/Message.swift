@@ -3,7 +3,7 @@ import STOMP
 /// A message as it was received.
 public struct Message: Sendable {
     let delivery: Delivery
-    private let engine: Engine
+    let engine: Engine
 
     init(_ delivery: Delivery, _ engine: Engine) {
         self.delivery = delivery

@@ -6,6 +6,7 @@ import Testing
     /// The level of each target, and what it may import beside the house.
     private static let rooms: [String: (level: Int, outside: Set<String>)] = [
         "CSystem": (0, []),
+        "CSQLite": (0, []),
         // Machines: no Foundation, no Dispatch; a machine is told the time and what was read.
         "Base": (1, ["Glibc", "Synchronization"]),
         "STOMP": (2, ["Glibc"]),
@@ -16,6 +17,9 @@ import Testing
         "Net": (3, ["Glibc", "Synchronization"]),
         "LogStorage": (4, ["Glibc", "Dispatch", "Synchronization"]),
         "BrokerClient": (4, ["Glibc", "Dispatch", "Synchronization"]),
+        "BrokerClientJSON": (5, ["FoundationEssentials"]),
+        "BrokerClientSQLite": (5, ["Glibc", "Dispatch", "Synchronization"]),
+        "BrokerTesting": (5, ["Synchronization"]),
         // Words: cold paths.
         "DaemonKit": (5, ["Glibc", "Dispatch", "Synchronization", "Foundation", "FoundationEssentials"]),
         "Simulation": (5, ["Glibc", "Dispatch", "Synchronization", "Foundation", "FoundationEssentials"]),
