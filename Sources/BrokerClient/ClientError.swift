@@ -31,6 +31,12 @@ public enum ClientError: Error, Equatable, Sendable {
     /// `close()` was called.
     case closed
 
+    /// As many requests as `ClientOptions.requestsInFlight` are under way, and the options say not to wait.
+    /// Nothing was sent.
+    case tooManyRequests(limit: Int)
+    /// The request was answered: the service says that it failed, and why.
+    case requestFailed(RequestFailure)
+
     /// The message was acknowledged or rejected before.
     case alreadySettled
     /// The subscription of this message was cancelled: the message went back to its queue.
@@ -89,6 +95,8 @@ extension ClientError: CustomStringConvertible {
         case .timedOut: "timed out"
         case .cancelled: "cancelled"
         case .closed: "the client is closed"
+        case .tooManyRequests(let limit): "\(limit) requests are under way"
+        case .requestFailed(let failure): "the request failed: \(failure)"
         case .alreadySettled: "the message was acknowledged or rejected before"
         case .subscriptionEnded: "the subscription was cancelled; the message went back to its queue"
         case .transactionEnded: "the transaction has ended"

@@ -84,6 +84,10 @@ final class Engine: Sendable {
         shared.withLock { $0.conversation.subscriptions[id]?.buffer.count ?? 0 }
     }
 
+    var requestCounters: RequestCounters {
+        shared.withLock { RequestCounters($0.conversation.asks) }
+    }
+
     func deadline(_ timeout: Duration?) -> Instant {
         Instant.now.adding(milliseconds: (timeout ?? options.timeout).wholeMilliseconds)
     }
@@ -377,7 +381,9 @@ extension ConversationSettings {
             connectTimeoutMilliseconds: options.connectTimeout.wholeMilliseconds,
             reconnect: options.reconnect,
             unconfirmedMessages: max(1, options.unconfirmedMessages),
-            unconfirmedBytes: max(1, options.unconfirmedBytes))
+            unconfirmedBytes: max(1, options.unconfirmedBytes),
+            requestsInFlight: max(1, options.requestsInFlight),
+            failsWhenBusy: options.whenRequestsAreMany == .fail)
     }
 }
 

@@ -94,7 +94,12 @@ extension Conversation {
     /// A message came. False: its buffer is full and it was not taken. It may come before the RECEIPT of its
     /// SUBSCRIBE, or after the subscription was cancelled; then the broker takes it back.
     mutating func deliver(_ frame: Frame) -> Bool {
-        guard let id = subscription(of: frame), subscriptions[id]?.isOpen == true else { return true }
+        let named = subscription(of: frame)
+        if named == .replies {
+            receivedReply(frame)
+            return true
+        }
+        guard let id = named, subscriptions[id]?.isOpen == true else { return true }
         while let consumer = subscriptions[id]?.consumers.popFirst() {
             guard requests[consumer] != nil else { continue }
             let delivery = delivery(frame, id)
@@ -112,7 +117,7 @@ extension Conversation {
         return true
     }
 
-    private mutating func delivery(_ frame: Frame, _ id: SubscriptionID) -> Delivery {
+    mutating func delivery(_ frame: Frame, _ id: SubscriptionID) -> Delivery {
         lastSerial += 1
         let messageID = frame["message-id"] ?? ""
         let acknowledgementID = version == .v12 ? frame["ack"] ?? messageID : messageID
@@ -124,6 +129,7 @@ extension Conversation {
     private func subscription(of frame: Frame) -> SubscriptionID? {
         if let text = frame["subscription"] { return UInt64(text).map { SubscriptionID(number: $0) } }
         let destination = frame["destination"]
+        if destination == Self.replyChannel { return .replies }
         return subscriptions.filter { $0.value.destination == destination }.keys.min()
     }
 
@@ -150,6 +156,7 @@ extension Conversation {
         if let transaction { try checkOpen(transaction) }
         guard delivery.link == link, canTransmit else { throw .connectionLost(lastLoss) }
         if verdict != .acknowledge, version == .v10 { throw .notSupported("STOMP 1.0 has no NACK") }
+        if delivery.subscription == .replies { throw .alreadySettled }
         guard subscriptions[delivery.subscription]?.isOpen == true else { throw .subscriptionEnded }
         guard let undo = subscriptions[delivery.subscription]?.settle(serial: delivery.serial) else {
             throw .alreadySettled
