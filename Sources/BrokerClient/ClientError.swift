@@ -37,6 +37,9 @@ public enum ClientError: Error, Equatable, Sendable {
     /// The request was answered: the service says that it failed, and why.
     case requestFailed(RequestFailure)
 
+    /// The circuit breaker of this destination, or of this name, lets nothing through for so long. Nothing was sent.
+    case circuitOpen(String, retryIn: Duration)
+
     /// The message was acknowledged or rejected before.
     case alreadySettled
     /// The subscription of this message was cancelled: the message went back to its queue.
@@ -97,6 +100,7 @@ extension ClientError: CustomStringConvertible {
         case .closed: "the client is closed"
         case .tooManyRequests(let limit): "\(limit) requests are under way"
         case .requestFailed(let failure): "the request failed: \(failure)"
+        case .circuitOpen(let name, let time): "the circuit breaker of \(name) is open for another \(time)"
         case .alreadySettled: "the message was acknowledged or rejected before"
         case .subscriptionEnded: "the subscription was cancelled; the message went back to its queue"
         case .transactionEnded: "the transaction has ended"

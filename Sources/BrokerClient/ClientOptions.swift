@@ -24,6 +24,9 @@ public struct ClientOptions: Sendable {
     /// What a request does when there are so many.
     public var whenRequestsAreMany = WhenMany.wait
 
+    /// Gives every destination that is sent to, or asked, a circuit breaker. nil: none has one.
+    public var circuitBreaker: CircuitBreakerOptions?
+
     /// Largest body of a message that is accepted from the broker, in bytes.
     public var maxMessageBytes = 16 << 20
 

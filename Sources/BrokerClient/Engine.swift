@@ -46,6 +46,7 @@ final class Engine: Sendable {
     private static let outputBytes = 1 << 20
 
     let options: ClientOptions
+    let circuits: CircuitBoard
     private let watchers = Watchers()
     private let addresses: [SocketAddress]
     private let loop: IOLoop
@@ -66,12 +67,19 @@ final class Engine: Sendable {
         if let host = options.host { try Headers.checkLiteral("host", host) }
         self.addresses = parsed
         self.options = options
+        circuits = CircuitBoard(options.circuitBreaker)
         do throws(NetError) { loop = try ClientLoops.next() } catch { throw ClientError(error, address: addresses[0]) }
         shared = Mutex(Shared(Conversation(ConversationSettings(addresses, options))))
     }
 
     /// Unique in the life of this client.
     func nextNumber() -> UInt64 { lastNumber.add(1, ordering: .relaxed).newValue }
+
+    /// For a SEND that is tried several times.
+    func newDedupID() -> String {
+        let number = nextNumber()
+        return shared.withLock { "\($0.conversation.settings.identity)-\(number)" }
+    }
 
     var state: ConnectionState { shared.withLock { $0.state } }
 
@@ -86,6 +94,11 @@ final class Engine: Sendable {
 
     var requestCounters: RequestCounters {
         shared.withLock { RequestCounters($0.conversation.asks) }
+    }
+
+    /// See `Message.isHeld`.
+    func holds(_ delivery: Delivery) -> Bool {
+        shared.withLock { $0.conversation.holds(delivery) }
     }
 
     func deadline(_ timeout: Duration?) -> Instant {
@@ -114,6 +127,13 @@ final class Engine: Sendable {
             apply { $0.cancel(id, at: $1) }
         }
         return try outcome.get()
+    }
+
+    /// SEND, as `Client.send` says.
+    nonisolated(nonsending) func send(
+        _ frame: Frame, _ confirmation: Confirmation, deadline: Instant
+    ) async throws(ClientError) {
+        _ = try await call { $0.send(frame, confirmation, as: $1, deadline: deadline, at: $2) }
     }
 
     /// An event that nobody waits for.

@@ -25,7 +25,10 @@ public final class Subscription: AsyncSequence, Sendable {
         self.client = client
     }
 
-    deinit { client.engine.apply { $0.forget(id, at: $1) } }
+    deinit { leave() }
+
+    /// UNSUBSCRIBE without waiting for its receipt.
+    func leave() { client.engine.apply { $0.forget(id, at: $1) } }
 
     /// The next message; nil when the subscription has ended. With `Acknowledgement.automatic` the message is
     /// acknowledged here.

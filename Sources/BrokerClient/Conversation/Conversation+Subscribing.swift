@@ -122,7 +122,8 @@ extension Conversation {
         let messageID = frame["message-id"] ?? ""
         let acknowledgementID = version == .v12 ? frame["ack"] ?? messageID : messageID
         return Delivery(
-            link: link, subscription: id, serial: lastSerial, acknowledgementID: acknowledgementID, frame: frame)
+            link: link, subscription: id, serial: lastSerial, acknowledgementID: acknowledgementID, frame: frame,
+            receivedAt: now)
     }
 
     /// 1.0 does not promise the `subscription` header: then the destination must do.
@@ -145,6 +146,11 @@ extension Conversation {
     }
 
     // MARK: Settling
+
+    /// Its connection and its subscription are there.
+    func holds(_ delivery: Delivery) -> Bool {
+        delivery.link == link && canTransmit && subscriptions[delivery.subscription]?.isOpen == true
+    }
 
     /// ACK or NACK. With a request it is answered by RECEIPT.
     mutating func settle(

@@ -59,6 +59,7 @@ struct Delivery: Sendable, Equatable {
     /// What ACK must name: `ack` in 1.2, `message-id` before.
     var acknowledgementID: String
     var frame: Frame
+    var receivedAt: Instant
 }
 
 /// What the owner of the conversation has to do, in this order.
