@@ -78,10 +78,14 @@ public struct RequestCounters: Sendable, Equatable {
     public var lateReplies: UInt64 = 0
     /// Messages on the reply channel that no request of this client can have asked for.
     public var unknownReplies: UInt64 = 0
+
+    public init() {}
 }
 
 extension RequestCounters {
     init(_ book: AskBook) {
-        self.init(inFlight: book.inFlight, lateReplies: book.lateReplies, unknownReplies: book.unknownReplies)
+        inFlight = book.inFlight
+        lateReplies = book.lateReplies
+        unknownReplies = book.unknownReplies
     }
 }

@@ -79,6 +79,8 @@ public struct ConsumerCounters: Sendable, Equatable {
     public var expired: UInt64 = 0
     /// Requests worked on whose reply could not be sent: without `reply-to`, or with one that is no destination.
     public var unanswered: UInt64 = 0
+
+    public init() {}
 }
 
 /// Counts for one consumer.
