@@ -22,6 +22,11 @@ func tests(_ name: String, uses: [Target.Dependency]) -> Target {
     .testTarget(name: name, dependencies: uses, swiftSettings: rules)
 }
 
+/// A program that shows how something is used, as a user would write it.
+func example(_ name: String) -> Target {
+    .executableTarget(name: name, dependencies: ["BrokerClient"], path: "Examples/\(name)", swiftSettings: rules)
+}
+
 let package = Package(
     name: "brokerd",
     products: [
@@ -65,6 +70,9 @@ let package = Package(
         program("brokerctl", uses: ["DaemonKit", "LogStorage", "Storage", "BrokerClient", "STOMP", "Net", "Base"]),
         program("brokerbench", uses: ["Base", "CSystem"]),
         program("brokersim", uses: ["Simulation", "Base"]),
+
+        example("PriceService"),
+        example("PriceAsker"),
 
         tests("BaseTests", uses: ["Base"]),
         tests("STOMPTests", uses: ["STOMP", "Base"]),

@@ -42,6 +42,12 @@ public final class Client: Sendable {
     /// What the connection does at the moment.
     public var state: ConnectionState { engine.state }
 
+    /// The circuit breaker of a destination, to look at its state or to run other calls through it. nil if the options
+    /// want none.
+    public func circuitBreaker(for destination: String) -> CircuitBreaker? {
+        engine.circuits.breaker(for: destination)
+    }
+
     /// What the connection does, from now on and beginning with the present state; ends after `closed`. Each call
     /// gives a stream of its own. One that is not read keeps the newest 64 states.
     public var states: AsyncStream<ConnectionState> { engine.states() }
@@ -54,11 +60,11 @@ public final class Client: Sendable {
     /// Sends text, as `text/plain;charset=utf-8` unless `headers` say otherwise. See the other `send`.
     nonisolated(nonsending) public func send(
         _ text: String, to destination: String, headers: Headers = [:], persistent: Bool = true,
-        confirmation: Confirmation = .receipt, timeout: Duration? = nil
+        confirmation: Confirmation = .receipt, timeout: Duration? = nil, retry: RetryPolicy = .never
     ) async throws(ClientError) {
         try await send(
             Array(text.utf8), to: destination, headers: headers.asText, persistent: persistent,
-            confirmation: confirmation, timeout: timeout)
+            confirmation: confirmation, timeout: timeout, retry: retry)
     }
 
     /// Sends a message and, with the default confirmation, returns when the broker has it safely.
@@ -67,13 +73,23 @@ public final class Client: Sendable {
     /// header, by which a broker that knows it drops the second copy. (Bring your own `dedup-id` to make a whole
     /// operation repeatable.) Waits for room when too much is unconfirmed (`ClientOptions`), and for a connection
     /// when there is none, within `timeout`.
+    ///
+    /// `retry` is for what the broker refuses for now (a full or paused queue, a full disk): it is tried again, with the
+    /// same `dedup-id`, all within `timeout`. Throws `circuitOpen` if the options want circuit breakers and the one of
+    /// this destination is open.
     nonisolated(nonsending) public func send(
         _ body: [UInt8], to destination: String, headers: Headers = [:], persistent: Bool = true,
-        confirmation: Confirmation = .receipt, timeout: Duration? = nil
+        confirmation: Confirmation = .receipt, timeout: Duration? = nil, retry: RetryPolicy = .never
     ) async throws(ClientError) {
+        var headers = headers
+        if retry.attempts > 1, headers["dedup-id"] == nil { headers["dedup-id"] = engine.newDedupID() }
         let frame = try Self.frame(body, destination, headers, persistent)
-        let deadline = engine.deadline(timeout)
-        _ = try await engine.call { $0.send(frame, confirmation, as: $1, deadline: deadline, at: $2) }
+        let (engine, deadline) = (engine, engine.deadline(timeout))
+        try await engine.retrying(retry, deadline, if: { $0.isTransientRefusal }) { _ throws(ClientError) in
+            try await engine.circuits.run(destination) { () throws(ClientError) in
+                try await engine.send(frame, confirmation, deadline: deadline)
+            }
+        }
     }
 
     // MARK: Receiving
@@ -110,16 +126,7 @@ public final class Client: Sendable {
     nonisolated(nonsending) public func transaction<Value>(
         timeout: Duration? = nil, _ body: (Transaction) async throws -> Value
     ) async throws -> Value {
-        let transaction = Transaction(TransactionID(number: engine.nextNumber()), engine)
-        do {
-            try await transaction.begin(engine.deadline(timeout))
-            let value = try await body(transaction)
-            try await transaction.commit(engine.deadline(timeout))
-            return value
-        } catch {
-            transaction.abort()
-            throw error
-        }
+        try await engine.transaction(timeout: timeout, body)
     }
 
     // MARK: Closing

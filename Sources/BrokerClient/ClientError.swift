@@ -31,6 +31,15 @@ public enum ClientError: Error, Equatable, Sendable {
     /// `close()` was called.
     case closed
 
+    /// As many requests as `ClientOptions.requestsInFlight` are under way, and the options say not to wait.
+    /// Nothing was sent.
+    case tooManyRequests(limit: Int)
+    /// The request was answered: the service says that it failed, and why.
+    case requestFailed(RequestFailure)
+
+    /// The circuit breaker of this destination, or of this name, lets nothing through for so long. Nothing was sent.
+    case circuitOpen(String, retryIn: Duration)
+
     /// The message was acknowledged or rejected before.
     case alreadySettled
     /// The subscription of this message was cancelled: the message went back to its queue.
@@ -89,6 +98,9 @@ extension ClientError: CustomStringConvertible {
         case .timedOut: "timed out"
         case .cancelled: "cancelled"
         case .closed: "the client is closed"
+        case .tooManyRequests(let limit): "\(limit) requests are under way"
+        case .requestFailed(let failure): "the request failed: \(failure)"
+        case .circuitOpen(let name, let time): "the circuit breaker of \(name) is open for another \(time)"
         case .alreadySettled: "the message was acknowledged or rejected before"
         case .subscriptionEnded: "the subscription was cancelled; the message went back to its queue"
         case .transactionEnded: "the transaction has ended"

@@ -19,6 +19,14 @@ public struct ClientOptions: Sendable {
     public var unconfirmedMessages = 10_000
     public var unconfirmedBytes = 8 << 20
 
+    /// Requests sent and not yet answered, those that gather replies counted as one each.
+    public var requestsInFlight = 1_000
+    /// What a request does when there are so many.
+    public var whenRequestsAreMany = WhenMany.wait
+
+    /// Gives every destination that is sent to, or asked, a circuit breaker. nil: none has one.
+    public var circuitBreaker: CircuitBreakerOptions?
+
     /// Largest body of a message that is accepted from the broker, in bytes.
     public var maxMessageBytes = 16 << 20
 
@@ -61,6 +69,14 @@ public struct ReconnectPolicy: Sendable, Equatable {
 
     /// The first loss is final.
     public static let never = ReconnectPolicy(first: .zero, longest: .zero, attempts: 0)
+}
+
+/// What a call does that finds a limit reached.
+public enum WhenMany: Sendable, Equatable {
+    /// Waits its turn, within its time.
+    case wait
+    /// Throws `ClientError.tooManyRequests` at once, so that load is shed where it arises.
+    case fail
 }
 
 /// Whether a call waits until the broker has confirmed it with RECEIPT.

@@ -45,6 +45,7 @@ final class Engine: Sendable {
     private static let outputBytes = 1 << 20
 
     let options: ClientOptions
+    let circuits: CircuitBoard
     private let watchers = Watchers()
     private let carrier: any Carrier
     private let shared: Mutex<Shared>
@@ -60,6 +61,7 @@ final class Engine: Sendable {
         if let host = options.host { try Headers.checkLiteral("host", host) }
         self.carrier = carrier
         self.options = options
+        circuits = CircuitBoard(options.circuitBreaker)
         shared = Mutex(Shared(Conversation(ConversationSettings(addresses, options))))
     }
 
@@ -67,6 +69,12 @@ final class Engine: Sendable {
 
     /// Unique in the life of this client.
     func nextNumber() -> UInt64 { lastNumber.add(1, ordering: .relaxed).newValue }
+
+    /// For a SEND that is tried several times.
+    func newDedupID() -> String {
+        let number = nextNumber()
+        return shared.withLock { "\($0.conversation.settings.identity)-\(number)" }
+    }
 
     var state: ConnectionState { shared.withLock { $0.state } }
 
@@ -77,6 +85,15 @@ final class Engine: Sendable {
     /// Messages received for this subscription and not yet asked for.
     func buffered(of id: SubscriptionID) -> Int {
         shared.withLock { $0.conversation.subscriptions[id]?.buffer.count ?? 0 }
+    }
+
+    var requestCounters: RequestCounters {
+        shared.withLock { RequestCounters($0.conversation.asks) }
+    }
+
+    /// See `Message.isHeld`.
+    func holds(_ delivery: Delivery) -> Bool {
+        shared.withLock { $0.conversation.holds(delivery) }
     }
 
     func deadline(_ timeout: Duration?) -> Instant {
@@ -105,6 +122,13 @@ final class Engine: Sendable {
             apply { $0.cancel(id, at: $1) }
         }
         return try outcome.get()
+    }
+
+    /// SEND, as `Client.send` says.
+    nonisolated(nonsending) func send(
+        _ frame: Frame, _ confirmation: Confirmation, deadline: Instant
+    ) async throws(ClientError) {
+        _ = try await call { $0.send(frame, confirmation, as: $1, deadline: deadline, at: $2) }
     }
 
     /// An event that nobody waits for.
@@ -357,6 +381,8 @@ extension ConversationSettings {
             connectTimeoutMilliseconds: options.connectTimeout.wholeMilliseconds,
             reconnect: options.reconnect,
             unconfirmedMessages: max(1, options.unconfirmedMessages),
-            unconfirmedBytes: max(1, options.unconfirmedBytes))
+            unconfirmedBytes: max(1, options.unconfirmedBytes),
+            requestsInFlight: max(1, options.requestsInFlight),
+            failsWhenBusy: options.whenRequestsAreMany == .fail)
     }
 }

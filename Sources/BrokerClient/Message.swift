@@ -26,6 +26,9 @@ public struct Message: Sendable {
     /// How often it was delivered, this time included; nil if the broker does not say.
     public var deliveryCount: Int? { delivery.frame["delivery-count"].flatMap { Int($0) } }
 
+    /// It can still be settled: the connection that it came on is there, and its subscription.
+    var isHeld: Bool { engine.holds(delivery) }
+
     // MARK: Settling
 
     /// The message is done with. With `Acknowledgement.cumulative`, so are all before it.
@@ -62,6 +65,24 @@ public struct Message: Sendable {
             _ = try await engine.call { conversation, request, now in
                 conversation.settleConfirmed(delivery, verdict, as: request, deadline: deadline, at: now)
             }
+        }
+    }
+
+    /// Acknowledges it and sends these, all or nothing.
+    nonisolated(nonsending) func settle(sendingOn results: [Outgoing]) async throws(ClientError) {
+        do {
+            try await engine.transaction(timeout: nil) { transaction in
+                try transaction.acknowledge(self)
+                for result in results {
+                    try await transaction.send(
+                        result.body, to: result.destination, headers: result.headers, persistent: result.persistent)
+                }
+            }
+        } catch let error as ClientError {
+            throw error
+        } catch {
+            assertionFailure("only the library's own errors come from here")
+            throw .outcomeUnknown
         }
     }
 }

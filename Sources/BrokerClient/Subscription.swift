@@ -25,7 +25,10 @@ public final class Subscription: AsyncSequence, Sendable {
         self.client = client
     }
 
-    deinit { client.engine.apply { $0.forget(id, at: $1) } }
+    deinit { leave() }
+
+    /// UNSUBSCRIBE without waiting for its receipt.
+    func leave() { client.engine.apply { $0.forget(id, at: $1) } }
 
     /// The next message; nil when the subscription has ended. With `Acknowledgement.automatic` the message is
     /// acknowledged here.
@@ -35,7 +38,7 @@ public final class Subscription: AsyncSequence, Sendable {
         if let delivery = try engine.ask({ $0.take(from: id, at: $1) }) { return Message(delivery, engine) }
         switch try await engine.call({ $0.next(from: id, as: $1, at: $2) }) {
         case .message(let delivery): return Message(delivery, engine)
-        case .done, .end: return nil
+        case .done, .end, .replies: return nil
         }
     }
 

@@ -60,3 +60,21 @@ public struct Transaction: Sendable {
         engine.apply { $0.abort(id, at: $1) }
     }
 }
+
+extension Engine {
+    /// See `Client.transaction`.
+    nonisolated(nonsending) func transaction<Value>(
+        timeout: Duration?, _ body: (Transaction) async throws -> Value
+    ) async throws -> Value {
+        let transaction = Transaction(TransactionID(number: nextNumber()), self)
+        do {
+            try await transaction.begin(deadline(timeout))
+            let value = try await body(transaction)
+            try await transaction.commit(deadline(timeout))
+            return value
+        } catch {
+            transaction.abort()
+            throw error
+        }
+    }
+}

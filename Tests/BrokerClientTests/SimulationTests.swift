@@ -24,6 +24,9 @@ private struct World {
     var asked: Set<RequestID> = []
     var sends: [RequestID: String] = [:]
     var seenByBroker: Set<String> = []
+    /// What was asked, and the requests that the broker has seen: (correlation-id, text).
+    var asks: [RequestID: String] = [:]
+    var services: [(correlation: String, text: String)] = []
     var subscriptions: [SubscriptionID] = []
     var brokerSubscriptions: Set<String> = []
     var transactions: [TransactionID] = []
@@ -36,6 +39,8 @@ private struct World {
             $0.addresses = ["one", "two"]
             $0.unconfirmedMessages = 4
             $0.unconfirmedBytes = 1_000
+            $0.requestsInFlight = 3
+            $0.failsWhenBusy = seed % 2 == 0
             $0.reconnect = .exponential(first: .milliseconds(5), longest: .milliseconds(50))
             $0.connectTimeoutMilliseconds = 100
             $0.seed = seed
@@ -43,7 +48,7 @@ private struct World {
     }
 
     mutating func step() throws {
-        switch random.below(20) {
+        switch random.below(23) {
         case 0...3: send()
         case 4: subscribe()
         case 5: consume()
@@ -55,6 +60,8 @@ private struct World {
         case 11: if random.below(4) == 0 { brokerSaysError() }
         case 12: congest()
         case 13...14: pass()
+        case 20: ask()
+        case 21...22: answer()
         case 15: connect(isGood: random.below(4) > 0)
         default: brokerWorks()
         }
@@ -80,13 +87,28 @@ private struct World {
         let open = asked.filter { talk.outcomes[$0] == nil }
         #expect(open.isEmpty, "never answered: \(open)")
         #expect(talk.conversation.requests.isEmpty)
+        for (request, text) in asks {
+            guard case .success(.replies(let replies, _))? = talk.outcomes[request] else { continue }
+            #expect(replies.allSatisfy { $0.frame.text == text }, "\(text) got the reply to another request")
+        }
+        #expect(conversationIsEmpty)
         for (request, text) in sends where talk.outcomes[request] == .success(.done) {
             #expect(seenByBroker.contains(text), "\(text) was confirmed and never seen")
         }
     }
 
+    private var conversationIsEmpty: Bool {
+        let book = talk.conversation.asks
+        return book.inFlight == 0 && book.waiting.isEmpty && book.collected.isEmpty
+    }
+
     private func check() throws {
         let conversation = talk.conversation
+        #expect(conversation.asks.inFlight <= 3)
+        let written = conversation.requests.values.filter {
+            if case .ask(let ask) = $0.purpose { ask.isInFlight } else { false }
+        }
+        #expect(written.count == conversation.asks.inFlight)
         #expect(conversation.unconfirmedMessages <= 4)
         #expect(conversation.unconfirmedBytes <= 1_000)
         let unconfirmed = conversation.requests.values.filter(\.isUnconfirmed)
@@ -125,6 +147,24 @@ private struct World {
         let request = talk.send(text, isConfirmed ? .receipt : .none, within: within)
         asked.insert(request)
         if isConfirmed { sends[request] = text }
+    }
+
+    private mutating func ask() {
+        lastText += 1
+        let text = "question \(lastText)"
+        let isGathering = random.below(3) == 0
+        let request = talk.ask(text, within: UInt64(random.below(300) + 1)) {
+            $0.isGathering = isGathering
+            $0.atMost = isGathering ? 2 : 1
+        }
+        asks[request] = text
+        asked.insert(request)
+    }
+
+    /// A service answers one of the requests, perhaps for the second time, perhaps one of a connection that is gone.
+    private mutating func answer() {
+        guard let request = services.randomElement(using: &random) else { return }
+        talk.reply(request.text, correlation: request.correlation)
     }
 
     private mutating func subscribe() {
@@ -215,8 +255,10 @@ private struct World {
         guard !wire.isEmpty else { return }
         let frame = wire.removeFirst()
         switch frame.command {
-        case .send: seenByBroker.insert(frame.text)
-        case .subscribe: brokerSubscriptions.insert(frame["id"] ?? "")
+        case .send:
+            seenByBroker.insert(frame.text)
+            if let correlation = frame["correlation-id"] { services.append((correlation, frame.text)) }
+        case .subscribe where frame["id"] != "0": brokerSubscriptions.insert(frame["id"] ?? "")
         case .unsubscribe: brokerSubscriptions.remove(frame["id"] ?? "")
         default: break
         }
@@ -231,18 +273,4 @@ private struct World {
             talk.broker(.error, ["message": "no"])
         }
     }
-}
-
-private struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
-    }
-
-    mutating func below(_ limit: Int) -> Int { Int(next() % UInt64(limit)) }
 }

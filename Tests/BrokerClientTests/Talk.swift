@@ -120,6 +120,15 @@ struct Talk {
         return id
     }
 
+    mutating func ask(_ text: String, within: UInt64 = 30_000, _ change: (inout Ask) -> Void = { _ in }) -> RequestID {
+        let id = request()
+        var ask = Ask(frame: .send(Array(text.utf8), to: "/queue/a", headers: [:], persistent: false))
+        change(&ask)
+        let deadline = now.adding(milliseconds: within)
+        event { $0.ask(ask, as: id, deadline: deadline, at: $1) }
+        return id
+    }
+
     mutating func subscribe(
         _ acknowledgement: Acknowledgement = .individual, prefetch: Int = 3, to destination: String = "/queue/a"
     ) -> (id: SubscriptionID, request: RequestID) {
@@ -208,6 +217,16 @@ struct Talk {
 
     mutating func receipt(_ request: RequestID) {
         broker(.receipt, ["receipt-id": String(request.number)])
+    }
+
+    /// What a service sends to the `reply-to` of a request.
+    mutating func reply(_ text: String, correlation: String, from name: String = "") {
+        broker(
+            .message,
+            [
+                "subscription": "0", "message-id": "m-\(text)", "destination": "/reply-queue/1",
+                "correlation-id": correlation, "replied-by": name,
+            ], text: text)
     }
 
     /// Confirms everything sent so far that asked for it.

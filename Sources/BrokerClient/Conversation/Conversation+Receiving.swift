@@ -69,7 +69,7 @@ extension Conversation {
         case .subscribe(let subscription):
             subscriptions[subscription]?.phase = .active
             succeed(id)
-        case .restore:
+        case .restore, .replyChannel:
             requests[id] = nil
         case .commit(let transaction):
             transactions[transaction] = nil
@@ -77,7 +77,8 @@ extension Conversation {
         case .send where request.isUnconfirmed, .unsubscribe, .settle:
             succeed(id)
             admit()
-        case .connect, .send, .post, .begin, .sendInTransaction, .next, .close:
+        // A request is answered by its reply; the receipt is only there to be named by an ERROR.
+        case .connect, .send, .post, .begin, .sendInTransaction, .ask, .next, .close:
             return
         }
         restored(id)
@@ -110,8 +111,11 @@ extension Conversation {
         case .commit(let transaction):
             transactions[transaction] = nil
             fail(id, .refused(error))
-        case .send, .unsubscribe, .settle:
+        case .send, .unsubscribe, .settle, .ask:
             fail(id, .refused(error))
+        case .replyChannel:
+            requests[id] = nil
+            refuseReplyChannel(error)
         case .connect, .post, .begin, .sendInTransaction, .next, .close:
             break
         }

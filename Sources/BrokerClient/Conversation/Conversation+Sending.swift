@@ -85,7 +85,7 @@ extension Conversation {
             }
             switch request.purpose {
             case .send(let frame, let bytes):
-                guard hasRoom(for: bytes) else { return }
+                guard hasRoom(for: bytes) else { return admitAsks() }
                 request.isUnconfirmed = true
                 requests[id] = request
                 unconfirmedMessages += 1
@@ -100,11 +100,12 @@ extension Conversation {
                 succeed(id)
             case .sendInTransaction(let transaction, let frame):
                 sendNow(frame, in: transaction, as: id)
-            case .connect, .subscribe, .restore, .unsubscribe, .settle, .commit, .next, .close:
+            case .connect, .subscribe, .restore, .unsubscribe, .settle, .commit, .ask, .replyChannel, .next, .close:
                 assertionFailure("\(request.purpose) does not wait for room")
             }
             waiting.popFirst()
         }
+        admitAsks()
     }
 
     private mutating func sendNow(_ frame: Frame, in transaction: TransactionID, as id: RequestID) {

@@ -94,7 +94,12 @@ extension Conversation {
     /// A message came. False: its buffer is full and it was not taken. It may come before the RECEIPT of its
     /// SUBSCRIBE, or after the subscription was cancelled; then the broker takes it back.
     mutating func deliver(_ frame: Frame) -> Bool {
-        guard let id = subscription(of: frame), subscriptions[id]?.isOpen == true else { return true }
+        let named = subscription(of: frame)
+        if named == .replies {
+            receivedReply(frame)
+            return true
+        }
+        guard let id = named, subscriptions[id]?.isOpen == true else { return true }
         while let consumer = subscriptions[id]?.consumers.popFirst() {
             guard requests[consumer] != nil else { continue }
             let delivery = delivery(frame, id)
@@ -112,18 +117,20 @@ extension Conversation {
         return true
     }
 
-    private mutating func delivery(_ frame: Frame, _ id: SubscriptionID) -> Delivery {
+    mutating func delivery(_ frame: Frame, _ id: SubscriptionID) -> Delivery {
         lastSerial += 1
         let messageID = frame["message-id"] ?? ""
         let acknowledgementID = version == .v12 ? frame["ack"] ?? messageID : messageID
         return Delivery(
-            link: link, subscription: id, serial: lastSerial, acknowledgementID: acknowledgementID, frame: frame)
+            link: link, subscription: id, serial: lastSerial, acknowledgementID: acknowledgementID, frame: frame,
+            receivedAt: now)
     }
 
     /// 1.0 does not promise the `subscription` header: then the destination must do.
     private func subscription(of frame: Frame) -> SubscriptionID? {
         if let text = frame["subscription"] { return UInt64(text).map { SubscriptionID(number: $0) } }
         let destination = frame["destination"]
+        if destination == Self.replyChannel { return .replies }
         return subscriptions.filter { $0.value.destination == destination }.keys.min()
     }
 
@@ -140,6 +147,11 @@ extension Conversation {
 
     // MARK: Settling
 
+    /// Its connection and its subscription are there.
+    func holds(_ delivery: Delivery) -> Bool {
+        delivery.link == link && canTransmit && subscriptions[delivery.subscription]?.isOpen == true
+    }
+
     /// ACK or NACK. With a request it is answered by RECEIPT.
     mutating func settle(
         _ delivery: Delivery, _ verdict: Verdict, in transaction: TransactionID? = nil,
@@ -150,6 +162,7 @@ extension Conversation {
         if let transaction { try checkOpen(transaction) }
         guard delivery.link == link, canTransmit else { throw .connectionLost(lastLoss) }
         if verdict != .acknowledge, version == .v10 { throw .notSupported("STOMP 1.0 has no NACK") }
+        if delivery.subscription == .replies { throw .alreadySettled }
         guard subscriptions[delivery.subscription]?.isOpen == true else { throw .subscriptionEnded }
         guard let undo = subscriptions[delivery.subscription]?.settle(serial: delivery.serial) else {
             throw .alreadySettled

@@ -69,7 +69,9 @@ extension Conversation {
         case .next(let subscription):
             fail(id, error)
             forgetConsumer(id, of: subscription)
-        case .unsubscribe, .settle, .restore:
+        case .ask(let ask):
+            abandonAsk(id, ask, error)
+        case .unsubscribe, .settle, .restore, .replyChannel:
             fail(id, error)
         }
     }

@@ -15,6 +15,9 @@ struct ConversationSettings: Sendable {
     var reconnect = ReconnectPolicy.exponential()
     var unconfirmedMessages = 10_000
     var unconfirmedBytes = 8 << 20
+    var requestsInFlight = 1_000
+    /// Above that a request fails instead of waiting.
+    var failsWhenBusy = false
 }
 
 /// The client's side of STOMP over a series of connections, as a value: events in, effects out. It does no
@@ -72,6 +75,7 @@ struct Conversation {
     var unconfirmedBytes = 0
     var subscriptions: [SubscriptionID: SubscriptionRecord] = [:]
     var transactions: [TransactionID: TransactionRecord] = [:]
+    var asks = AskBook()
     var lastSerial: UInt64 = 0
     /// The subscription that got more than its prefetch, so that reading had to stop.
     var overrun: SubscriptionID?
@@ -215,9 +219,10 @@ struct Conversation {
         for (id, request) in requests.sorted(by: { $0.key < $1.key }) {
             switch request.purpose {
             case .unsubscribe: succeed(id)
-            case .restore: requests[id] = nil
+            case .restore, .replyChannel: requests[id] = nil
             case .settle, .sendInTransaction: fail(id, .connectionLost(lastLoss))
             case .commit: fail(id, .outcomeUnknown)
+            case .ask(let ask): loseAsk(id, ask)
             case .connect, .send, .post, .subscribe, .begin, .next, .close: break
             }
         }
@@ -268,7 +273,9 @@ struct Conversation {
             switch request.purpose {
             case .send, .post, .begin, .sendInTransaction, .subscribe: fail(id, .closed)
             case .unsubscribe: succeed(id)
-            case .restore: requests[id] = nil
+            case .restore, .replyChannel: requests[id] = nil
+            case .ask(let ask) where ask.isInFlight: fail(id, .outcomeUnknown)
+            case .ask: fail(id, .closed)
             case .connect, .settle, .commit, .next, .close: break
             }
         }
@@ -287,15 +294,17 @@ struct Conversation {
         closers = []
         for (id, request) in requests.sorted(by: { $0.key < $1.key }) {
             switch request.purpose {
-            case .restore, .close: requests[id] = nil
+            case .restore, .replyChannel, .close: requests[id] = nil
             case .unsubscribe: succeed(id)
             case .commit: fail(id, .outcomeUnknown)
             case .send where request.isUnconfirmed: fail(id, .outcomeUnknown)
-            case .connect, .send, .post, .subscribe, .settle, .begin, .sendInTransaction, .next:
+            case .ask(let ask) where ask.isInFlight: fail(id, .outcomeUnknown)
+            case .connect, .ask, .send, .post, .subscribe, .settle, .begin, .sendInTransaction, .next:
                 fail(id, reason ?? .closed)
             }
         }
         waiting.removeAll()
+        asks.waiting.removeAll()
         transactions = [:]
         announce(.closed(reason: reason))
     }
@@ -359,6 +368,7 @@ struct Conversation {
             unconfirmedMessages -= 1
             unconfirmedBytes -= bytes
         }
+        if case .ask(let ask) = request.purpose { forgetAsk(id, ask) }
         effects.append(.complete(id, result))
     }
 

@@ -18,6 +18,10 @@ struct Request: Sendable {
         case begin(TransactionID)
         case sendInTransaction(TransactionID, Frame)
         case commit(TransactionID)
+        /// A SEND that waits for its replies.
+        case ask(Ask)
+        /// SUBSCRIBE to the reply channel. Nobody waits for this one.
+        case replyChannel
         /// A consumer waits for a message.
         case next(SubscriptionID)
         case close
@@ -42,6 +46,8 @@ enum Reply: Sendable, Equatable {
     case message(Delivery)
     /// No more messages.
     case end
+    /// What came for an ask.
+    case replies([Delivery], GatheringEnd)
 }
 
 /// A message as it was received, and where.
@@ -53,6 +59,7 @@ struct Delivery: Sendable, Equatable {
     /// What ACK must name: `ack` in 1.2, `message-id` before.
     var acknowledgementID: String
     var frame: Frame
+    var receivedAt: Instant
 }
 
 /// What the owner of the conversation has to do, in this order.

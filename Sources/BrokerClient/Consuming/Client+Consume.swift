@@ -1,0 +1,82 @@
+extension Client {
+    /// Has the messages of a destination worked on, `concurrency` at once, until the consumer is stopped.
+    ///
+    ///     let consumer = try await client.consume("/queue/orders", concurrency: 8) { order in
+    ///         try await handle(order)
+    ///     }
+    ///     …
+    ///     try await consumer.stop()
+    ///
+    /// When the handler returns, its message is acknowledged. When it throws, `onFailure` says what becomes of the
+    /// message; if it says nothing else, it is delivered again, and after an `Unprocessable` it goes to the dead-letter
+    /// queue. Several consumers of a queue, here or elsewhere, share its messages. After a lost connection messages
+    /// come again that were worked on and not acknowledged: the work must be repeatable.
+    ///
+    /// `orderedBy`: messages of one group are worked on one after the other. One that fails and is to be delivered again
+    /// holds its group up, and its place among the `concurrency`, and is tried again here as `retry` says; then it
+    /// goes to the dead-letter queue. `prefetch` messages (nil: twice the concurrency) are held at most, those in hand
+    /// included. `timeout` is for the SUBSCRIBE.
+    nonisolated(nonsending) public func consume(
+        _ destination: String, concurrency: Int = 1, orderedBy ordering: Ordering = .none, prefetch: Int? = nil,
+        headers: Headers = [:], retry: RetryPolicy = RetryPolicy(), timeout: Duration? = nil,
+        onFailure: @escaping FailureRule = Unprocessable.rule,
+        handler: @escaping @Sendable (Message) async throws -> Void
+    ) async throws(ClientError) -> Consumer {
+        let handling = Handling(ordering, retry, onFailure) { message in
+            try await handler(message)
+            return .acknowledge
+        }
+        return try await consume(destination, concurrency, prefetch, headers, timeout, handling)
+    }
+
+    /// Has each message of a destination worked on and its results sent on: the acknowledgement and the results are
+    /// one transaction, so after any crash either the message is there or all of its results are, never both.
+    ///
+    ///     let stage = try await client.pipe("/queue/orders") { order in
+    ///         [Outgoing(try await invoice(order), to: "/queue/invoices")]
+    ///     }
+    ///
+    /// For the rest see `consume`.
+    nonisolated(nonsending) public func pipe(
+        _ destination: String, concurrency: Int = 1, orderedBy ordering: Ordering = .none, prefetch: Int? = nil,
+        headers: Headers = [:], retry: RetryPolicy = RetryPolicy(), timeout: Duration? = nil,
+        onFailure: @escaping FailureRule = Unprocessable.rule,
+        handler: @escaping @Sendable (Message) async throws -> [Outgoing]
+    ) async throws(ClientError) -> Consumer {
+        let handling = Handling(ordering, retry, onFailure) { message in .sendOn(try await handler(message)) }
+        return try await consume(destination, concurrency, prefetch, headers, timeout, handling)
+    }
+
+    private nonisolated(nonsending) func consume(
+        _ destination: String, _ concurrency: Int, _ prefetch: Int?, _ headers: Headers, _ timeout: Duration?,
+        _ handling: Handling
+    ) async throws(ClientError) -> Consumer {
+        let concurrency = min(max(1, concurrency), 10_000)
+        let room = max(concurrency, min(prefetch ?? 2 * concurrency, 65_535))
+        let subscription = try await subscribe(
+            to: destination, prefetch: room, headers: headers, timeout: timeout)
+        let workshop = Workshop(subscription, concurrency: concurrency, room: room, ordering: handling.ordering) {
+            await handling.handle($0, in: $1)
+        }
+        return Consumer(workshop, handling.tally)
+    }
+}
+
+/// A message that a handler sends on.
+public struct Outgoing: Sendable {
+    public var body: [UInt8]
+    public var destination: String
+    public var headers: Headers
+    public var persistent = true
+
+    public init(_ body: [UInt8], to destination: String, headers: Headers = [:]) {
+        self.body = body
+        self.destination = destination
+        self.headers = headers
+    }
+
+    /// As `text/plain;charset=utf-8` unless `headers` say otherwise.
+    public init(_ text: String, to destination: String, headers: Headers = [:]) {
+        self.init(Array(text.utf8), to: destination, headers: headers.asText)
+    }
+}

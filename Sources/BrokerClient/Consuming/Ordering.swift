@@ -1,0 +1,15 @@
+/// Which messages a consumer works on one after the other.
+public struct Ordering: Sendable {
+    /// Those with the same answer are in one order. nil: in none.
+    let group: @Sendable (Message) -> String?
+
+    /// All at once, as far as `concurrency` goes.
+    public static let none = Ordering { _ in nil }
+
+    /// Those of one `message-group` (or `JMSXGroupID`). The broker gives a group to one consumer at a time, so this order
+    /// holds over all consumers of the queue.
+    public static let messageGroup = Ordering { $0.headers["message-group"] ?? $0.headers["JMSXGroupID"] }
+
+    /// By whatever the closure says, a customer's number for example. Holds within this consumer only.
+    public static func by(_ group: @escaping @Sendable (Message) -> String?) -> Ordering { Ordering(group: group) }
+}

@@ -1,0 +1,24 @@
+/// How often something is tried, and how long after a failure: a random time between zero and a limit that doubles each
+/// time ("full jitter"), so that those who failed together do not come back together.
+public struct RetryPolicy: Sendable, Equatable {
+    /// Tries in all, the first one included.
+    public var attempts: Int
+    /// The limit of the wait after the first failure.
+    public var first: Duration
+    /// The limit never grows over this.
+    public var longest: Duration
+
+    public init(attempts: Int = 5, first: Duration = .milliseconds(100), longest: Duration = .seconds(10)) {
+        self.attempts = attempts
+        self.first = first
+        self.longest = longest
+    }
+
+    /// One try.
+    public static let never = RetryPolicy(attempts: 1)
+
+    func backoff(seed: UInt64 = .random(in: .min ... .max)) -> Backoff {
+        let attempts = max(1, attempts) - 1
+        return Backoff(ReconnectPolicy(first: first, longest: longest, attempts: attempts), seed: seed)
+    }
+}

@@ -1,0 +1,35 @@
+import STOMP
+
+/// What a service answers instead of a result. Its handler throws it, and the asker gets it in
+/// `ClientError.requestFailed`.
+///
+/// On the wire it is a reply with the header `error-code` and the text as its body.
+public struct RequestFailure: Error, Equatable, Sendable, CustomStringConvertible {
+    /// A stable word for programs, such as `out-of-stock`. Those of the library are below.
+    public var code: String
+    /// A sentence for people.
+    public var detail: String
+    /// With the asker: all headers of the reply. Those that a handler sets go with the reply.
+    public var headers: Headers
+
+    public init(code: String, detail: String = "", headers: Headers = [:]) {
+        self.code = code
+        self.detail = detail
+        self.headers = headers
+    }
+
+    /// The handler threw something else. What it was stays with the service: it may not be meant for strangers.
+    public static let internalError = "internal-error"
+
+    public var description: String { detail.isEmpty ? code : "\(code): \(detail)" }
+}
+
+extension RequestFailure {
+    static let codeHeader = "error-code"
+
+    /// Nil if this reply is none.
+    init?(_ frame: Frame) {
+        guard let code = frame[Self.codeHeader] else { return nil }
+        self.init(code: code, detail: frame.text, headers: Headers(fields: frame.headers))
+    }
+}
