@@ -61,11 +61,12 @@ final class Engine: Sendable {
         if let host = options.host { try Headers.checkLiteral("host", host) }
         self.carrier = carrier
         self.options = options
-        circuits = CircuitBoard(options.circuitBreaker)
+        circuits = CircuitBoard(options.circuitBreaker) { carrier.now }
         shared = Mutex(Shared(Conversation(ConversationSettings(addresses, options))))
     }
 
     var clock: ClientClock { ClientClock(carrier) }
+    var now: Instant { carrier.now }
 
     /// Unique in the life of this client.
     func nextNumber() -> UInt64 { lastNumber.add(1, ordering: .relaxed).newValue }

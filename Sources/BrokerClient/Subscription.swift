@@ -27,6 +27,8 @@ public final class Subscription: AsyncSequence, Sendable {
 
     deinit { leave() }
 
+    var clock: ClientClock { client.clock }
+
     /// UNSUBSCRIBE without waiting for its receipt.
     func leave() { client.engine.apply { $0.forget(id, at: $1) } }
 

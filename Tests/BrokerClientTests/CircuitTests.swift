@@ -254,9 +254,9 @@ import Testing
     }
 
     @Test func eachDestinationHasOne() {
-        let board = CircuitBoard(CircuitBreakerOptions())
+        let board = CircuitBoard(CircuitBreakerOptions()) { Instant.now }
         #expect(board.breaker(for: "a") === board.breaker(for: "a"))
         #expect(board.breaker(for: "a") !== board.breaker(for: "b"))
-        #expect(CircuitBoard(nil).breaker(for: "a") == nil)
+        #expect(CircuitBoard(nil, now: { Instant.now }).breaker(for: "a") == nil)
     }
 }

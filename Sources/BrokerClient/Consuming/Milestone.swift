@@ -22,14 +22,14 @@ final class Milestone: Sendable {
     }
 
     /// False if the task was cancelled before it was reached, or the time passed.
-    nonisolated(nonsending) func wait(for duration: Duration? = nil) async -> Bool {
+    nonisolated(nonsending) func wait(for duration: Duration? = nil, by clock: ClientClock) async -> Bool {
         let number = state.withLock { state in
             state.lastWaiter += 1
             return state.lastWaiter
         }
         let alarm = duration.map { duration in
             Task {
-                do { try await Task.sleep(for: duration) } catch { return /* Nobody needs it any more. */ }
+                do { try await clock.sleep(for: duration) } catch { return /* Nobody needs it any more. */ }
                 self.giveUp(number)
             }
         }

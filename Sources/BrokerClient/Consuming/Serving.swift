@@ -101,7 +101,7 @@ final class Serving: Sendable {
         else { return false }
         let received = request.delivery.receivedAt
         return state.withLock {
-            $0.clock.isOver(expires: expires, life: life, receivedAt: received, now: Instant.now)
+            $0.clock.isOver(expires: expires, life: life, receivedAt: received, now: request.engine.now)
         }
     }
 

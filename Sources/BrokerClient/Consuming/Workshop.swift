@@ -42,6 +42,7 @@ final class Workshop: Sendable {
         state.withLock { state in state.reader = Task { await self.read() } }
     }
 
+    private var clock: ClientClock { subscription.clock }
     var isStopping: Bool { state.withLock { $0.isStopping } }
     var inHand: Int { state.withLock { $0.lanes.running } }
     /// Why it ended by itself.
@@ -62,7 +63,7 @@ final class Workshop: Sendable {
 
     /// Lets the time pass. False if there is no more to be done: it is stopping, or the task was cancelled.
     func pause(milliseconds: UInt64) async -> Bool {
-        let isStopping = await stopping.wait(for: .milliseconds(Int64(clamping: milliseconds)))
+        let isStopping = await stopping.wait(for: .milliseconds(Int64(clamping: milliseconds)), by: clock)
         return !isStopping && !Task.isCancelled
     }
 
@@ -73,7 +74,7 @@ final class Workshop: Sendable {
 
     /// False if the task was cancelled or the time passed before.
     nonisolated(nonsending) func waitForEnd(_ duration: Duration? = nil) async -> Bool {
-        await ended.wait(for: duration)
+        await ended.wait(for: duration, by: clock)
     }
 
     // MARK: Reading

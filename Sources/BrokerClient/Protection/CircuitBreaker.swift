@@ -21,9 +21,15 @@ public final class CircuitBreaker: Sendable {
     /// In `ClientError.circuitOpen`; of those of a client, the destination.
     public let name: String
     private let shared: Mutex<State>
+    private let now: @Sendable () -> Instant
 
-    public init(_ name: String, _ options: CircuitBreakerOptions = CircuitBreakerOptions()) {
+    public convenience init(_ name: String, _ options: CircuitBreakerOptions = CircuitBreakerOptions()) {
+        self.init(name, options) { Instant.now }
+    }
+
+    init(_ name: String, _ options: CircuitBreakerOptions, now: @escaping @Sendable () -> Instant) {
         self.name = name
+        self.now = now
         shared = Mutex(State(circuit: Circuit(options)))
     }
 
@@ -80,7 +86,7 @@ public final class CircuitBreaker: Sendable {
     // MARK: For the client
 
     func begin() throws(ClientError) -> Circuit.Ticket {
-        let now = Instant.now
+        let now = now()
         let (ticket, milliseconds) = shared.withLock { shared in
             let ticket = change(&shared) { $0.begin(at: now) }
             return (ticket, shared.circuit.milliseconds(at: now))
@@ -92,7 +98,7 @@ public final class CircuitBreaker: Sendable {
     }
 
     func finished(_ ticket: Circuit.Ticket, _ result: Circuit.Result) {
-        shared.withLock { shared in change(&shared) { $0.finished(ticket, result, at: Instant.now) } }
+        shared.withLock { shared in change(&shared) { $0.finished(ticket, result, at: now()) } }
     }
 
     /// Under the lock, so that all see the same order; a stream only keeps what it is given.
@@ -137,7 +143,12 @@ final class CircuitBoard: Sendable {
     private let options: CircuitBreakerOptions?
     private let breakers = Mutex<[String: CircuitBreaker]>([:])
 
-    init(_ options: CircuitBreakerOptions?) { self.options = options }
+    private let now: @Sendable () -> Instant
+
+    init(_ options: CircuitBreakerOptions?, now: @escaping @Sendable () -> Instant) {
+        self.options = options
+        self.now = now
+    }
 
     /// Nil if there are to be none.
     func breaker(for destination: String) -> CircuitBreaker? {
@@ -145,7 +156,7 @@ final class CircuitBoard: Sendable {
         return breakers.withLock { breakers in
             if let breaker = breakers[destination] { return breaker }
             if breakers.count >= Self.most { breakers = breakers.filter { $0.value.state != .closed } }
-            let breaker = CircuitBreaker(destination, options)
+            let breaker = CircuitBreaker(destination, options, now: now)
             // With so many open ones this call goes unwatched.
             if breakers.count < Self.most { breakers[destination] = breaker }
             return breaker

@@ -53,10 +53,10 @@ extension Engine {
         var retry = Retry(policy, deadline: deadline)
         while true {
             do throws(ClientError) {
-                return try await body(retry.begin(at: Instant.now))
+                return try await body(retry.begin(at: now))
             } catch {
-                guard let pause = retry.pause(after: error, rule, at: Instant.now) else { throw error }
-                do { try await Task.sleep(for: .milliseconds(Int64(clamping: pause))) } catch { throw .cancelled }
+                guard let pause = retry.pause(after: error, rule, at: now) else { throw error }
+                do { try await clock.sleep(for: .milliseconds(Int64(clamping: pause))) } catch { throw .cancelled }
             }
         }
     }
