@@ -52,7 +52,8 @@ extension Client {
     static func request(
         _ body: [UInt8], _ destination: String, _ headers: Headers, _ persistent: Bool
     ) throws(ClientError) -> Frame {
-        try headers.check(reserved: ["reply-to", "correlation-id", "ttl"])
+        try headers.check(
+            reserved: ["reply-to", "correlation-id", "ttl", "expires", "expiration", "JMSExpiration"])
         return try frame(body, destination, headers, persistent)
     }
 }

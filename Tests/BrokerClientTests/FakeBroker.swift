@@ -143,15 +143,13 @@ final class Peer {
         }
     }
 
-    /// Nothing but the end may come.
+    /// Nothing but the end may come, and heart-beats before it.
     func expectEnd() throws {
-        guard input.isEmpty else { throw ScriptError.notTheEnd(input.count) }
-        do {
-            try readMore()
-        } catch ScriptError.ended {
-            return
+        while true {
+            guard input.readable.allSatisfy({ $0 == 10 }) else { throw ScriptError.notTheEnd(input.count) }
+            input.consume(input.count)
+            do { try readMore() } catch ScriptError.ended { return }
         }
-        throw ScriptError.notTheEnd(input.count)
     }
 
     private func readMore() throws {

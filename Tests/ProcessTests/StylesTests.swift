@@ -98,6 +98,54 @@ extension ProcessTests {
             try await server.close()
         }
 
+        @Test func aReplyMayComeToAnotherProcessAfterARestart() async throws {
+            let home = try Home()
+            let broker = try BrokerProcess(home)
+            let port = broker.port
+            let asker = try await Self.connect(broker)
+            try await asker.send(
+                "bicycle", to: "/queue/quotes", headers: ["reply-to": "/queue/quoted", "correlation-id": "order 7"])
+            try await asker.close()
+            broker.kill()
+            let next = try BrokerProcess(home, listen: ["127.0.0.1:\(port)"])
+            let server = try await Self.connect(next)
+            let service = try await server.serve("/queue/quotes") { Answer("\($0.text): 890") }
+            let reader = try await Self.connect(next)
+            let replies = try await reader.subscribe(to: "/queue/quoted")
+            let reply = try #require(try await replies.next())
+            #expect(reply.text == "bicycle: 890" && reply.headers["correlation-id"] == "order 7")
+            try await reply.acknowledge(confirmation: .receipt)
+            try await service.stop()
+            for client in [server, reader] { try await client.close() }
+            #expect(try next.drain("quotes") == [] && next.drain("quoted") == [])
+        }
+
+        @Test func aDurableSubscriptionMissesNothing() async throws {
+            let home = try Home()
+            let broker = try BrokerProcess(home)
+            let client = try await Self.connect(broker)
+            let wish: Headers = ["durable": "true", "x-queue-name": "billing"]
+            let (firsts, first) = AsyncStream.makeStream(of: String.self)
+            let billing = try await client.consume("/topic/orders", headers: wish) { first.yield($0.text) }
+            let listener = try await client.subscribe(to: "/topic/orders")
+            try await client.send("one", to: "/topic/orders")
+            for await text in firsts {
+                #expect(text == "one")
+                break
+            }
+            #expect(try await listener.next()?.text == "one")
+            try await billing.stop()
+            try await client.send("while away", to: "/topic/orders")
+            let (seconds, second) = AsyncStream.makeStream(of: String.self)
+            let again = try await client.consume("/topic/orders", headers: wish) { second.yield($0.text) }
+            for await text in seconds {
+                #expect(text == "while away")
+                break
+            }
+            try await again.stop()
+            try await client.close()
+        }
+
         @Test func groupsKeepTheirOrderOverTwoConsumersAndFailures() async throws {
             struct Trouble: Error {}
             let home = try Home()

@@ -6,9 +6,16 @@ public struct Ordering: Sendable {
     /// All at once, as far as `concurrency` goes.
     public static let none = Ordering { _ in nil }
 
-    /// Those of one `message-group` (or `JMSXGroupID`). The broker gives a group to one consumer at a time, so this order
+    /// Those of one `message-group`, in any of its spellings (docs/protocol.md). The broker gives a group to one consumer at a time, so this order
     /// holds over all consumers of the queue.
-    public static let messageGroup = Ordering { $0.headers["message-group"] ?? $0.headers["JMSXGroupID"] }
+    public static let messageGroup = Ordering { message in
+        for name in spellings {
+            if let group = message.headers[name], !group.isEmpty { return group }
+        }
+        return nil
+    }
+
+    private static let spellings = ["message-group", "JMSXGroupID", "message_group", "_AMQ_GROUP_ID"]
 
     /// By whatever the closure says, a customer's number for example. Holds within this consumer only.
     public static func by(_ group: @escaping @Sendable (Message) -> String?) -> Ordering { Ordering(group: group) }

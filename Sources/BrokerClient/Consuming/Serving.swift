@@ -67,6 +67,8 @@ final class Serving: Sendable {
         }
         if address.isChannel {
             try await request.acknowledge()
+            // A reply that had to wait for another connection would find nobody.
+            guard request.isHeld else { throw .subscriptionEnded }
             return try await request.engine.send(frame, .none, deadline: request.engine.deadline(nil))
         }
         do throws(ClientError) {

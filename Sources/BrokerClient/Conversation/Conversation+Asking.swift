@@ -37,6 +37,8 @@ extension SubscriptionID {
 /// replies apart. The channel dies with its connection, and so do the requests that were written to it.
 extension Conversation {
     static let replyChannel = "/temp-queue/replies"
+    /// A year, in milliseconds: who waits longer waits for ever, and brokers have limits for numbers.
+    static let longestLife: UInt64 = 31_536_000_000
 
     mutating func ask(_ ask: Ask, as id: RequestID, deadline: Instant, at now: Instant) {
         self.now = now
@@ -79,7 +81,7 @@ extension Conversation {
             var frame = ask.frame
             if let deadline = request.deadline {
                 // A length of time and no date: the clocks of both sides need not agree.
-                frame.add("ttl", String(max(1, deadline.milliseconds(since: now))))
+                frame.add("ttl", String(min(max(1, deadline.milliseconds(since: now)), Self.longestLife)))
             }
             transmit(frame)
         }
