@@ -364,6 +364,7 @@ public final class LogEngine: StorageEngine {
     private func runKeeper(_ events: any StorageEvents) {
         defer { endErrands() }
         var isBehind = true
+        var load = CommitLoad(now: .now)
         while true {
             switch nextChore(isBehind ? 0 : 1000) {
             case .round: break
@@ -376,7 +377,9 @@ public final class LogEngine: StorageEngine {
                 return end(then)
             }
             do throws(StorageFailure) {
-                let round = try store.keep()
+                let written = store.state.withLock { $0.statistics.writtenBytes }
+                load.note(written: written, now: .now, segmentBytes: store.settings.segmentBytes)
+                let round = try store.keep(isBusy: load.isHigh)
                 isBehind = round.isBehind
                 brokenDisk.withLock { $0 = round.brokenDisk }
                 if let room = round.room { events.roomChanged(room) }

@@ -10,12 +10,15 @@ final class Segment: Sendable {
     /// What the checksums of its batches start from.
     let seed: UInt32
     let size: Int
+    /// An earlier use wrote it full, so that commits write over what is there and change nothing else of the file.
+    let isWritten: Bool
 
-    init(number: UInt32, file: any DiskFile, seed: UInt32, size: Int) {
+    init(number: UInt32, file: any DiskFile, seed: UInt32, size: Int, isWritten: Bool = false) {
         self.number = number
         self.file = file
         self.seed = seed
         self.size = size
+        self.isWritten = isWritten
     }
 }
 
@@ -24,6 +27,8 @@ struct SegmentUse: Sendable {
     var segment: Segment
     /// Sequence of its first batch, there or to come.
     var firstSequence: UInt64
+    /// How many messages were written to it.
+    var messages = 0
 }
 
 /// What all who work on a store share, under one lock that is never held over a disk operation.
@@ -103,9 +108,9 @@ package final class Store: Sendable {
         try journal.withLock { (writer) throws(StorageFailure) in try writer.mark(syncing: syncing, in: self) }
     }
 
-    /// One round of the keeper.
-    package func keep() throws(StorageFailure) -> Keeper.Round {
-        try keeper.withLock { (keeper) throws(StorageFailure) in try keeper.round(self) }
+    /// One round of the keeper. When commits have the disk busy, what can wait does.
+    package func keep(isBusy: Bool = false) throws(StorageFailure) -> Keeper.Round {
+        try keeper.withLock { (keeper) throws(StorageFailure) in try keeper.round(self, isBusy: isBusy) }
     }
 
     /// Writes a last checkpoint, so that the next start has little to replay. Without it the journal
