@@ -43,8 +43,10 @@ package struct Keeper: ~Copyable {
         package var room: StorageRoom?
         /// A segment was made ready or given back: commits that wait may go on.
         var madeRoom = false
-        /// There is more to do at once.
+        /// There is more to retire.
         var isBehind = false
+        /// So much more that it cannot wait.
+        var isPressed = false
         /// What the disk did wrong, if it was not for want of room: waiting may not mend it.
         var brokenDisk: String?
     }
@@ -73,6 +75,7 @@ package struct Keeper: ~Copyable {
         if let trouble {
             if !trouble.isFull { round.brokenDisk = "\(trouble)" }
             round.isBehind = false
+            round.isPressed = false
         }
         round.room = measureRoom(store, trouble.map { "\($0)" })
         return round
@@ -99,6 +102,7 @@ package struct Keeper: ~Copyable {
             if let oldest = store.oldestToRetire(isBusy: isBusy) {
                 try retire(oldest, store)
                 round.isBehind = store.oldestToRetire(isBusy: isBusy) != nil
+                round.isPressed = store.oldestToRetire(isBusy: true) != nil
             }
             return nil
         } catch {
@@ -381,27 +385,33 @@ extension Store {
     /// Messages in the journal, of 16 bytes of memory each, up to which retiring may be left for later.
     private static let messagesWhenBusy = 2_000_000
 
-    /// The oldest segment, if another is needed soon and what is in this one is done with.
+    /// The oldest segment, if another is needed soon and what is in this one is done with. Messages never come to
+    /// it while others are looked at, so what was seen once holds.
     func oldestWithoutMessages() -> Segment? {
-        state.withLock { state in
-            guard state.ready == nil, state.segments.count > 1, let oldest = state.segments.first?.segment else {
-                return nil
-            }
-            let slot = oldest.number % UInt32(JournalPlace.slots)
-            return state.ledger.queues.contains { $0.firstPlace?.slot == slot } ? nil : oldest
+        let oldest = state.withLock { state in
+            state.ready == nil && state.segments.count > 1 ? state.segments.first?.segment : nil
         }
+        guard let oldest else { return nil }
+        let slot = oldest.number % UInt32(JournalPlace.slots)
+        var isEmpty = true
+        eachStretchOfQueues { ledger, stretch in
+            for index in stretch where ledger.queues[index].firstPlace?.slot == slot { isEmpty = false }
+            return isEmpty
+        }
+        return isEmpty ? oldest : nil
     }
 
     /// Queues with messages whose place is in `segment`, which is the oldest.
     func queues(in segment: Segment) -> [UInt32] {
         let slot = segment.number % UInt32(JournalPlace.slots)
-        return state.withLock { state in
-            var ids: [UInt32] = []
-            for index in state.ledger.queues.indices where state.ledger.queues[index].firstPlace?.slot == slot {
-                ids.append(state.ledger.queues[index].id)
+        var ids: [UInt32] = []
+        eachStretchOfQueues { ledger, stretch in
+            for index in stretch where ledger.queues[index].firstPlace?.slot == slot {
+                ids.append(ledger.queues[index].id)
             }
-            return ids.sorted()
+            return true
         }
+        return ids.sorted()
     }
 
     /// What of a queue has to move out of `segment`, the oldest. Commits may come between strides; what they settle

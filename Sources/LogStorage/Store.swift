@@ -133,17 +133,38 @@ package final class Store: Sendable {
     package func page(_ request: PageRequest) -> Page { reader.withLock { $0.page(request, from: self) } }
 
     var statistics: StorageStatistics {
-        state.withLock { state in
+        var numbers = state.withLock { state in
             var numbers = state.statistics
             numbers.scrubFindings = state.currentFindings().count
             numbers.journalSegments = state.segments.count
             numbers.journalBytes = UInt64(state.segments.reduce(0) { $0 + $1.segment.size })
-            for queue in state.ledger.queues {
-                numbers.queueFiles += queue.files.count
-                numbers.queueFileBytes += queue.files.reduce(0) { $0 + UInt64($1.bytes) }
-                numbers.indexBytes += UInt64(queue.memory)
-            }
             return numbers
         }
+        eachStretchOfQueues { ledger, stretch in
+            for index in stretch {
+                numbers.queueFiles += ledger.queues[index].files.count
+                for file in ledger.queues[index].files { numbers.queueFileBytes += UInt64(file.bytes) }
+                numbers.indexBytes += UInt64(ledger.queues[index].memory)
+            }
+            return true
+        }
+        return numbers
     }
+
+    /// Looks at all queues, some at a time: commits come between, and none waits for all of them. Ends when `look`
+    /// returns false.
+    func eachStretchOfQueues(_ look: (borrowing Ledger, Range<Int>) -> Bool) {
+        var start = 0
+        var isOver = false
+        while !isOver {
+            let end = start + Self.stretch
+            isOver = state.withLock { state in
+                let count = state.ledger.queues.count
+                return !look(state.ledger, min(start, count)..<min(end, count)) || end >= count
+            }
+            start = end
+        }
+    }
+
+    private static let stretch = 4096
 }
