@@ -53,6 +53,9 @@ public protocol DiskFile: AnyObject, Sendable {
     /// The same with everything else about the file.
     func sync() throws(DiskError)
     func truncate(to size: Int) throws(DiskError)
+    /// Takes the room for the first `size` bytes; those that were never written read as zeros. False, having done
+    /// nothing, where the file system cannot.
+    func allocate(_ size: Int) throws(DiskError) -> Bool
     /// The next read of these bytes should come from the disk, not from the system's memory. A wish: what is
     /// not synced stays there.
     func dropCache(_ range: Range<Int>)

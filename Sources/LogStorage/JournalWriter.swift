@@ -21,6 +21,10 @@ struct JournalWriter: ~Copyable {
     private var durable: UInt64
     private var isSealed: Bool
     private var door: Door
+    /// Where the part of the segment ends that was written before: a commit behind it changes the file's metadata,
+    /// and its sync takes longer.
+    private var written: Int
+    private let zeros: UnsafeMutableRawBufferPointer
 
     /// Headers, records and small payloads of a commit; large payloads are written from their chunks.
     private var scratch = Buffer()
@@ -29,6 +33,10 @@ struct JournalWriter: ~Copyable {
 
     /// Payload pieces up to this size are cheaper to copy than to name in a vector.
     private static let copyLimit = 1024
+    /// Zeros written behind a small commit where nothing was written before, for the next ones to write over.
+    private static let aheadBytes = 256 << 10
+    /// Larger commits do without: to them the metadata is little, and the zeros would be much.
+    private static let aheadLimit = 64 << 10
 
     /// Where a batch of the commit lies, in the segment and in `scratch`.
     private struct Planned {
@@ -43,7 +51,12 @@ struct JournalWriter: ~Copyable {
         durable = sequence - 1
         self.isSealed = isSealed
         self.door = door
+        written = segment.isWritten ? segment.size : offset
+        zeros = .allocate(byteCount: Self.aheadBytes, alignment: 4096)
+        zeros.initializeMemory(as: UInt8.self, repeating: 0)
     }
+
+    deinit { zeros.deallocate() }
 
     mutating func commit(_ batches: [Batch], from start: Int, to store: Store) throws(StorageFailure) -> Int {
         if start >= batches.count { return start }
@@ -202,10 +215,12 @@ struct JournalWriter: ~Copyable {
 
     private mutating func writePending(isSynced: Bool, statistics store: Store?) throws(StorageFailure) {
         let bytes = pieces.reduce(0) { $0 + $1.count }
+        let at = offset - bytes
+        if isSynced, bytes > 0, offset > written { writeAhead(bytes) }
         let began = Instant.now
         var written = began
         do throws(DiskError) {
-            if bytes > 0 { try segment.file.write(pieces, at: offset - bytes) }
+            if bytes > 0 { try segment.file.write(pieces, at: at) }
             written = Instant.now
             if isSynced { try segment.file.syncData() }
         } catch {
@@ -228,6 +243,13 @@ struct JournalWriter: ~Copyable {
         }
     }
 
+    /// What is pending reaches behind what was written before.
+    private mutating func writeAhead(_ bytes: Int) {
+        let ahead = bytes > Self.aheadLimit ? 0 : min(Self.aheadBytes, segment.size - offset)
+        if ahead > 0 { pieces.append(UnsafeRawBufferPointer(rebasing: zeros[..<ahead])) }
+        written = offset + ahead
+    }
+
     /// Goes on in the next segment. False if none is ready.
     private mutating func roll(_ store: Store) throws(StorageFailure) -> Bool {
         let first = sequence
@@ -243,6 +265,7 @@ struct JournalWriter: ~Copyable {
         }
         segment = ready
         offset = SegmentHeader.size
+        written = segment.isWritten ? segment.size : offset
         isSealed = false
         return true
     }
@@ -254,6 +277,7 @@ struct JournalWriter: ~Copyable {
         let last = durable
         let fits = store.state.withLock { state in
             var fits = true
+            var messages = 0
             for index in range {
                 let batch = batches[index]
                 let place = planned[index - range.lowerBound]
@@ -267,12 +291,14 @@ struct JournalWriter: ~Copyable {
                         return cursor.bytes(Int(record.offset), record.bytes).map(Array.init) ?? []
                     }
                     fits = fits && applied
+                    if record.kind == .append { messages += 1 }
                     if record.kind == .settle { state.noteShrunk(record.queue.rawValue) }
                     source += RecordFormat.size
                 }
             }
             state.ledger.applied = last
             state.syncedEnd = offset
+            state.segments[state.segments.count - 1].messages += messages
             state.statistics.batches += UInt64(range.count)
             return fits
         }

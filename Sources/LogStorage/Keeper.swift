@@ -27,6 +27,8 @@ package struct Keeper: ~Copyable {
     private var hasReserve = false
     /// Queues whose last file must not be written to any more, since a sync of it failed.
     private var closed: Set<UInt32> = []
+    /// Commits have the disk busy, and it has room.
+    private var isBusy = false
     /// Of the last checkpoint that was written, or that there was.
     private(set) var checkpointNumber: UInt64
 
@@ -41,15 +43,18 @@ package struct Keeper: ~Copyable {
         package var room: StorageRoom?
         /// A segment was made ready or given back: commits that wait may go on.
         var madeRoom = false
-        /// There is more to do at once.
+        /// There is more to retire.
         var isBehind = false
+        /// So much more that it cannot wait.
+        var isPressed = false
         /// What the disk did wrong, if it was not for want of room: waiting may not mend it.
         var brokenDisk: String?
     }
 
     /// One round of everything that is due. Throws only what no later round can mend.
-    mutating func round(_ store: Store) throws(StorageFailure) -> Round {
+    mutating func round(_ store: Store, isBusy: Bool = false) throws(StorageFailure) -> Round {
         var round = Round()
+        self.isBusy = isBusy && shortage == nil
         do throws(DiskError) { try store.disk.checkStillThere() } catch {
             throw StorageFailure("the store is gone: \(error)")
         }
@@ -66,16 +71,18 @@ package struct Keeper: ~Copyable {
                 trouble = trouble ?? error
             }
         }
+        do throws(DiskError) { try removeSpares(store) } catch { trouble = trouble ?? error }
         if let trouble {
             if !trouble.isFull { round.brokenDisk = "\(trouble)" }
             round.isBehind = false
+            round.isPressed = false
         }
         round.room = measureRoom(store, trouble.map { "\($0)" })
         return round
     }
 
     /// When a segment will be needed and there is none to recycle, the oldest is given up at once if no message is in
-    /// it any more: a new one would be as many zeros to write as commits write bytes.
+    /// it any more: it need not be made, and commits are quicker where something was written before.
     private mutating func reuseOldest(_ store: Store) -> DiskError? {
         guard spares.isEmpty, let oldest = store.oldestWithoutMessages() else { return nil }
         do throws(DiskError) {
@@ -92,9 +99,10 @@ package struct Keeper: ~Copyable {
     private mutating func bringForward(_ store: Store, _ round: inout Round) -> DiskError? {
         do throws(DiskError) {
             try makeReady(store, &round)
-            if let oldest = store.oldestToRetire() {
+            if let oldest = store.oldestToRetire(isBusy: isBusy) {
                 try retire(oldest, store)
-                round.isBehind = store.oldestToRetire() != nil
+                round.isBehind = store.oldestToRetire(isBusy: isBusy) != nil
+                round.isPressed = store.oldestToRetire(isBusy: true) != nil
             }
             return nil
         } catch {
@@ -228,7 +236,7 @@ package struct Keeper: ~Copyable {
             let inUse = store.state.withLock { $0.segments.count }
             let path = StorePath.segment(segment.number)
             if isPinned || isDamaged || segment.size != store.settings.segmentBytes
-                || spares.count + inUse > store.settings.journalSegments
+                || spares.count + inUse > store.settings.journalSegmentsWanted(isBusy: isBusy)
             {
                 try store.disk.remove(path)
             } else {
@@ -239,6 +247,15 @@ package struct Keeper: ~Copyable {
             retired.removeLast()
         }
         try removeDisposable(store)
+    }
+
+    /// What a busy time has left.
+    private mutating func removeSpares(_ store: Store) throws(DiskError) {
+        let inUse = store.state.withLock { $0.segments.count }
+        while let spare = spares.last, spares.count + inUse > store.settings.journalSegmentsWanted(isBusy: isBusy) {
+            try store.disk.remove(spare)
+            spares.removeLast()
+        }
     }
 
     private mutating func removeDisposable(_ store: Store) throws(DiskError) {
@@ -324,11 +341,8 @@ package struct Keeper: ~Copyable {
                 return
             }
             let file = try store.disk.open(StorePath.reserve, .create)
-            let run = [UInt8](repeating: 0, count: min(SegmentFactory.zeroRun, store.settings.reserveBytes))
-            var at = 0
-            while at < store.settings.reserveBytes {
-                try file.write(run, at: at)
-                at += run.count
+            if try !file.allocate(store.settings.reserveBytes) {
+                try SegmentFactory.fill(file, store.settings.reserveBytes)
             }
             try file.sync()
             hasReserve = true
@@ -339,38 +353,65 @@ package struct Keeper: ~Copyable {
     }
 }
 
+extension StoreState {
+    /// Written to the segments in use, done with or not.
+    var messagesInSegments: Int { segments.reduce(0) { $0 + $1.messages } }
+}
+
+extension LogSettings {
+    /// How many segments are kept in use, and as spares. Between this and the most there is room for what is written
+    /// while the oldest is retired.
+    func journalSegmentsWanted(isBusy: Bool) -> Int {
+        isBusy ? journalSegments + (journalSegmentsMax - journalSegments) * 2 / 3 : journalSegments
+    }
+}
+
 extension Store {
     /// The oldest segment, if there are more than there should be, or if it is no longer sound. Never the one
     /// being written.
-    func oldestToRetire() -> Segment? {
+    ///
+    /// When commits have the disk busy it is left for later, within limits: what is consumed until then is never
+    /// moved, and what has to be moved does not stand in the way of what somebody waits for.
+    func oldestToRetire(isBusy: Bool) -> Segment? {
         state.withLock { state in
             guard state.segments.count > 1, let oldest = state.segments.first?.segment else { return nil }
-            let isDue = state.segments.count > settings.journalSegments || oldest.number <= state.retireThrough
-            return isDue ? oldest : nil
+            if oldest.number <= state.retireThrough { return oldest }
+            if state.segments.count <= settings.journalSegments { return nil }
+            let isPatient = isBusy && state.segments.count <= settings.journalSegmentsWanted(isBusy: true)
+            return isPatient && state.messagesInSegments <= Self.messagesWhenBusy ? nil : oldest
         }
     }
 
-    /// The oldest segment, if another is needed soon and what is in this one is done with.
+    /// Messages in the journal, of 16 bytes of memory each, up to which retiring may be left for later.
+    private static let messagesWhenBusy = 2_000_000
+
+    /// The oldest segment, if another is needed soon and what is in this one is done with. Messages never come to
+    /// it while others are looked at, so what was seen once holds.
     func oldestWithoutMessages() -> Segment? {
-        state.withLock { state in
-            guard state.ready == nil, state.segments.count > 1, let oldest = state.segments.first?.segment else {
-                return nil
-            }
-            let slot = oldest.number % UInt32(JournalPlace.slots)
-            return state.ledger.queues.contains { $0.firstPlace?.slot == slot } ? nil : oldest
+        let oldest = state.withLock { state in
+            state.ready == nil && state.segments.count > 1 ? state.segments.first?.segment : nil
         }
+        guard let oldest else { return nil }
+        let slot = oldest.number % UInt32(JournalPlace.slots)
+        var isEmpty = true
+        eachStretchOfQueues { ledger, stretch in
+            for index in stretch where ledger.queues[index].firstPlace?.slot == slot { isEmpty = false }
+            return isEmpty
+        }
+        return isEmpty ? oldest : nil
     }
 
     /// Queues with messages whose place is in `segment`, which is the oldest.
     func queues(in segment: Segment) -> [UInt32] {
         let slot = segment.number % UInt32(JournalPlace.slots)
-        return state.withLock { state in
-            var ids: [UInt32] = []
-            for index in state.ledger.queues.indices where state.ledger.queues[index].firstPlace?.slot == slot {
-                ids.append(state.ledger.queues[index].id)
+        var ids: [UInt32] = []
+        eachStretchOfQueues { ledger, stretch in
+            for index in stretch where ledger.queues[index].firstPlace?.slot == slot {
+                ids.append(ledger.queues[index].id)
             }
-            return ids.sorted()
+            return true
         }
+        return ids.sorted()
     }
 
     /// What of a queue has to move out of `segment`, the oldest. Commits may come between strides; what they settle

@@ -108,10 +108,18 @@ struct QueueLedger {
     func place(_ sequence: UInt64) -> JournalPlace { places[placesStart + Int(sequence - located)] }
     var firstPlace: JournalPlace? { placesStart < places.count ? places[placesStart] : nil }
 
-    /// Forgets where messages lie in the journal, which no checkpoint says.
-    mutating func dropPlaces() {
-        places = []
-        placesStart = 0
+    /// The same without where messages lie in the journal, which no checkpoint says.
+    @inline(__always) init(withoutPlaces queue: borrowing QueueLedger) {
+        id = queue.id
+        name = queue.name
+        settled = queue.settled
+        next = queue.next
+        liveBytes = queue.liveBytes
+        attempts = queue.attempts
+        note = queue.note
+        remembered = queue.remembered
+        files = queue.files
+        located = queue.located
     }
 
     // MARK: Changes
@@ -137,6 +145,7 @@ struct QueueLedger {
         let high = min(next, sequence.addingReportingOverflow(UInt64(count)).partialValue)
         guard sequence < high, settled.insert(sequence, high) > 0 else { return }
         let left = live
+        if left == 0 { settled.release() }
         liveBytes = left == 0 ? 0 : liveBytes - min(liveBytes, bytes)
         if !attempts.isEmpty { forgetAttempts(sequence, high) }
         forgetSettledPlaces()
@@ -218,10 +227,18 @@ struct Ledger {
 
     func queue(_ id: UInt32) -> QueueLedger? { slots[id].map { queues[$0] } }
 
-    /// What a checkpoint says of it, at this moment. Takes far less time than writing that down.
+    /// What a checkpoint says of it, at this moment. Commits wait for this, so only what is wanted is touched, queue by
+    /// queue: it takes far less time than writing that down.
     var withoutPlaces: Ledger {
-        var copy = self
-        for slot in copy.queues.indices { copy.queues[slot].dropPlaces() }
+        var copy = Ledger()
+        copy.queues.reserveCapacity(queues.count)
+        for slot in queues.indices { copy.queues.append(QueueLedger(withoutPlaces: queues[slot])) }
+        copy.slots = slots
+        copy.freeSlots = freeSlots
+        copy.nextQueueID = nextQueueID
+        copy.note = note
+        copy.applied = applied
+        copy.condemned = condemned
         return copy
     }
 

@@ -27,6 +27,9 @@ public final class LogEngine: StorageEngine {
 
     /// Seconds that `close` waits for room on the disk.
     private static let closingSecondsMax = 5
+    /// Milliseconds between two segments that are retired though commits do not need the room: what is about to be
+    /// consumed need not be moved, and reading and writing stand in nobody's way for long.
+    private static let calmPause = 200
     /// Seconds that commits wait for a segment from a disk that fails. Room may come back; such a disk hardly ever
     /// does, and nobody should wait for a RECEIPT that will not come.
     static let brokenSecondsMax = 5
@@ -363,9 +366,10 @@ public final class LogEngine: StorageEngine {
 
     private func runKeeper(_ events: any StorageEvents) {
         defer { endErrands() }
-        var isBehind = true
+        var pause = 0
+        var load = CommitLoad(now: .now)
         while true {
-            switch nextChore(isBehind ? 0 : 1000) {
+            switch nextChore(pause) {
             case .round: break
             case .errand(let errand):
                 errand(true)
@@ -376,8 +380,10 @@ public final class LogEngine: StorageEngine {
                 return end(then)
             }
             do throws(StorageFailure) {
-                let round = try store.keep()
-                isBehind = round.isBehind
+                let written = store.state.withLock { $0.statistics.writtenBytes }
+                load.note(written: written, now: .now, segmentBytes: store.settings.segmentBytes)
+                let round = try store.keep(isBusy: load.isHigh)
+                pause = round.isPressed ? 0 : round.isBehind ? Self.calmPause : 1000
                 brokenDisk.withLock { $0 = round.brokenDisk }
                 if let room = round.room { events.roomChanged(room) }
                 if round.madeRoom {

@@ -67,7 +67,8 @@ package struct Opening {
             ledger: ledger, segments: replay.segments, ready: nil, syncedEnd: replay.offset,
             neededFrom: checkpoint.firstSegment)
         if let next = replay.unused.first, let header = next.header {
-            state.ready = Segment(number: next.number, file: next.file, seed: header.seed, size: next.size)
+            state.ready = Segment(
+                number: next.number, file: next.file, seed: header.seed, size: next.size, isWritten: header.isRecycled)
         }
         // Where both copies of the checkpoint were of no use, new ones are due at once.
         state.bytesSinceCheckpoint = checkpoint.number == 0 ? settings.checkpointBytes : replay.replayedBytes

@@ -105,7 +105,8 @@ struct Replay: ~Copyable {
             throw refusal("\(path) is missing or empty, but the segment before it says that the log goes on there")
         }
         let segment = Segment(
-            number: header.number, file: found[index].file, seed: header.seed, size: found[index].size)
+            number: header.number, file: found[index].file, seed: header.seed, size: found[index].size,
+            isWritten: header.isRecycled)
         segments.append(SegmentUse(segment: segment, firstSequence: sequence))
         reader.open(segment.file, number: segment.number, seed: segment.seed, size: segment.size)
         offset = SegmentHeader.size
@@ -144,6 +145,7 @@ struct Replay: ~Copyable {
             guard let base = found.baseAddress,
                 let (record, checksum) = RecordFormat.decode(base + index * RecordFormat.size)
             else { continue }
+            if record.kind == .append { segments[segments.count - 1].messages += 1 }
             let fits: Bool
             if isKnown {
                 fits = ledger.locate(record, checksum: checksum, segment: segment.number, payload: payload)

@@ -78,6 +78,8 @@ struct SettledSet: Equatable {
     private var skipped = 0
     /// Done with and above `head`.
     private(set) var countAbove: UInt64 = 0
+    /// Where the head was when nothing was left above it: the page that was kept then knows of nothing since.
+    private var keptHead: UInt64 = 0
 
     init(head: UInt64 = 1) { self.head = head }
 
@@ -124,14 +126,7 @@ struct SettledSet: Equatable {
 
     private mutating func insertBits(_ low: UInt64, _ high: UInt64) -> UInt64 {
         if low >= high { return 0 }
-        if countAbove == 0 {
-            // Pages start where the head is now; the bits below it are set, so that a page can fill.
-            pages = []
-            skipped = 0
-            var first = Page()
-            _ = first.set(0, Int(head % Self.pageSize))
-            pages.append(head % Self.pageSize == 0 ? Page() : first)
-        }
+        if countAbove == 0 { beginPages() }
         var added: UInt64 = 0
         var at = low
         while at < high {
@@ -147,6 +142,40 @@ struct SettledSet: Equatable {
         return added
     }
 
+    /// Pages start where the head is now; the bits below it are set, so that a page can fill.
+    private mutating func beginPages() {
+        if pages.count == 1, keptHead / Self.pageSize == firstPage {
+            _ = pages[0].set(Int(keptHead % Self.pageSize), Int(head % Self.pageSize))
+            return
+        }
+        skipped = 0
+        pages.removeAll(keepingCapacity: true)
+        var first = Page()
+        _ = first.set(0, Int(head % Self.pageSize))
+        pages.append(head % Self.pageSize == 0 ? Page() : first)
+    }
+
+    /// Nothing is left above the head. Its page is kept: consumers that take turns need it at once again.
+    private mutating func endPages() {
+        let last = skipped < pages.count && !pages[skipped].words.isEmpty ? skipped : nil
+        if pages.count == 1, last == 0 {
+            keptHead = head
+            return
+        }
+        let kept = last.map { pages[$0] }
+        pages = kept.map { [$0] } ?? []
+        keptHead = head
+        skipped = 0
+    }
+
+    /// Lets go of the page that was kept.
+    mutating func release() {
+        if countAbove == 0, !pages.isEmpty {
+            pages = []
+            skipped = 0
+        }
+    }
+
     /// Moves the head over what is done, and lets go of the pages that it leaves.
     private mutating func advance() {
         let before = head
@@ -160,8 +189,7 @@ struct SettledSet: Equatable {
         }
         countAbove -= head - before
         if countAbove == 0 {
-            pages = []
-            skipped = 0
+            endPages()
         } else if skipped > 64, skipped * 2 > pages.count {
             pages.removeFirst(skipped)
             skipped = 0
@@ -184,6 +212,7 @@ struct SettledSet: Equatable {
 
     /// Calls with each page above the head that has bits: its number, and its words, or none if all are set.
     func forEachPage(_ body: (_ number: UInt64, _ words: [UInt64]) -> Void) {
+        if countAbove == 0 { return }
         for index in skipped..<max(skipped, pages.count) where pages[index].count > 0 {
             body(firstPage + UInt64(index - skipped), pages[index].words)
         }

@@ -10,12 +10,15 @@ final class Segment: Sendable {
     /// What the checksums of its batches start from.
     let seed: UInt32
     let size: Int
+    /// An earlier use wrote it full, so that commits write over what is there and change nothing else of the file.
+    let isWritten: Bool
 
-    init(number: UInt32, file: any DiskFile, seed: UInt32, size: Int) {
+    init(number: UInt32, file: any DiskFile, seed: UInt32, size: Int, isWritten: Bool = false) {
         self.number = number
         self.file = file
         self.seed = seed
         self.size = size
+        self.isWritten = isWritten
     }
 }
 
@@ -24,6 +27,8 @@ struct SegmentUse: Sendable {
     var segment: Segment
     /// Sequence of its first batch, there or to come.
     var firstSequence: UInt64
+    /// How many messages were written to it.
+    var messages = 0
 }
 
 /// What all who work on a store share, under one lock that is never held over a disk operation.
@@ -103,9 +108,9 @@ package final class Store: Sendable {
         try journal.withLock { (writer) throws(StorageFailure) in try writer.mark(syncing: syncing, in: self) }
     }
 
-    /// One round of the keeper.
-    package func keep() throws(StorageFailure) -> Keeper.Round {
-        try keeper.withLock { (keeper) throws(StorageFailure) in try keeper.round(self) }
+    /// One round of the keeper. When commits have the disk busy, what can wait does.
+    package func keep(isBusy: Bool = false) throws(StorageFailure) -> Keeper.Round {
+        try keeper.withLock { (keeper) throws(StorageFailure) in try keeper.round(self, isBusy: isBusy) }
     }
 
     /// Writes a last checkpoint, so that the next start has little to replay. Without it the journal
@@ -128,17 +133,38 @@ package final class Store: Sendable {
     package func page(_ request: PageRequest) -> Page { reader.withLock { $0.page(request, from: self) } }
 
     var statistics: StorageStatistics {
-        state.withLock { state in
+        var numbers = state.withLock { state in
             var numbers = state.statistics
             numbers.scrubFindings = state.currentFindings().count
             numbers.journalSegments = state.segments.count
             numbers.journalBytes = UInt64(state.segments.reduce(0) { $0 + $1.segment.size })
-            for queue in state.ledger.queues {
-                numbers.queueFiles += queue.files.count
-                numbers.queueFileBytes += queue.files.reduce(0) { $0 + UInt64($1.bytes) }
-                numbers.indexBytes += UInt64(queue.memory)
-            }
             return numbers
         }
+        eachStretchOfQueues { ledger, stretch in
+            for index in stretch {
+                numbers.queueFiles += ledger.queues[index].files.count
+                for file in ledger.queues[index].files { numbers.queueFileBytes += UInt64(file.bytes) }
+                numbers.indexBytes += UInt64(ledger.queues[index].memory)
+            }
+            return true
+        }
+        return numbers
     }
+
+    /// Looks at all queues, some at a time: commits come between, and none waits for all of them. Ends when `look`
+    /// returns false.
+    func eachStretchOfQueues(_ look: (borrowing Ledger, Range<Int>) -> Bool) {
+        var start = 0
+        var isOver = false
+        while !isOver {
+            let end = start + Self.stretch
+            isOver = state.withLock { state in
+                let count = state.ledger.queues.count
+                return !look(state.ledger, min(start, count)..<min(end, count)) || end >= count
+            }
+            start = end
+        }
+    }
+
+    private static let stretch = 4096
 }

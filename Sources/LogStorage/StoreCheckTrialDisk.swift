@@ -124,6 +124,7 @@ private final class TrialFile: DiskFile {
     func syncData() throws(DiskError) {}
     func sync() throws(DiskError) {}
     func truncate(to size: Int) throws(DiskError) {}
+    func allocate(_ size: Int) throws(DiskError) -> Bool { true }
     func dropCache(_ range: Range<Int>) { file.dropCache(range) }
     func size() throws(DiskError) -> Int { try file.size() }
 }
@@ -186,6 +187,11 @@ private final class MadeFile: DiskFile {
             state.size = size
             if state.kept.count > size { state.kept.removeLast(state.kept.count - size) }
         }
+    }
+
+    func allocate(_ size: Int) throws(DiskError) -> Bool {
+        made.state.withLock { $0.size = max($0.size, size) }
+        return true
     }
 
     func dropCache(_ range: Range<Int>) {}

@@ -290,6 +290,15 @@ private final class SystemFile: DiskFile {
         }
     }
 
+    func allocate(_ size: Int) throws(DiskError) -> Bool {
+        while csystem_allocate(descriptor, Int64(size)) != 0 {
+            // What is not supported is so by the file system, or by the kernel.
+            if errno == EOPNOTSUPP || errno == ENOSYS { return false }
+            if errno != EINTR { throw DiskError("allocating", path, code: errno) }
+        }
+        return true
+    }
+
     func dropCache(_ range: Range<Int>) {
         // It may be refused without harm: then less is found.
         _ = posix_fadvise(descriptor, off_t(range.lowerBound), off_t(range.count), POSIX_FADV_DONTNEED)

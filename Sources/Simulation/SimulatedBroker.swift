@@ -288,10 +288,10 @@ final class SimulatedBroker {
     }
 
     /// A round of the keeper thread.
-    func keep() {
+    func keep(isBusy: Bool = false) {
         if failure != nil { return }
         do throws(StorageFailure) {
-            let round = try store.keep()
+            let round = try store.keep(isBusy: isBusy)
             switch round.room {
             case .enough: enterFromOutside { core, effects in core.setDisk(short: nil, into: &effects) }
             case .short(let sentence):

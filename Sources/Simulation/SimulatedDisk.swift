@@ -453,6 +453,20 @@ private final class SimulatedFile: DiskFile {
         }
     }
 
+    func allocate(_ size: Int) throws(DiskError) -> Bool {
+        try disk.begin(.write, path)
+        let hasRoom = disk.image.withLock { image in
+            let growth = size - (image.inodes[id]?.bytes.count ?? 0)
+            if growth <= 0 { return true }
+            if image.capacity - image.used < growth { return false }
+            image.inodes[id]?.apply(.truncate(size))
+            image.inodes[id]?.pending.append(.truncate(size))
+            return true
+        }
+        if !hasRoom { throw DiskError("allocate", path, code: ENOSPC) }
+        return true
+    }
+
     func dropCache(_ range: Range<Int>) {}
 
     func size() throws(DiskError) -> Int { disk.image.withLock { $0.inodes[id]?.bytes.count ?? 0 } }

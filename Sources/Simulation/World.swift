@@ -201,7 +201,7 @@ package final class World {
     /// A round of the keeper, with commits and pages in between its operations on the disk.
     func keep() {
         faults.isInKeeper = true
-        broker?.keep()
+        broker?.keep(isBusy: dice.oneIn(3))
         faults.isInKeeper = false
     }
 

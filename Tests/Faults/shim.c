@@ -322,6 +322,20 @@ int ftruncate(int fd, off_t size) {
     return result;
 }
 
+/* Room is taken as a write takes it; a file that grows so is full of zeros, as one that is made longer. */
+int fallocate(int fd, int mode, off_t at, off_t length) {
+    if (!is_ours(fd)) return REAL(fallocate)(fd, mode, at, length);
+    if (fails(ruled(WRITE, path_of[fd]))) return -1;
+    pthread_mutex_lock(&lock);
+    struct stat before;
+    int known = !fstat(fd, &before);
+    int result = REAL(fallocate)(fd, mode, at, length), code = errno;
+    if (!result && known && at + length > before.st_size) note('t', handle_of[fd], at + length, 0, 0);
+    pthread_mutex_unlock(&lock);
+    errno = code;
+    return result;
+}
+
 /* ---- Syncs ---- */
 
 static int sync_with(int (*real)(int), uint8_t begin_kind, uint8_t end_kind, uint32_t call, int fd) {

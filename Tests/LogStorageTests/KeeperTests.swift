@@ -1,3 +1,4 @@
+import Base
 import BrokerCore
 import Simulation
 import Storage
@@ -39,6 +40,92 @@ struct KeeperTests {
         let (again, recovery) = try Opening.open(SimulatedDisk(disk.copy()), settings)
         #expect(recovery.queues.map(\.head) == [800] && recovery.queues.map(\.messages) == [1])
         _ = again
+    }
+
+    /// Goal: while commits have the disk busy, nothing is moved out of the journal before it has grown by two thirds of
+    /// what it may; afterwards it is short again, and no room is kept. Method: messages that nobody takes, with busy
+    /// rounds behind each, then calm ones; what is on disk is looked at.
+    @Test func retiringWaitsWhileCommitsHaveTheDiskBusy() throws {
+        var settings = smallSettings()
+        settings.journalSegments = 2
+        settings.journalSegmentsMax = 8
+        let disk = SimulatedDisk()
+        let store = try Opening.open(disk, settings).store
+        var first = BatchBuilder()
+        first.create(1, "a")
+        #expect(try store.commit([first.batch(1)], from: 0) == 1)
+        var most = 0
+        for number in 1...300 as ClosedRange<UInt64> {
+            var builder = BatchBuilder()
+            builder.append(1, number, [UInt8](repeating: UInt8(truncatingIfNeeded: number), count: 1000))
+            let batch = builder.batch(number + 1)
+            while try store.commit([batch], from: 0) == 0 { _ = try store.keep(isBusy: true) }
+            _ = try store.keep(isBusy: true)
+            most = max(most, store.statistics.journalSegments)
+            if most < 6 { #expect(store.statistics.queueFiles == 0) }
+        }
+        #expect(most == 6)
+        while try store.keep().isBehind {}
+        #expect(store.statistics.journalSegments == 2)
+        let kept = disk.paths.filter { $0.hasSuffix(".seg") || $0.hasSuffix(".spare") }
+        #expect(kept.count <= settings.journalSegments + 1)
+        let recovery = try Opening.open(SimulatedDisk(disk.copy()), settings).recovery
+        #expect(recovery.queues.map(\.messages) == [300])
+    }
+
+    /// Goal: a short disk is not kept short by patience, nor is memory used up by it. Method: busy rounds, with the free
+    /// space below the low watermark.
+    @Test func retiringDoesNotWaitWhereTheDiskIsShort() throws {
+        var settings = smallSettings()
+        settings.journalSegments = 2
+        settings.journalSegmentsMax = 8
+        let disk = SimulatedDisk()
+        disk.free.withLock { $0 = settings.lowWatermark / 2 }
+        let store = try Opening.open(disk, settings).store
+        var first = BatchBuilder()
+        first.create(1, "a")
+        #expect(try store.commit([first.batch(1)], from: 0) == 1)
+        for number in 1...100 as ClosedRange<UInt64> {
+            var builder = BatchBuilder()
+            builder.append(1, number, [UInt8](repeating: 1, count: 1000))
+            let batch = builder.batch(number + 1)
+            while try store.commit([batch], from: 0) == 0 { _ = try store.keep(isBusy: true) }
+            _ = try store.keep(isBusy: true)
+            #expect(store.statistics.journalSegments <= 3)
+        }
+    }
+
+    /// Goal: a new store does not write a segment before it is ready. Method: the sizes of what is written to files on
+    /// their way to be a segment are those of a header.
+    @Test func aNewSegmentIsNotWrittenFull() throws {
+        let disk = SimulatedDisk()
+        let writes = Mutex(0)
+        disk.hooks.withLock { hooks in
+            hooks.watch = { operation in
+                if operation.kind == .write, operation.path == StorePath.segmentDraft { writes.withLock { $0 += 1 } }
+            }
+        }
+        var settings = smallSettings()
+        settings.segmentBytes = 8 << 20
+        let store = try Opening.open(disk, settings).store
+        // Taking the room, and the header.
+        #expect(writes.withLock { $0 } == 2)
+        #expect(disk.bytes(StorePath.segment(1))?.count == settings.segmentBytes)
+        _ = store
+    }
+
+    /// Goal: the rate of commits is that since the last look that was long enough ago.
+    @Test func aLoadIsHighWhenASegmentIsFilledWithinASecond() {
+        var load = CommitLoad(now: Instant(nanoseconds: 0))
+        func look(_ written: UInt64, atMilliseconds time: UInt64) -> Bool {
+            load.note(written: written, now: Instant(nanoseconds: time * 1_000_000), segmentBytes: 64_000)
+            return load.isHigh
+        }
+        #expect(look(64_000, atMilliseconds: 1000))
+        #expect(look(64_000, atMilliseconds: 1001))
+        #expect(!look(127_000, atMilliseconds: 2000))
+        #expect(look(134_000, atMilliseconds: 2100))
+        #expect(!look(134_000, atMilliseconds: 9000))
     }
 
     /// Goal: after `segmentBytes` was raised, a batch that only the new size holds waits for the next segment.

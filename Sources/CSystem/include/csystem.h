@@ -16,4 +16,7 @@ uint32_t csystem_crc32c_portable(uint32_t crc, const void *bytes, size_t count);
 /// `syncfs(2)`: 0, or -1 with `errno`.
 int csystem_syncfs(int descriptor);
 
+/// `fallocate(2)` of the first `size` bytes: 0, or -1 with `errno`.
+int csystem_allocate(int descriptor, int64_t size);
+
 #endif
