@@ -81,6 +81,25 @@ public struct Slice: Sendable {
     }
 }
 
+/// Where in a chunk some bytes are, as long as somebody else keeps it alive. Becomes a slice where they stay: each
+/// slice is a reference that several threads count.
+@frozen
+public struct Place {
+    @usableFromInline let chunk: Unmanaged<Chunk>
+    public let offset: UInt32
+    public let count: UInt32
+
+    @inlinable init(chunk: Chunk, offset: Int, count: Int) {
+        self.chunk = Unmanaged.passUnretained(chunk)
+        self.offset = UInt32(offset)
+        self.count = UInt32(count)
+    }
+
+    @inlinable public var slice: Slice {
+        Slice(chunk: chunk.takeUnretainedValue(), offset: Int(offset), count: Int(count))
+    }
+}
+
 /// Fills chunks from the front, for one owner.
 public struct Arena: Sendable {
     @usableFromInline var filling: Chunk?
@@ -94,12 +113,16 @@ public struct Arena: Sendable {
 
     /// A copy of `bytes` that lives as long as the slice does.
     @inline(__always) @inlinable
-    public mutating func append(_ bytes: UnsafeBufferPointer<UInt8>) -> Slice {
+    public mutating func append(_ bytes: UnsafeBufferPointer<UInt8>) -> Slice { place(bytes).slice }
+
+    /// A copy of `bytes`, which the arena keeps until it begins another chunk.
+    @inline(__always) @inlinable
+    public mutating func place(_ bytes: UnsafeBufferPointer<UInt8>) -> Place {
         reserve(bytes.count)
-        let slice = Slice(chunk: filling.unsafelyUnwrapped, offset: filled, count: bytes.count)
-        if let source = bytes.baseAddress { memcpy(slice.chunk.base + filled, source, bytes.count) }
+        let place = Place(chunk: filling.unsafelyUnwrapped, offset: filled, count: bytes.count)
+        if let source = bytes.baseAddress { memcpy(filling.unsafelyUnwrapped.base + filled, source, bytes.count) }
         filled &+= bytes.count
-        return slice
+        return place
     }
 
     /// A copy of both, one behind the other.

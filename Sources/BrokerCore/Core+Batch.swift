@@ -35,6 +35,13 @@ extension Core {
     /// Copies `bytes` into the batch and says where they are, in memory and in the payload.
     @inline(__always)
     mutating func keep(_ bytes: Bytes) -> (slice: Slice, offset: UInt32) {
+        let (kept, offset) = place(bytes)
+        return (kept.slice, offset)
+    }
+
+    /// The same for bytes that may not be needed in memory.
+    @inline(__always)
+    mutating func place(_ bytes: Bytes) -> (place: Place, offset: UInt32) {
         if !durable.fits(bytes.count) {
             closePiece()
             durable.reserve(bytes.count)
@@ -42,7 +49,7 @@ extension Core {
         }
         let offset = UInt32(payloadBytes)
         payloadBytes += bytes.count
-        return (durable.append(bytes), offset)
+        return (durable.place(bytes), offset)
     }
 
     /// The same for two stretches that become one.

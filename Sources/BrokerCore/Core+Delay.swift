@@ -121,7 +121,7 @@ extension Core {
         let keepsStamps = !isDue || stamps.expires > 0
         let (slice, offset) = keep(rest.bytes)
         append(
-            slice, offset: offset, headerBytes: headerBytes - UInt32(cut),
+            slice, count: slice.count, offset: offset, headerBytes: headerBytes - UInt32(cut),
             flags: keepsStamps ? flags | MessageFlags.stamped : flags & ~MessageFlags.stamped, to: target)
         queues[lane].bytes &-= UInt64(content.count)
         settle(queues[lane].id, sequence, bytes: content.count)

@@ -69,9 +69,11 @@ extension Core {
                 }
                 guard let consumer = nextConsumer(lane, of: index) else { return noConsumer(lane, of: index) }
                 guard let entry = queues[lane].popWindow() else { return .nothing }
+                let (headerBytes, flags) = (entry.headerBytes, entry.flags)
+                let (sequence, count) = (entry.sequence, entry.count &+ 1)
                 deliver(
-                    entry.content, headerBytes: entry.headerBytes, flags: entry.flags, sequence: entry.sequence,
-                    count: entry.count &+ 1, from: lane, to: Int(consumer), into: &effects)
+                    (consume entry).content, headerBytes: headerBytes, flags: flags, sequence: sequence, count: count,
+                    from: lane, to: Int(consumer), into: &effects)
                 readAhead(of: lane, into: &effects)
             case .returned:
                 if expireReturned(of: lane, into: &effects) { continue }

@@ -268,7 +268,7 @@ extension Core {
         let lane = try self.lane(kind, of: index, into: &effects)
         let (slice, offset) = moved.withUnsafeBufferPointer { keep($0) }
         let flags = message.flags & ~MessageFlags.stamped | (stamps.isEmpty ? 0 : MessageFlags.stamped)
-        append(slice, offset: offset, headerBytes: movedHead, flags: flags, to: lane)
+        append(slice, count: slice.count, offset: offset, headerBytes: movedHead, flags: flags, to: lane)
         return true
     }
 }

@@ -146,7 +146,7 @@ extension Core {
             guard let content = value.content else { continue }
             let (slice, offset) = keep(content.bytes)
             queues[queue].inTotal &+= 1
-            append(slice, offset: offset, headerBytes: value.headerBytes, flags: value.flags, to: queue)
+            append(slice, count: slice.count, offset: offset, headerBytes: value.headerBytes, flags: value.flags, to: queue)
         }
     }
 

@@ -7,11 +7,13 @@ extension Core {
     mutating func sendPlain(_ send: Send, of session: Int32, into effects: inout Effects) throws(Refusal) {
         let index = queue(ofMemo: send.memo, of: session)
         guard index >= 0, diskShort == nil, takesPlainly(index), send.content.count <= Batch.payloadLimit else {
+            if publishPlain(send, of: session, into: &effects) { return }
             return try self.send(send, nil, of: session, into: &effects)
         }
         makeRoom(for: send.content.count + Self.laneNameBytes, records: 3 + Self.dedupRecords, into: &effects)
-        let (slice, offset) = keep(send.content)
-        store(slice, offset: offset, headerBytes: send.headerBytes, flags: send.flags, in: index)
+        let (kept, offset) = place(send.content)
+        store(
+            kept.slice, count: kept.count, offset: offset, headerBytes: send.headerBytes, flags: send.flags, in: index)
         if send.flags & MessageFlags.durable == 0 { dispatch(index, into: &effects) }
     }
 
@@ -166,7 +168,7 @@ extension Core {
         let lane = try self.lane(stamp.lane, of: index, into: &effects)
         let (slice, offset) = stamp.lines.isEmpty ? keep(send.content) : keep(stamp.lines, send.content)
         store(
-            slice, offset: offset, headerBytes: send.headerBytes + UInt32(stamp.lines.count),
+            slice, count: slice.count, offset: offset, headerBytes: send.headerBytes + UInt32(stamp.lines.count),
             flags: send.flags | stamp.flags, in: lane)
         remember(hash, in: index)
         if send.flags & MessageFlags.durable == 0 { dispatch(index, into: &effects) }
@@ -220,11 +222,14 @@ extension Core {
 
     /// A message whose bytes are in the batch becomes the last of its lane.
     @inline(__always)
-    mutating func store(_ content: consuming Slice, offset: UInt32, headerBytes: UInt32, flags: UInt8, in lane: Int) {
+    mutating func store(
+        _ content: @autoclosure () -> Slice, count: UInt32, offset: UInt32, headerBytes: UInt32, flags: UInt8,
+        in lane: Int
+    ) {
         let index = Int(queues[lane].parent)
         queues[index].inTotal &+= 1
         totals.messagesIn &+= 1
-        append(content, offset: offset, headerBytes: headerBytes, flags: flags, to: lane)
+        append(content(), count: count, offset: offset, headerBytes: headerBytes, flags: flags, to: lane)
     }
 
     /// A lane goes on when the batch that is being made is on disk.
@@ -235,20 +240,20 @@ extension Core {
         awaiting.append(Awaiting(batch: batchNumber, queue: Int32(lane), generation: queues[lane].generation))
     }
 
-    /// The same for a message that was in the broker already.
+    /// The same for a message that was in the broker already. `content` is asked for if it stays in memory.
     @inline(__always)
     mutating func append(
-        _ content: consuming Slice, offset: UInt32, headerBytes: UInt32, flags: UInt8, to lane: Int
+        _ content: @autoclosure () -> Slice, count: UInt32, offset: UInt32, headerBytes: UInt32, flags: UInt8,
+        to lane: Int
     ) {
-        let bytes = content.count
         let room = windowRoom(of: lane)
         let batch = flags & MessageFlags.durable != 0 ? batchNumber : 0
         let sequence = queues[lane].add(
-            content, headerBytes: headerBytes, flags: flags, batch: batch, room: room, wall: now.wall)
+            content(), count: count, headerBytes: headerBytes, flags: flags, batch: batch, room: room, wall: now.wall)
         records.append(
             Record(
                 kind: .append, flags: flags, headerBytes: headerBytes, queue: queues[lane].id, sequence: sequence,
-                bytes: UInt64(bytes), offset: offset))
+                bytes: UInt64(count), offset: offset))
         awaitBatch(in: lane)
     }
 

@@ -144,31 +144,56 @@ extension Core {
             kept = copy
             queues[recipient.queue].inTotal &+= 1
             append(
-                copy.slice, offset: copy.offset, headerBytes: message.headerBytes + UInt32(stamp.lines.count),
-                flags: message.flags | stamp.flags, to: lane)
+                copy.slice, count: copy.slice.count, offset: copy.offset,
+                headerBytes: message.headerBytes + UInt32(stamp.lines.count), flags: message.flags | stamp.flags, to: lane)
             remember(hash, in: recipient.queue)
         }
     }
 
     // MARK: In memory
 
-    /// One copy of the bytes serves all who get the message.
     private mutating func handOut(_ message: Publication, to index: Int, into effects: inout Effects) {
-        transientSequence &+= 1
-        if topics[index].matches.isEmpty { return }
-        let sequence = transientSequence
         let most = topics[index].settings.timeToLive
         let lines = message.extras == nil && most == 0 ? [] : stamp(message.extras ?? SendExtras(), most).lines
-        let content = lines.isEmpty ? keepTransient(message.content) : transient.append(lines, message.content)
+        handOut(
+            message.content, headerBytes: message.headerBytes, behind: lines, from: message.session, to: index,
+            into: &effects)
+    }
+
+    /// One copy of the bytes serves all who get the message.
+    mutating func handOut(
+        _ bytes: Bytes, headerBytes: UInt32, behind lines: [UInt8], from session: Int32, to index: Int,
+        into effects: inout Effects
+    ) {
+        transientSequence &+= 1
+        if topics[index].matches.isEmpty { return }
         let entry = QueueState.Entry(
-            sequence: sequence, batch: 0, content: content, headerBytes: message.headerBytes + UInt32(lines.count),
-            count: 0, flags: lines.isEmpty ? 0 : MessageFlags.stamped)
-        for match in topics[index].matches {
+            sequence: transientSequence, batch: 0,
+            content: lines.isEmpty ? keepTransient(bytes) : transient.append(lines, bytes),
+            headerBytes: headerBytes + UInt32(lines.count), count: 0, flags: lines.isEmpty ? 0 : MessageFlags.stamped)
+        for at in topics[index].audiences.indices {
+            let audience = topics[index].audiences[at]
+            if deliver(entry, to: audience, into: &effects) {
+                topics[index].outTotal &+= UInt64(audience.places.count)
+            } else {
+                handOut(entry, of: index, to: audience.places.map(\.subscription), from: session, into: &effects)
+            }
+        }
+        if !topics[index].others.isEmpty {
+            handOut(entry, of: index, to: topics[index].others, from: session, into: &effects)
+        }
+    }
+
+    private mutating func handOut(
+        _ entry: QueueState.Entry, of index: Int, to matches: [Int32], from session: Int32,
+        into effects: inout Effects
+    ) {
+        for match in matches {
             let subscriber = Int(match)
-            if subscriptions[subscriber].isNoLocal, subscriptions[subscriber].session.index == message.session {
+            if subscriptions[subscriber].isNoLocal, subscriptions[subscriber].session.index == session {
                 continue
             }
-            guard selects(subscriber, content, headerBytes: entry.headerBytes) else { continue }
+            guard selects(subscriber, entry.content, headerBytes: entry.headerBytes) else { continue }
             topics[index].outTotal &+= 1
             enqueueTransient(entry, in: Int(subscriptions[subscriber].queue), topic: index, into: &effects)
         }
@@ -299,6 +324,7 @@ extension Core {
             queues[Int($0)].id < queues[Int($1)].id
         }.compactMap { boundQueues[$0] }
         topics[index].settings = policies.settings(for: name, own: [:])
+        gatherAudiences(index)
         topics[index].epoch = topicEpoch
     }
 

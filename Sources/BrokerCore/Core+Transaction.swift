@@ -97,7 +97,8 @@ extension Core {
         let kept: (slice: Slice, offset: UInt32) =
             stamp.lines.isEmpty ? (held.content, adopt(held.content)) : keep(stamp.lines, held.content.bytes)
         store(
-            kept.slice, offset: kept.offset, headerBytes: held.headerBytes + UInt32(stamp.lines.count),
+            kept.slice, count: kept.slice.count, offset: kept.offset,
+            headerBytes: held.headerBytes + UInt32(stamp.lines.count),
             flags: held.flags | stamp.flags, in: lane)
         remember(hash, in: index)
     }

@@ -54,6 +54,8 @@ public struct Core: Sendable {
     var lastSweep: UInt64 = 0
     /// Subscriptions made so far.
     var subscriptionNumber: UInt64 = 0
+    /// Audiences gathered so far.
+    var audienceNumber: UInt64 = 0
 
     var sessions: [CoreSession] = []
     var freeSessions: [Int32] = []

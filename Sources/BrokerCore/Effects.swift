@@ -1,10 +1,11 @@
 import Base
 
-/// A message for one subscription; the loop of the session writes it out as a MESSAGE frame.
+/// A message for one subscription, or for all of an audience; the loop of the session writes it out as a MESSAGE frame.
 @frozen
 public struct Delivery: Sendable {
+    /// Or the number of the audience.
     public var connection: UInt64
-    /// The session's number of the subscription, and which delivery of it this is.
+    /// The session's number of the subscription, 0 for an audience, and which delivery of it this is.
     public var slot: UInt32
     /// How often this message has been delivered, this time included.
     public var count: UInt32
@@ -14,6 +15,18 @@ public struct Delivery: Sendable {
     public var headerBytes: UInt32
     public var sequence: UInt64
     public var content: Slice
+    /// Who gets it, if not one subscription. Nobody acknowledges it, so that it has no `tag`.
+    public var audience: Audience?
+
+    @inlinable public var bytes: UnsafeBufferPointer<UInt8> { content.bytes }
+
+    /// Whether `other` goes to the same connection, or the same audience. Both must be in place: to look at one
+    /// that is passed by value is to count its references.
+    @inlinable public static func haveSameReader(
+        _ one: UnsafePointer<Delivery>, _ other: UnsafePointer<Delivery>
+    ) -> Bool {
+        one.pointee.connection == other.pointee.connection && (one.pointee.slot == 0) == (other.pointee.slot == 0)
+    }
 }
 
 /// Pages that the core needs of a queue; answered by `Core.page`.

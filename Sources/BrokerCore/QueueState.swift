@@ -167,10 +167,10 @@ struct QueueState: Sendable {
 
     /// Puts a message at the end, and returns its sequence. Its bytes are kept if the window holds less than `room`.
     @inline(__always) mutating func add(
-        _ content: consuming Slice, headerBytes: UInt32, flags: UInt8, batch: UInt64, room: Int, wall: UInt64
+        _ content: @autoclosure () -> Slice, count: UInt32, headerBytes: UInt32, flags: UInt8, batch: UInt64,
+        room: Int, wall: UInt64
     ) -> UInt64 {
         let sequence = next
-        let count = content.count
         next = sequence &+ 1
         bytes &+= UInt64(count)
         ages.note(sequence, at: wall)
@@ -178,7 +178,7 @@ struct QueueState: Sendable {
         if coldCount == 0, windowBytes < room {
             window.append(
                 Entry(
-                    sequence: sequence, batch: batch, content: content, headerBytes: headerBytes, count: 0,
+                    sequence: sequence, batch: batch, content: content(), headerBytes: headerBytes, count: 0,
                     flags: flags))
             windowBytes &+= Int(count)
             coldFrom = sequence &+ 1

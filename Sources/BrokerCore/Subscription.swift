@@ -92,6 +92,13 @@ struct Subscription: Sendable {
         return tag
     }
 
+    /// The same for one that is settled as it is made, and was never made before.
+    @inline(__always) mutating func noteAutomatic() {
+        nextTag &+= 1
+        firstTag = nextTag
+        deliveredTotal &+= 1
+    }
+
     /// Delivery `tag` is settled by itself; nil if it is none that could be.
     @inline(__always) mutating func settle(_ tag: UInt64) -> InFlight? {
         guard let at = index(ofTag: tag) else { return nil }
@@ -231,6 +238,9 @@ struct TopicState: Sendable {
     let generation: UInt32
     /// Subscriptions that match, as of `epoch`, and queues of durable ones.
     var matches: [Int32] = []
+    /// Of these, who gets messages together, and who does not, in order.
+    var audiences: [Audience] = []
+    var others: [Int32] = []
     var bound: [BoundQueue] = []
     var settings = QueueSettings()
     var epoch: UInt64 = 0

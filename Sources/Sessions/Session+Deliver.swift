@@ -8,10 +8,18 @@ extension Session {
     /// Writes `delivery` to `out`, or behind the answers that it must not overtake. False if the
     /// subscription is gone (the core has taken the message back already).
     public mutating func deliver(_ delivery: borrowing Delivery, into out: inout Buffer) -> Bool {
+        let slot = delivery.slot
+        return withUnsafePointer(to: delivery) { deliver($0, for: slot, into: &out) }
+    }
+
+    /// The same for the subscription `slot`. By address, since a copy would count a reference to the message, and
+    /// other threads do so too.
+    public mutating func deliver(
+        _ delivery: UnsafePointer<Delivery>, for slot: UInt32, into out: inout Buffer
+    ) -> Bool {
         if state != .connected { return false }
-        if delivery.slot != head.slot || delivery.queue != head.queue {
-            guard prepareHead(slot: delivery.slot, queue: delivery.queue) else { return false }
-        }
+        let queue = delivery.pointee.queue
+        guard head.isOf(slot, queue: queue) || prepareHead(slot: slot, queue: queue) else { return false }
         if answers.holdsDeliveries {
             let (head, version) = (Array(head.text.readable), version)
             let hasAck = self.head.hasAck
@@ -26,7 +34,7 @@ extension Session {
     }
 
     /// False if there is no such subscription.
-    private mutating func prepareHead(slot: UInt32, queue: UInt32) -> Bool {
+    mutating func prepareHead(slot: UInt32, queue: UInt32) -> Bool {
         guard let subscription = subscriptions[slot] else { return false }
         if subscription.queue != queue {
             let text = headText(of: subscription, queue: queue)
@@ -61,33 +69,33 @@ extension Session {
     }
 
     private static func write(
-        _ delivery: borrowing Delivery, behind head: UnsafeBufferPointer<UInt8>, hasAck: Bool, _ version: Version,
+        _ delivery: UnsafePointer<Delivery>, behind head: UnsafeBufferPointer<UInt8>, hasAck: Bool, _ version: Version,
         into out: inout Buffer
     ) {
-        out.reserve(head.count + Int(delivery.content.count) + 128)
+        let content = delivery.pointee.bytes
+        out.reserve(head.count + content.count + 128)
         out.append(head)
-        out.append(decimal: delivery.sequence)
+        out.append(decimal: delivery.pointee.sequence)
         if hasAck {
             out.append("\nack:")
-            out.append(decimal: UInt64(delivery.slot))
+            out.append(decimal: UInt64(delivery.pointee.slot))
             out.append(UInt8(ascii: "-"))
-            out.append(decimal: delivery.tag)
+            out.append(decimal: delivery.pointee.tag)
         }
-        if delivery.count > 1 {
+        if delivery.pointee.count > 1 {
             out.append("\nredelivered:true\ndelivery-count:")
-            out.append(decimal: UInt64(delivery.count))
+            out.append(decimal: UInt64(delivery.pointee.count))
         }
         out.append(UInt8(ascii: "\n"))
-        let content = delivery.content.bytes
         if version == .v12 {
             out.append(content)
             out.append(0x0A)
             return
         }
         // Stored as 1.2 text; the blank line is the last byte of the head.
-        let block = UnsafeBufferPointer(rebasing: content[..<(Int(delivery.headerBytes) - 1)])
+        let block = UnsafeBufferPointer(rebasing: content[..<(Int(delivery.pointee.headerBytes) - 1)])
         HeaderText.rewrite(headerBlock: block, to: version, into: &out)
-        out.append(UnsafeBufferPointer(rebasing: content[(Int(delivery.headerBytes) - 1)...]))
+        out.append(UnsafeBufferPointer(rebasing: content[(Int(delivery.pointee.headerBytes) - 1)...]))
         out.append(0x0A)
     }
 }
@@ -99,4 +107,6 @@ struct MessageHead: ~Copyable {
     var queue: UInt32 = 0
     var hasAck = false
     var text = Buffer()
+
+    @inline(__always) func isOf(_ slot: UInt32, queue: UInt32) -> Bool { slot == self.slot && queue == self.queue }
 }

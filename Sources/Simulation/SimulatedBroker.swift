@@ -86,7 +86,7 @@ final class SimulatedBroker {
         appended += effects.batches
         effects.batches.removeAll()
         for index in 0..<Self.loops where index != loop {
-            mail[index].deliveries += effects.deliveries[index].map { ($0, now.wall) }
+            mail[index].deliveries += effects.deliveries[index].flatMap(\.single).map { ($0, now.wall) }
             effects.deliveries[index].removeAll()
             mail[index].kicks += effects.kicks.filter { $0.address.loop == index }
             mail[index].holds += effects.holds.filter { $0.address.loop == index }
@@ -115,7 +115,7 @@ final class SimulatedBroker {
             write(letters.deliveries)
             hold(letters.holds)
             hold(effects.holds.filter { $0.address.loop == loop })
-            write(effects.deliveries[loop].map { ($0, now.wall) })
+            write(effects.deliveries[loop].flatMap(\.single).map { ($0, now.wall) })
             let own = effects.kicks.filter { $0.address.loop == loop }
             effects.clear()
             if letters.hasMoved { diskMoved(loop) }

@@ -82,7 +82,7 @@ struct RandomRun {
     private mutating func absorb<R>(_ body: (inout ModelBroker) -> R) -> R {
         for batch in effects.batches { storage.append(batch) }
         for wanted in effects.pages { storage.ask(wanted) }
-        model.stream = effects.deliveries[0][...]
+        model.stream = effects.deliveries[0].flatMap(\.single)[...]
         (model.batches, model.durableThrough) = (storage.batchOfMessage, storage.durableThrough)
         let result = body(&model)
         while !model.stream.isEmpty { model.takeDelivery() }
@@ -103,7 +103,7 @@ struct RandomRun {
 
     private mutating func fold(_ effects: Effects) {
         func add(_ number: UInt64) { fingerprint = (fingerprint ^ number) &* 0x100_0000_01B3 }
-        for delivery in effects.deliveries[0] {
+        for delivery in effects.deliveries[0].flatMap(\.single) {
             for number in [delivery.connection, UInt64(delivery.slot), delivery.tag, delivery.sequence] { add(number) }
             for byte in delivery.content.bytes { add(UInt64(byte)) }
         }

@@ -48,7 +48,7 @@ struct Rig {
     }
 
     mutating func carryOut() {
-        delivered += effects.deliveries[0]
+        delivered += effects.deliveries[0].flatMap(\.single)
         kicks += effects.kicks
         holds += effects.holds
         reports += effects.reports

@@ -21,6 +21,8 @@ final class TestBroker {
     var wall: UInt64 = 1_800_000_000_000
     /// Deliveries stay here instead of reaching clients, as between two loops, until `openMailbox`.
     var isMailSlow = false
+    /// Frames that were written from what several get.
+    var sharedFrames = 0
     private var mail: [Delivery] = []
     private var stored: [QueueID: [UInt64: PageMessage]] = [:]
 
@@ -75,7 +77,24 @@ final class TestBroker {
     }
 
     private func write(_ deliveries: [Delivery]) {
-        for delivery in deliveries { clients[Int(delivery.connection)].deliver(delivery) }
+        deliveries.withUnsafeBufferPointer { all in
+            guard let first = all.baseAddress else { return }
+            var start = 0
+            while start < all.count {
+                var end = start + 1
+                while end < all.count, Delivery.haveSameReader(first + start, first + end) { end += 1 }
+                let run = UnsafeBufferPointer(rebasing: all[start..<end])
+                if let audience = all[start].audience {
+                    var frames = SharedFrames()
+                    for member in audience.members {
+                        clients[Int(member.connection)].deliver(run, for: member.slot, sharing: &frames)
+                    }
+                } else {
+                    for delivery in run { clients[Int(delivery.connection)].deliver(delivery) }
+                }
+                start = end
+            }
+        }
     }
 
     private func keepOnDisk() {
@@ -181,6 +200,23 @@ final class TestClient {
     var endCode: String? { session.endCode }
 
     func deliver(_ delivery: Delivery) { if !isGone { _ = session.deliver(delivery, into: &out) } }
+    /// What is written for several must be what would be written for each.
+    func deliver(_ run: UnsafeBufferPointer<Delivery>, for slot: UInt32, sharing frames: inout SharedFrames) {
+        guard !isGone, let first = run.baseAddress else { return }
+        guard let size = session.size(of: run, for: slot, in: &frames) else {
+            for index in run.indices { _ = session.deliver(first + index, for: slot, into: &out) }
+            return
+        }
+        var shared = Buffer()
+        var single = Buffer()
+        session.write(frames, into: &shared)
+        for index in run.indices { #expect(session.deliver(first + index, for: slot, into: &single)) }
+        #expect(shared.count == size)
+        #expect(shared.readable.elementsEqual(single.readable))
+        broker.sharedFrames += run.count
+        out.append(UnsafeBufferPointer(shared.readable))
+    }
+
     func release() { if !isGone { session.release(durable: broker.durable, into: &out) } }
     func end(_ error: SessionError) { session.end(error, durable: broker.durable, into: &out) }
 

@@ -143,12 +143,17 @@ final class Broker: Sendable {
             if effects.deliveries[index].isEmpty, kicks.isEmpty, holds.isEmpty, durable == nil { continue }
             // Whoever tells of the disk has better to do while more waits for it.
             let isLittle =
-                effects.deliveries[index].count < Self.littleMail && (durable == nil || storage.backlogBytes == 0)
+                Self.isLittle(effects.deliveries[index]) && (durable == nil || storage.backlogBytes == 0)
             let mustWake = mailboxes[index].post(
                 &effects.deliveries[index], kicks: kicks, holds: holds, durable: durable)
             if mustWake { wakes.append((index, isLittle)) }
         }
         return wakes
+    }
+
+    private static func isLittle(_ deliveries: [Delivery]) -> Bool {
+        if deliveries.count >= littleMail { return false }
+        return deliveries.reduce(0) { $0 + ($1.audience?.members.count ?? 1) } < littleMail
     }
 
     private func carryOut(_ effects: borrowing Effects, _ wakes: Wakes) {

@@ -147,18 +147,22 @@ final class Client: ConnectionHandler {
 
     /// All are for this client.
     func deliver(_ run: UnsafeBufferPointer<Delivery>) {
+        guard let first = run.baseAddress else { return }
         var bytes = 0
         var start = 0
         while start < run.count {
             var room = 0
             var end = start
             repeat {
-                room += Int(run[end].content.count) + 512
-                bytes += Int(run[end].content.count) + 128
+                let count = (first + end).pointee.bytes.count
+                room += count + 512
+                bytes += count + 128
                 end += 1
             } while end < run.count && room < Self.deliveryBytes
             connection.outbox.withTail(room: room) { out in
-                for index in start..<end { _ = session.deliver(run[index], into: &out) }
+                for index in start..<end {
+                    _ = session.deliver(first + index, for: (first + index).pointee.slot, into: &out)
+                }
             }
             start = end
         }
@@ -167,8 +171,25 @@ final class Client: ConnectionHandler {
         connection.markDirty()
     }
 
+    /// The same messages as others of their audience get; `bytes` is what they count for.
+    func deliver(
+        _ run: UnsafeBufferPointer<Delivery>, for slot: UInt32, bytes: Int, sharing frames: inout SharedFrames
+    ) {
+        guard let first = run.baseAddress else { return }
+        if let room = session.size(of: run, for: slot, in: &frames) {
+            connection.outbox.withTail(room: room) { session.write(frames, into: &$0) }
+        } else {
+            connection.outbox.withTail(room: bytes) { out in
+                for index in run.indices { _ = session.deliver(first + index, for: slot, into: &out) }
+            }
+        }
+        unreported += bytes
+        delivered &+= UInt64(run.count)
+        connection.markDirty()
+    }
+
     /// Written in one go, about: a fraction of a page of the outbox.
-    private static let deliveryBytes = 8 << 10
+    static let deliveryBytes = 8 << 10
 
     func release(durable: UInt64) {
         connection.outbox.withTail { session.release(durable: durable, into: &$0) }

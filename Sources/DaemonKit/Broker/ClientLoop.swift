@@ -14,6 +14,7 @@ final class ClientLoop {
     var batch = CommandBatch()
     var effects: Effects
     private var mail = Mailbox.Contents()
+    private var sharedFrames = SharedFrames()
 
     private var clients: [Client?] = []
     private var freePlaces: [UInt32] = []
@@ -158,21 +159,49 @@ final class ClientLoop {
         }
     }
 
-    /// In runs for one client each: whatever is looked up, checked or noted is so once for a run.
+    /// In runs for one client each, or for the same clients: whatever is looked up, checked or noted is so once for
+    /// a run.
     private func write(_ deliveries: [Delivery]) {
         deliveries.withUnsafeBufferPointer { all in
+            guard let first = all.baseAddress else { return }
             var start = 0
             while start < all.count {
-                let connection = all[start].connection
                 var end = start + 1
-                while end < all.count, all[end].connection == connection { end += 1 }
-                if let client = client(connection) {
-                    client.deliver(UnsafeBufferPointer(rebasing: all[start..<end]))
+                while end < all.count, Delivery.haveSameReader(first + start, first + end) { end += 1 }
+                let run = UnsafeBufferPointer(rebasing: all[start..<end])
+                if let audience = (first + start).pointee.audience {
+                    write(run, to: audience)
+                } else if let client = client((first + start).pointee.connection) {
+                    client.deliver(run)
                     noteOwing(client)
                 }
                 start = end
             }
         }
+    }
+
+    /// Some messages at a time, to one client after the other, so that what is copied is at hand.
+    private func write(_ run: UnsafeBufferPointer<Delivery>, to audience: Audience) {
+        guard let first = run.baseAddress else { return }
+        var start = 0
+        while start < run.count {
+            var bytes = 0
+            var end = start
+            repeat {
+                bytes += (first + end).pointee.bytes.count + 128
+                end += 1
+            } while end < run.count && bytes < Client.deliveryBytes
+            sharedFrames.clear()
+            for member in audience.members {
+                guard let client = client(member.connection) else { continue }
+                client.deliver(
+                    UnsafeBufferPointer(rebasing: run[start..<end]), for: member.slot, bytes: bytes,
+                    sharing: &sharedFrames)
+                noteOwing(client)
+            }
+            start = end
+        }
+        sharedFrames.clear()
     }
 
     /// Has the client reported to the core, once what it was delivered has left.
