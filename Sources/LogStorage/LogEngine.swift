@@ -381,7 +381,7 @@ public final class LogEngine: StorageEngine {
             }
             do throws(StorageFailure) {
                 let written = store.state.withLock { $0.statistics.writtenBytes }
-                load.note(written: written, now: .now, segmentBytes: store.settings.segmentBytes)
+                load.note(written: written, now: .now)
                 let round = try store.keep(isBusy: load.isHigh)
                 pause = round.isPressed ? 0 : round.isBehind ? Self.calmPause : 1000
                 brokenDisk.withLock { $0 = round.brokenDisk }

@@ -115,17 +115,17 @@ struct KeeperTests {
     }
 
     /// Goal: the rate of commits is that since the last look that was long enough ago.
-    @Test func aLoadIsHighWhenASegmentIsFilledWithinASecond() {
+    @Test func aLoadIsHighFrom64MiBASecondOn() {
         var load = CommitLoad(now: Instant(nanoseconds: 0))
-        func look(_ written: UInt64, atMilliseconds time: UInt64) -> Bool {
-            load.note(written: written, now: Instant(nanoseconds: time * 1_000_000), segmentBytes: 64_000)
+        func look(_ mebibytes: UInt64, atMilliseconds time: UInt64) -> Bool {
+            load.note(written: mebibytes << 20, now: Instant(nanoseconds: time * 1_000_000))
             return load.isHigh
         }
-        #expect(look(64_000, atMilliseconds: 1000))
-        #expect(look(64_000, atMilliseconds: 1001))
-        #expect(!look(127_000, atMilliseconds: 2000))
-        #expect(look(134_000, atMilliseconds: 2100))
-        #expect(!look(134_000, atMilliseconds: 9000))
+        #expect(look(64, atMilliseconds: 1000))
+        #expect(look(64, atMilliseconds: 1001))
+        #expect(!look(127, atMilliseconds: 2000))
+        #expect(look(134, atMilliseconds: 2100))
+        #expect(!look(134, atMilliseconds: 9000))
     }
 
     /// Goal: after `segmentBytes` was raised, a batch that only the new size holds waits for the next segment.
