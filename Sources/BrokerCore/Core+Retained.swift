@@ -146,7 +146,9 @@ extension Core {
             guard let content = value.content else { continue }
             let (slice, offset) = keep(content.bytes)
             queues[queue].inTotal &+= 1
-            append(slice, count: slice.count, offset: offset, headerBytes: value.headerBytes, flags: value.flags, to: queue)
+            append(
+                slice, count: slice.count, offset: offset, headerBytes: value.headerBytes, flags: value.flags, to: queue
+            )
         }
     }
 

@@ -180,7 +180,8 @@ extension Core {
         }
         makeRoom(for: moved.count, records: 2, into: &effects)
         let (slice, offset) = moved.withUnsafeBufferPointer { keep($0) }
-        append(slice, count: slice.count, offset: offset, headerBytes: movedHead, flags: MessageFlags.durable, to: target)
+        append(
+            slice, count: slice.count, offset: offset, headerBytes: movedHead, flags: MessageFlags.durable, to: target)
         forget(dead, in: lane)
         return true
     }

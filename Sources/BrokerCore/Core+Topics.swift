@@ -145,7 +145,8 @@ extension Core {
             queues[recipient.queue].inTotal &+= 1
             append(
                 copy.slice, count: copy.slice.count, offset: copy.offset,
-                headerBytes: message.headerBytes + UInt32(stamp.lines.count), flags: message.flags | stamp.flags, to: lane)
+                headerBytes: message.headerBytes + UInt32(stamp.lines.count), flags: message.flags | stamp.flags,
+                to: lane)
             remember(hash, in: recipient.queue)
         }
     }
@@ -176,27 +177,23 @@ extension Core {
             if deliver(entry, to: audience, into: &effects) {
                 topics[index].outTotal &+= UInt64(audience.places.count)
             } else {
-                handOut(entry, of: index, to: audience.places.map(\.subscription), from: session, into: &effects)
+                for place in audience.places {
+                    handOut(entry, of: index, to: Int(place.subscription), from: session, into: &effects)
+                }
             }
         }
-        if !topics[index].others.isEmpty {
-            handOut(entry, of: index, to: topics[index].others, from: session, into: &effects)
+        for at in topics[index].others.indices {
+            handOut(entry, of: index, to: Int(topics[index].others[at]), from: session, into: &effects)
         }
     }
 
     private mutating func handOut(
-        _ entry: QueueState.Entry, of index: Int, to matches: [Int32], from session: Int32,
-        into effects: inout Effects
+        _ entry: QueueState.Entry, of index: Int, to subscriber: Int, from session: Int32, into effects: inout Effects
     ) {
-        for match in matches {
-            let subscriber = Int(match)
-            if subscriptions[subscriber].isNoLocal, subscriptions[subscriber].session.index == session {
-                continue
-            }
-            guard selects(subscriber, entry.content, headerBytes: entry.headerBytes) else { continue }
-            topics[index].outTotal &+= 1
-            enqueueTransient(entry, in: Int(subscriptions[subscriber].queue), topic: index, into: &effects)
-        }
+        if subscriptions[subscriber].isNoLocal, subscriptions[subscriber].session.index == session { return }
+        guard selects(subscriber, entry.content, headerBytes: entry.headerBytes) else { return }
+        topics[index].outTotal &+= 1
+        enqueueTransient(entry, in: Int(subscriptions[subscriber].queue), topic: index, into: &effects)
     }
 
     /// A message for a reply channel. It lives in memory only, within a bound.

@@ -6,7 +6,8 @@ import Testing
 /// Messages of a topic that many get together.
 struct AudienceTests {
     /// Three that take everything of `/topic/a`, and one that sends.
-    private func threeReaders(limits: CoreLimits = CoreLimits()) -> (rig: Rig, readers: [SessionID], sender: SessionID) {
+    private func threeReaders(limits: CoreLimits = CoreLimits()) -> (rig: Rig, readers: [SessionID], sender: SessionID)
+    {
         var rig = Rig(limits: limits)
         let readers = [rig.open(), rig.open(), rig.open()]
         for reader in readers { rig.apply(.subscribe(7, "/topic/a", .auto), of: reader) }
@@ -127,7 +128,9 @@ struct AudienceTests {
             }
         }
         #expect(
-            effects.deliveries.map { $0.map { $0.audience?.members.map(\.connection) } } == [[[0, 1]], [[2, 3]], [nil]])
+            effects.deliveries.map { $0.map { $0.audience?.members.map(\.connection) } } == [
+                [[0, 1]], [[2, 3]], [nil],
+            ])
         #expect(effects.deliveries.map { $0.flatMap(\.single).map(\.connection) } == [[0, 1], [2, 3], [4]])
     }
 }

@@ -24,6 +24,22 @@ def no_local_on_a_queue_is_refused(lab):
                {"destination": lab.queue(), "id": "s", "no-local": "true"})
 
 
+@test()
+def everybody_gets_everything_in_order(lab):
+    """On both sides of all loops: whether a subscriber is written to together with others or by itself."""
+    topic = lab.topic()
+    wishes = [("1.2", "s", "auto"), ("1.2", "s", "auto"), ("1.2", "a:longer id", "auto"), ("1.1", "s", "auto"),
+              ("1.0", "s", "auto"), ("1.2", "s", "client")] * 2
+    readers = [lab.consume(topic, ack=ack, sub=sub, on=lab.connect(version)) for version, sub, ack in wishes]
+    bodies = [b"%d " % n + b"x" * (n * 37 % 3000) for n in range(200)]
+    lab.fill(topic, bodies, {"k": "v"})
+    for reader, (version, sub, ack) in zip(readers, wishes):
+        got = [reader.message() for _ in bodies]
+        assert [frame.body for frame in got] == bodies, (version, sub)
+        assert {(frame.headers["subscription"], frame.headers["k"]) for frame in got} == {(sub, "v")}, (version, sub)
+        assert len({frame.headers["message-id"] for frame in got}) == len(bodies)
+
+
 def flood(lab, topic, count=MANY):
     """A subscriber that reads nothing meanwhile, beside one that reads all; how many the slow one gets then."""
     slow, quick = lab.consume(topic, ack="auto"), lab.consume(topic, ack="auto")
