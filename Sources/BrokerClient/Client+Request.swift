@@ -38,7 +38,7 @@ extension Client {
         if retry.attempts > 1, headers["request-id"] == nil { headers["request-id"] = engine.newDedupID() }
         let ask = Ask(frame: try Self.request(body, destination, headers, persistent))
         let engine = engine
-        return try await engine.retrying(retry, engine.deadline(timeout), if: { $0.isWorthAnotherRequest }) {
+        return try await engine.retrying(retry, engine.deadline(timeout), if: \.isWorthAnotherRequest) {
             deadline throws(ClientError) in
             try await engine.circuits.run(destination) { () throws(ClientError) in
                 try await engine.request(ask, deadline)

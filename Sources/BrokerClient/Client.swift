@@ -85,7 +85,7 @@ public final class Client: Sendable {
         if retry.attempts > 1, headers["dedup-id"] == nil { headers["dedup-id"] = engine.newDedupID() }
         let frame = try Self.frame(body, destination, headers, persistent)
         let (engine, deadline) = (engine, engine.deadline(timeout))
-        try await engine.retrying(retry, deadline, if: { $0.isTransientRefusal }) { _ throws(ClientError) in
+        try await engine.retrying(retry, deadline, if: \.isTransientRefusal) { _ throws(ClientError) in
             try await engine.circuits.run(destination) { () throws(ClientError) in
                 try await engine.send(frame, confirmation, deadline: deadline)
             }

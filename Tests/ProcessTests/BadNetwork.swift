@@ -59,7 +59,8 @@ final class BadNetwork: Sendable {
         var address = loopback(port)
         let isConnected = withRaw(&address) { connect(broker, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0 }
         let line = Line(client, broker)
-        guard isConnected else { return /* Closes both. */ }
+        // Otherwise both go with the line.
+        guard isConnected else { return }
         for (index, ends) in [(client, broker), (broker, client)].enumerated() {
             Thread.detachNewThread {
                 var dice = Dice(state: seed &* 2 &+ UInt64(index))

@@ -29,7 +29,8 @@ final class Milestone: Sendable {
         }
         let alarm = duration.map { duration in
             Task {
-                do { try await clock.sleep(for: duration) } catch { return /* Nobody needs it any more. */ }
+                // Cancelled: nobody needs it any more.
+                do { try await clock.sleep(for: duration) } catch { return }
                 self.giveUp(number)
             }
         }
