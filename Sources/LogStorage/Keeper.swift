@@ -249,10 +249,11 @@ package struct Keeper: ~Copyable {
         try removeDisposable(store)
     }
 
-    /// What a busy time has left.
+    /// What a busy time has left: one spare more than are missing in use is kept, as `tidy` does.
     private mutating func removeSpares(_ store: Store) throws(DiskError) {
         let inUse = store.state.withLock { $0.segments.count }
-        while let spare = spares.last, spares.count + inUse > store.settings.journalSegmentsWanted(isBusy: isBusy) {
+        let most = store.settings.journalSegmentsWanted(isBusy: isBusy) + 1
+        while let spare = spares.last, spares.count + inUse > most {
             try store.disk.remove(spare)
             spares.removeLast()
         }
