@@ -3,7 +3,7 @@ import Testing
 
 @testable import BrokerClient
 
-@Suite struct CircuitTests {
+@Suite(.serialized) struct CircuitTests {
     private struct Bench {
         var circuit: Circuit
         var now = Instant(nanoseconds: 5_000_000_000)

@@ -2,7 +2,7 @@ import Testing
 
 @testable import BrokerClient
 
-@Suite struct LanesTests {
+@Suite(.serialized) struct LanesTests {
     private func started(_ lanes: inout Lanes<Int>) -> [Lanes<Int>.Job] {
         var jobs: [Lanes<Int>.Job] = []
         while let job = lanes.start() { jobs.append(job) }
