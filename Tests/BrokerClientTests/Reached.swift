@@ -18,13 +18,18 @@ final class Reached: Sendable {
         for waiter in waiters { waiter.resume() }
     }
 
+    /// Also when the test has failed and its other parts are cancelled: nobody will mark it then.
     func wait() async {
-        await withCheckedContinuation { continuation in
-            let isMarked = state.withLock { state in
-                if !state.isMarked { state.waiters.append(continuation) }
-                return state.isMarked
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let isMarked = state.withLock { state in
+                    if !state.isMarked { state.waiters.append(continuation) }
+                    return state.isMarked
+                }
+                if isMarked { continuation.resume() }
             }
-            if isMarked { continuation.resume() }
+        } onCancel: {
+            mark()
         }
     }
 }

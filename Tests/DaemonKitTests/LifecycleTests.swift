@@ -88,6 +88,14 @@ import Testing
         #expect(ProcessRules.connectionsMax(1000, openFilesMax: 1) == 1)
     }
 
+    @Test func theJournalLeavesFilesForTheRest() {
+        #expect(ProcessRules.journalSegmentsMax(16, least: 5, openFilesMax: 0) == 16)
+        #expect(ProcessRules.journalSegmentsMax(16, least: 5, openFilesMax: 512) == 16)
+        #expect(ProcessRules.journalSegmentsMax(16, least: 5, openFilesMax: 160) == 10)
+        #expect(ProcessRules.journalSegmentsMax(16, least: 5, openFilesMax: 64) == 5)
+        #expect(ProcessRules.journalSegmentsMax(5, least: 5, openFilesMax: 200) == 5)
+    }
+
     @Test func theLimitOfOpenFilesIsKnown() {
         #expect(ProcessRules.openFilesMax > 0)
     }

@@ -72,7 +72,8 @@ extension LogSettings {
         self.init()
         segmentBytes = configuration.journal.segmentBytes
         journalSegments = configuration.journal.segments
-        journalSegmentsMax = configuration.journal.segmentsMax
+        journalSegmentsMax = ProcessRules.journalSegmentsMax(
+            configuration.journal.segmentsMax, least: journalSegments + 1, openFilesMax: ProcessRules.openFilesMax)
         queueFileBytes = configuration.queueFile.bytes
         scrubBytesPerSecond = configuration.storage.scrubBytesPerSecond
         scrubIntervalSeconds = configuration.storage.scrubIntervalHours * 3600

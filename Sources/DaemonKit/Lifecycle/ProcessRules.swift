@@ -54,6 +54,13 @@ public enum ProcessRules {
         return max(1, min(configured, openFilesMax - min(openFilesOfOurOwn, openFilesMax / 2)))
     }
 
+    /// Files of the journal that there can be without a lack of files for the rest: fewer than what is configured where
+    /// few files are kept back. Then messages are moved out of the journal sooner.
+    public static func journalSegmentsMax(_ configured: Int, least: Int, openFilesMax: Int) -> Int {
+        if openFilesMax == 0 || openFilesMax >= 2 * openFilesOfOurOwn { return configured }
+        return min(configured, max(least, openFilesMax / 16))
+    }
+
     private static func raiseOpenFiles() -> String? {
         var limit = rlimit()
         guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else {

@@ -179,10 +179,12 @@ public enum Settings {
             "Size of one journal file. It must hold the largest message and the largest transaction."),
         .number(
             "journal.segments", \.journal.segments, 2...59, .restart,
-            "Journal files in use before the oldest is emptied. Fewer mean a faster start, more mean fewer copies."),
+            "Journal files in use before the oldest is emptied. Fewer mean a faster start, more mean fewer copies. While messages "
+                + "come very fast, two thirds of the way to segments_max are used first."),
         .number(
             "journal.segments_max", \.journal.segmentsMax, 3...60, .restart,
-            "Journal files at most, when messages come faster than old ones can be emptied. Then senders wait."),
+            "Journal files at most, when messages come faster than old ones can be emptied. Then senders wait. Fewer where the "
+                + "system allows less than 512 open files."),
         .bytes(
             "queue_file.bytes", \.queueFile.bytes, 1 << 20...1 << 30, .restart,
             "Size at which a queue's file is closed. A file goes when all in it is acknowledged."),
