@@ -14,7 +14,7 @@ final class BadNetwork: Sendable {
     init(to target: UInt16, seed: UInt64) throws {
         self.target = target
         self.seed = seed
-        listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         var address = Self.loopback(0)
         var length = socklen_t(MemoryLayout<sockaddr_in>.size)
         let listener = listener
@@ -28,6 +28,8 @@ final class BadNetwork: Sendable {
             // Ends when the listener is shut down.
             while case let client = accept(listener, nil, nil), client >= 0 {
                 number += 1
+                // Other tests start brokers meanwhile, some of which may have few files.
+                _ = fcntl(client, F_SETFD, FD_CLOEXEC)
                 Self.carry(client, to: target, seed: seed &* 1_000_003 &+ number, while: { [weak self] in self })
             }
             close(listener)
@@ -55,7 +57,7 @@ final class BadNetwork: Sendable {
     private static func carry(
         _ client: Int32, to port: UInt16, seed: UInt64, while network: @escaping @Sendable () -> BadNetwork?
     ) {
-        let broker = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        let broker = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         var address = loopback(port)
         let isConnected = withRaw(&address) { connect(broker, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0 }
         let line = Line(client, broker)
