@@ -262,12 +262,12 @@ extension Broker: StorageEvents {
         self.room.withLock { $0 = room }
         switch room {
         case .enough:
-            log.info("disk has room again: messages are accepted")
             enterFromOutside { core, effects in core.setDisk(short: nil, into: &effects) }
+            log.info("disk has room again: messages are accepted")
         case .short(let sentence):
+            enterFromOutside { core, effects in core.setDisk(short: sentence, into: &effects) }
             log.warning(
                 "disk is short: senders are held and then refused, consuming goes on", ["reason": .text(sentence)])
-            enterFromOutside { core, effects in core.setDisk(short: sentence, into: &effects) }
         }
     }
 
