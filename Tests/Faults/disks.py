@@ -217,7 +217,9 @@ TIGHT = [*SMALL, "disk.low_bytes=1 MiB", "disk.high_bytes=2 MiB", "limits.hold_s
 def a_full_disk_of_its_own(lab):
     """tmpfs, filled at moments by dice: senders are refused, ACK goes on, with room it resumes without a restart."""
     disk = SmallDisk(lab, 48)
-    broker = lab.started(TIGHT, data=os.path.join(disk.path, "data"))
+    # The marks are apart by more than a segment: one that is made, does not fit and is given back is no room again.
+    settings = [*SMALL, "disk.low_bytes=4 MiB", "disk.high_bytes=8 MiB", "limits.hold_seconds=1"]
+    broker = lab.started(settings, data=os.path.join(disk.path, "data"))
     sender = Sender(broker.port, size=20_000, most=300)
     sender.join(60)
     consumer = subscribed(broker)
