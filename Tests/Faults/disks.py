@@ -1,11 +1,13 @@
 """Disks that fail, are full, or go away while the broker runs (faults 21 to 33)."""
 import os
 import subprocess
+import time
 
 import brokerd
 import store
 import wire
 from load import Sender, check_all_there, subscribed, take
+from promises import body_of
 from suite import SMALL, LeftOut, case, need, need_root, wait_until
 
 FAILED = "storage failed: nothing more is confirmed"
@@ -255,8 +257,8 @@ def no_room_for_an_acknowledgement(lab):
     sender = Sender(broker.port, size=100, most=20_000, window=2000).all()
     broker.rules.set(0, "create rename", error="ENOSPC")
     broker.rules.set(1, "write", "queues/", error="ENOSPC")
-    filler = Sender(broker.port, queue="filler", size=100_000).all()
-    assert isinstance(filler.end, wire.ErrorFrame), filler.end
+    filler = broker.connect(patience=60)
+    confirmed = fill_until_short(filler)
     broker.wait_for_log("disk is short")
     consumer = subscribed(broker, prefetch=1000, patience=60)
     acknowledged = acknowledge_until_it_waits(consumer, 20_000)
@@ -272,7 +274,23 @@ def no_room_for_an_acknowledgement(lab):
     broker.start()
     found = broker.drain(["q", "filler"], broker.messages_at_start())
     assert sum(queue == "q" for queue, _ in found) == 20_000 - acknowledged
-    assert sum(queue == "filler" for queue, _ in found) >= filler.confirmed
+    assert sum(queue == "filler" for queue, _ in found) >= confirmed
+
+
+def fill_until_short(sender):
+    """SEND by SEND; how many had a RECEIPT before one was refused, or waits: it was taken before the disk was known to be
+    short, and is confirmed when there is room. Then none of the acknowledgements finds any."""
+    for number in range(1000):
+        sender.say("SEND", {"destination": "/queue/filler", "receipt": f"r{number}"}, body_of(f"m/{number}", 100_000))
+        try:
+            sender.expect("RECEIPT", 3.0)
+        except wire.ErrorFrame as error:
+            assert "disk is short" in str(error), error
+            return number
+        except wire.Timeout:
+            return number
+        time.sleep(0.05)  # the next segment is not made at once: it is then found that it cannot be
+    raise AssertionError("the disk was never short")
 
 
 def acknowledge_until_it_waits(consumer, most):
