@@ -82,7 +82,7 @@ let package = Package(
         tests("SimulationTests", uses: ["Simulation"]),
         tests("NetTests", uses: ["Net", "Base"]),
         tests("BrokerClientTests", uses: ["BrokerClient", "STOMP", "Base"]),
-        tests("BrokerTestingTests", uses: ["BrokerTesting", "BrokerClient"]),
+        tests("BrokerTestingTests", uses: ["BrokerTesting", "BrokerClient", "BrokerCore", "Base"]),
         tests("BrokerClientJSONTests", uses: ["BrokerClientJSON", "BrokerTesting", "BrokerClient"]),
         tests("BrokerClientSQLiteTests", uses: ["BrokerClientSQLite", "BrokerTesting", "BrokerClient", "CSQLite"]),
         tests("DaemonKitTests", uses: ["brokerctl", "DaemonKit", "Net", "STOMP", "BrokerCore", "Base"]),

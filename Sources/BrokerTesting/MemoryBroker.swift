@@ -113,7 +113,7 @@ final class MemoryBroker {
         repeat {
             let (deliveries, kicks, holds) = (effects.deliveries[0], effects.kicks, effects.holds)
             effects.clear()
-            for delivery in deliveries { write(delivery) }
+            for delivery in deliveries.flatMap(\.single) { write(delivery) }
             for hold in holds { connections[hold.address.connection]?.heldUntil = hold.until }
             for kick in kicks { connections[kick.address.connection].map { end($0, SessionError(kick.refusal)) } }
             if let wanted = pages.popFirst() { answer(wanted) }
