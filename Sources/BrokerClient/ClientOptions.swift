@@ -99,7 +99,7 @@ public enum Acknowledgement: Sendable, Equatable {
 
 extension Duration {
     /// Whole milliseconds, rounded up, never negative; saturates.
-    var wholeMilliseconds: UInt64 {
+    package var wholeMilliseconds: UInt64 {
         let (seconds, attoseconds) = components
         if seconds < 0 || attoseconds < 0 { return 0 }
         let (product, overflow) = UInt64(seconds).multipliedReportingOverflow(by: 1000)

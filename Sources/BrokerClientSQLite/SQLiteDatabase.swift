@@ -1,7 +1,10 @@
 import CSQLite
 
 /// One connection to a database. All calls wait for the disk, and may come from one thread at a time.
-final class SQLiteDatabase: @unchecked Sendable {  // Sendable: `SQLiteOnceStore` calls it on its own queue only
+///
+/// Sendable: `SQLiteOnceStore` calls it on its own queue only, which is serial; the work there holds on to it, so its end
+/// comes after all calls, on whichever thread lets go last.
+final class SQLiteDatabase: @unchecked Sendable {
     let handle: OpaquePointer
     /// Statements that are used again and again, by their SQL.
     private var prepared: [String: OpaquePointer] = [:]

@@ -43,11 +43,11 @@ public final class SQLiteOnceStore: OnceStore {
         keepSeconds = max(0, keep.components.seconds)
         self.most = Int64(max(1, most))
         self.now = now
-        let milliseconds = Int32(clamping: min(busy.components.seconds, 1_000_000) * 1000)
+        let milliseconds = Int32(clamping: busy.wholeMilliseconds)
         let queue = DispatchQueue(label: "brokerclient.sqlite")
         self.queue = queue
         let opened = await withCheckedContinuation { continuation in
-            queue.async { continuation.resume(returning: Self.open(path, max(0, milliseconds))) }
+            queue.async { continuation.resume(returning: Self.open(path, milliseconds)) }
         }
         database = try opened.get()
     }

@@ -15,7 +15,6 @@ import BrokerCore
 /// is tested run when Swift lets them: a test waits for what they do with `until`, or with a reply, and never sleeps.
 public final class TestBroker: Sendable {
     private let loop: VirtualLoop
-    private let watches = Watches()
     private let lastID = Counter()
 
     /// `memoryBytes`: with more in stored messages, sends are refused as by a broker whose disk is short.
@@ -24,7 +23,6 @@ public final class TestBroker: Sendable {
     public init(memoryBytes: Int = 256 << 20, startingAt: UInt64? = nil) {
         loop = VirtualLoop(
             memoryBytes: max(1, memoryBytes), start: Moment(.now, wall: startingAt ?? wallClockMilliseconds()))
-        loop.submit { [loop, watches] in loop.onRest = { [unowned loop] in watches.look(at: loop) } }
     }
 
     /// A client of this broker. It is one like any other, but for what carries its bytes: its deadlines, and its pauses
@@ -53,7 +51,7 @@ public final class TestBroker: Sendable {
     nonisolated(nonsending) public func advance(by duration: Duration) async {
         await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
             loop.submit { [loop] in
-                loop.travel(milliseconds: duration.milliseconds) { continuation.resume() }
+                loop.travel(milliseconds: duration.wholeMilliseconds) { continuation.resume() }
             }
         }
     }
@@ -103,12 +101,14 @@ public final class TestBroker: Sendable {
         let seen: QueueCounts? = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 if Task.isCancelled { return continuation.resume(returning: nil) }
-                loop.submit { [watches] in watches.add(Watches.Watch(look: look, continuation: continuation), as: id) }
+                loop.submit { [loop] in
+                    loop.watches.add(Watches.Watch(look: look, continuation: continuation), as: id)
+                }
                 // Cancelled before it was there: the handler found nothing.
-                if Task.isCancelled { loop.submit { [watches] in watches.cancel(id) } }
+                if Task.isCancelled { loop.submit { [loop] in loop.watches.cancel(id) } }
             }
         } onCancel: {
-            loop.submit { [watches] in watches.cancel(id) }
+            loop.submit { [loop] in loop.watches.cancel(id) }
         }
         guard let seen else { throw CancellationError() }
         return seen
@@ -220,17 +220,5 @@ public struct QueueCounts: Sendable, Equatable {
         consumers = view.consumers
         received = Int(clamping: view.inTotal)
         delivered = Int(clamping: view.outTotal)
-    }
-}
-
-extension Duration {
-    /// Whole milliseconds, rounded up, never negative; saturates.
-    fileprivate var milliseconds: UInt64 {
-        let (seconds, attoseconds) = components
-        if seconds < 0 || attoseconds < 0 { return 0 }
-        let (product, tooLong) = UInt64(seconds).multipliedReportingOverflow(by: 1000)
-        let (sum, overflow) = product.addingReportingOverflow(
-            (UInt64(attoseconds) + 999_999_999_999_999) / 1_000_000_000_000_000)
-        return tooLong || overflow ? .max : sum
     }
 }

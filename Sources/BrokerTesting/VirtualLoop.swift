@@ -7,7 +7,10 @@ import Synchronization
 ///
 /// It has no thread: whoever brings work does it, and that of others who come meanwhile. So nothing waits for anything,
 /// and everything is done one after the other.
-final class VirtualLoop: Carrier, @unchecked Sendable {  // Sendable: all but the atomics is touched in turns only
+///
+/// Sendable: all but the lock and the atomics is touched in turns only, and of those there is one at a time, each after
+/// the one before: whoever finds `work.isBusy` false sets it, with the lock held, and takes turns until it is false again.
+final class VirtualLoop: Carrier, @unchecked Sendable {
     private struct Work: Sendable {
         var jobs = Deque<@Sendable () -> Void>()
         /// Somebody is at it.
@@ -41,8 +44,8 @@ final class VirtualLoop: Carrier, @unchecked Sendable {  // Sendable: all but th
     /// nil: connections are accepted.
     var refusal: String?
     var isFrozen = false
-    /// Called when nothing moves any more.
-    var onRest: () -> Void = {}
+    /// Looked at when nothing moves any more.
+    let watches = Watches()
 
     init(memoryBytes: Int, start: Moment) {
         self.start = start
@@ -72,7 +75,7 @@ final class VirtualLoop: Carrier, @unchecked Sendable {  // Sendable: all but th
         if isOver { return false }
         if let job { job() } else { step() }
         broker.carry()
-        onRest()
+        watches.look(at: self)
         return true
     }
 

@@ -1,7 +1,7 @@
 import Synchronization
 
-/// Those who wait for the broker to be as they want it.
-final class Watches: @unchecked Sendable {  // Sendable: touched in turns of the loop only
+/// Those who wait for the broker to be as they want it. Touched in turns of the loop only.
+final class Watches {
     struct Watch: Sendable {
         /// What was seen, when it is as wanted.
         let look: @Sendable (VirtualLoop) -> QueueCounts?

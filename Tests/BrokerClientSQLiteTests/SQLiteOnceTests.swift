@@ -73,6 +73,15 @@ import Testing
         #expect(kept == ["8", "9", "10", "look"].map { [.text($0)] })
     }
 
+    @Test(arguments: [
+        (Duration.milliseconds(1500), Int32(1500)), (.microseconds(1), 1), (.seconds(-1), 0), (.seconds(Int64.max), .max),
+    ])
+    func otherWritersAreWaitedForAsLongAsIsSaid(busy: Duration, milliseconds: Int32) async throws {
+        let store = try await SQLiteOnceStore(path: directory.path("app"), busy: busy)
+        let set = try await store.once(key("look")) { try await $0.query("PRAGMA busy_timeout") }
+        #expect(set == [[.integer(Int64(milliseconds))]])
+    }
+
     /// A change waits for no more than a bounded part of what has gathered.
     @Test func forgettingIsDoneInParts() async throws {
         let clock = Atomic<Int64>(0)
