@@ -1,3 +1,4 @@
+import Base
 import BrokerCore
 import LogStorage
 
@@ -40,7 +41,7 @@ struct Habits: Sendable {
     let backlog: Int
     private let strides: [UInt64]
 
-    init(_ dice: inout Dice) {
+    init(_ dice: inout SplitMix64) {
         weights = StepKind.allCases.map { kind in Self.weight(of: kind, &dice) }
         total = weights.reduce(0, +)
         clients = dice.roll(2..<7)
@@ -57,7 +58,7 @@ struct Habits: Sendable {
         defaults = settings
     }
 
-    private static func weight(of kind: StepKind, _ dice: inout Dice) -> Int {
+    private static func weight(of kind: StepKind, _ dice: inout SplitMix64) -> Int {
         let usual =
             switch kind {
             case .act: 500
@@ -90,7 +91,7 @@ struct Habits: Sendable {
         }
     }
 
-    func choose(_ dice: inout Dice) -> StepKind {
+    func choose(_ dice: inout SplitMix64) -> StepKind {
         var left = dice.roll(0..<total)
         for (kind, weight) in zip(StepKind.allCases, weights) {
             left -= weight
@@ -99,9 +100,9 @@ struct Habits: Sendable {
         return .act
     }
 
-    func stride(_ dice: inout Dice) -> UInt64 { strides[dice.roll(0..<strides.count)] }
+    func stride(_ dice: inout SplitMix64) -> UInt64 { strides[dice.roll(0..<strides.count)] }
 
-    private static func storage(_ dice: inout Dice) -> LogSettings {
+    private static func storage(_ dice: inout SplitMix64) -> LogSettings {
         var settings = LogSettings()
         settings.segmentBytes = [16, 20, 32][dice.roll(0..<3)] << 10
         settings.journalSegments = dice.roll(1..<4)
@@ -116,7 +117,7 @@ struct Habits: Sendable {
         return settings
     }
 
-    private static func core(_ dice: inout Dice) -> CoreLimits {
+    private static func core(_ dice: inout SplitMix64) -> CoreLimits {
         var limits = CoreLimits()
         limits.windowBytes = [400, 4000, 1 << 20][dice.roll(0..<3)]
         limits.idleWindowBytes = [0, 300, 64 << 10][dice.roll(0..<3)]

@@ -107,7 +107,7 @@ final class SimulatedClient {
 
     // MARK: Coming and going
 
-    func connect(_ dice: inout Dice) {
+    func connect(_ dice: inout SplitMix64) {
         guard let link = world.accept() else { return }
         self.link = link
         version = dice.oneIn(4) ? .v11 : .v12
@@ -164,7 +164,7 @@ final class SimulatedClient {
     }
 
     /// One thing that a client would do.
-    func act(_ dice: inout Dice) {
+    func act(_ dice: inout SplitMix64) {
         guard let link, isConnected, !link.clientIsDone else {
             if link == nil { connect(&dice) }
             return
@@ -187,12 +187,12 @@ final class SimulatedClient {
         }
     }
 
-    private func sendSome(_ dice: inout Dice) {
+    private func sendSome(_ dice: inout SplitMix64) {
         if world.isCrowded { return }
         for _ in 0..<dice.roll(1..<5) { send(&dice, transaction: nil) }
     }
 
-    private func target(_ dice: inout Dice) -> Target {
+    private func target(_ dice: inout SplitMix64) -> Target {
         let queue = dice.roll(0..<Names.queues)
         let topic = dice.roll(0..<Names.topics)
         return switch dice.roll(0..<10) {
@@ -202,7 +202,7 @@ final class SimulatedClient {
         }
     }
 
-    private func send(_ dice: inout Dice, transaction: Int?) {
+    private func send(_ dice: inout SplitMix64, transaction: Int?) {
         let size = dice.oneIn(12) ? dice.roll(1000..<2600) : dice.roll(12..<200)
         let isPersistent = !dice.oneIn(12)
         var headers: [Frame.Header] = []
@@ -265,7 +265,7 @@ final class SimulatedClient {
 
     /// What was not confirmed before the connection broke; or, as when two of a kind publish the same, what another
     /// has not had confirmed.
-    private func sendAgain(_ dice: inout Dice) {
+    private func sendAgain(_ dice: inout SplitMix64) {
         if dice.oneIn(3) {
             guard let other = world.clients.randomElement(using: &dice), other !== self,
                 let out = other.unconfirmed.randomElement(using: &dice)
@@ -285,7 +285,7 @@ final class SimulatedClient {
     func forgetUnconfirmed() { unconfirmed = [] }
 
     /// Some steps of a transaction: sometimes all of it at once, sometimes with much in between.
-    private func workInTransaction(_ dice: inout Dice) {
+    private func workInTransaction(_ dice: inout SplitMix64) {
         if transaction == nil {
             let number = world.promises.begin()
             transaction = number
@@ -302,7 +302,7 @@ final class SimulatedClient {
         if !dice.oneIn(3) { end(number, &dice) }
     }
 
-    private func end(_ number: Int, _ dice: inout Dice) {
+    private func end(_ number: Int, _ dice: inout SplitMix64) {
         transaction = nil
         if dice.oneIn(5) {
             world.note("client \(self.number) aborts transaction \(number)")
@@ -316,7 +316,7 @@ final class SimulatedClient {
         write(Frame(.commit, headers: headers))
     }
 
-    private func subscribe(_ dice: inout Dice) {
+    private func subscribe(_ dice: inout SplitMix64) {
         if subscriptions.count > 3 { return }
         let isDead = dice.oneIn(4)
         let durables = world.durables.indices.filter { world.durables[$0].state == .there }
@@ -344,7 +344,7 @@ final class SimulatedClient {
                 ]))
     }
 
-    private func unsubscribe(_ dice: inout Dice) {
+    private func unsubscribe(_ dice: inout SplitMix64) {
         guard let id = subscriptions.keys.sorted().randomElement(using: &dice) else { return }
         if let transaction { abort(transaction) }
         subscriptions[id] = nil
@@ -361,7 +361,7 @@ final class SimulatedClient {
         write(Frame(.abort, ["transaction": "t\(number)"]))
     }
 
-    private func durable(_ dice: inout Dice) {
+    private func durable(_ dice: inout SplitMix64) {
         if dice.oneIn(4),
             let number = world.durables.indices.filter({ world.durables[$0].state == .there }).randomElement(
                 using: &dice)
@@ -406,12 +406,12 @@ final class SimulatedClient {
 
     // MARK: Acknowledging
 
-    private func acknowledge(_ dice: inout Dice) {
+    private func acknowledge(_ dice: inout SplitMix64) {
         for _ in 0..<dice.roll(1..<4) { settle(&dice, transaction: nil) }
     }
 
     /// Acknowledges one message that is held, and those before it where the mode says so.
-    private func settle(_ dice: inout Dice, transaction: Int?) {
+    private func settle(_ dice: inout SplitMix64, transaction: Int?) {
         guard let index = held.indices.randomElement(using: &dice) else { return }
         let copies = take(index, keeping: transaction != nil)
         for copy in copies.covered { world.promises.acknowledge(copy, in: transaction ?? -1) }
@@ -427,7 +427,7 @@ final class SimulatedClient {
         write(Frame(.ack, headers: headers))
     }
 
-    private func reject(_ dice: inout Dice) {
+    private func reject(_ dice: inout SplitMix64) {
         guard let index = held.indices.randomElement(using: &dice) else { return }
         let chosen = held[index]
         let copies = take(index)

@@ -1,3 +1,4 @@
+import Base
 import Glibc
 import LogStorage
 import Synchronization
@@ -98,7 +99,7 @@ package final class SimulatedDisk: Disk {
         }
 
         /// What a power cut leaves; `keep` 0 nothing that was not synced, 1 all of it, else by dice.
-        package func afterPowerCut(_ keep: Int, _ dice: inout Dice) -> Image {
+        package func afterPowerCut(_ keep: Int, _ dice: inout SplitMix64) -> Image {
             var after = Image()
             after.capacity = capacity
             after.nextInode = nextInode
@@ -126,7 +127,7 @@ package final class SimulatedDisk: Disk {
             return after
         }
 
-        private static func cut(_ inode: Inode, _ keep: Int, _ dice: inout Dice) -> [UInt8] {
+        private static func cut(_ inode: Inode, _ keep: Int, _ dice: inout SplitMix64) -> [UInt8] {
             if keep == 1 { return inode.bytes }
             var left = Inode(bytes: inode.synced)
             if keep == 0 { return left.bytes }
@@ -174,11 +175,11 @@ package final class SimulatedDisk: Disk {
     package let free = Mutex<UInt64>(1 << 40)
     private let isLocked = Mutex(false)
 
-    private let words: Mutex<Dice>
+    private let words: Mutex<SplitMix64>
 
     package init(_ image: Image = Image(), seed: UInt64 = .random(in: .min ... .max)) {
         self.image = Mutex(image)
-        words = Mutex(Dice(seed))
+        words = Mutex(SplitMix64(seed: seed))
     }
 
     package var operations: Int { counter.load(ordering: .relaxed) }
@@ -351,7 +352,7 @@ package final class SimulatedDisk: Disk {
     /// The kernel gives up on some of what it was to write, and takes it for clean.
     fileprivate func loseUnsynced(_ id: Int) {
         if !hooks.withLock({ $0.losesWhenSyncFails }) { return }
-        var dice = Dice(randomWord())
+        var dice = SplitMix64(seed: randomWord())
         image.withLock { image in
             guard var inode = image.inodes[id], !inode.pending.isEmpty else { return }
             let before = inode.pending.count

@@ -46,7 +46,7 @@ package final class World {
     var step = 0
     var life = 0
     private var nextLink: UInt64 = 1
-    var dice: Dice
+    var dice: SplitMix64
     var faults = Faults()
 
     /// What a run did, for the report.
@@ -82,7 +82,7 @@ package final class World {
 
     package init(_ options: Options) {
         self.options = options
-        var dice = Dice(options.seed)
+        var dice = SplitMix64(seed: options.seed)
         habits = Habits(&dice)
         now = Moment(Instant(nanoseconds: 1_000_000_000), wall: 1_800_000_000_000)
         disk = SimulatedDisk(seed: options.seed)
@@ -97,7 +97,7 @@ package final class World {
         while step < options.steps, promises.violation == nil {
             step += 1
             if options.without.contains(step) { continue }
-            var dice = Dice(options.seed &+ UInt64(step) &* 0xD1B5_4A32_D192_ED03)
+            var dice = SplitMix64(seed: options.seed &+ UInt64(step) &* 0xD1B5_4A32_D192_ED03)
             let kind = habits.choose(&dice)
             if options.muted.contains(kind) { continue }
             counts.steps += 1

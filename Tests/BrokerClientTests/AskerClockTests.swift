@@ -59,7 +59,7 @@ import Testing
 
     @Test func neverTooEarlyWhateverWasUnderWayHowLong() {
         for seed: UInt64 in 0..<100 {
-            var random = SplitMix(state: seed)
+            var random = SplitMix64(seed: seed)
             var clock = AskerClock()
             var now: UInt64 = 1_000
             for _ in 0..<100 {

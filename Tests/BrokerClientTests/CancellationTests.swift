@@ -39,9 +39,7 @@ import Testing
     @Test(arguments: Wait.allCases) func whileTheBrokerIsSilent(about wait: Wait) async throws {
         let isUnderWay = Reached()
         let broker = try FakeBroker { peer in
-            try peer.login()
-            let subscribe = try peer.next(.subscribe)
-            try peer.receipt(subscribe)
+            let subscribe = try peer.loginAndSubscribe()
             switch wait {
             case .send: try peer.next(.send)
             case .subscribe: try peer.next(.subscribe)

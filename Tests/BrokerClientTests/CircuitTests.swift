@@ -140,7 +140,7 @@ import Testing
 
     /// Never more trials than allowed, refused while open, and always out of it again when all goes well.
     @Test(arguments: 0..<50) func anyOrder(seed: Int) {
-        var random = SplitMix(state: UInt64(seed))
+        var random = SplitMix64(seed: UInt64(seed))
         var bench = Bench {
             $0.consecutiveFailures = random.below(4) + 1
             $0.trials = random.below(3) + 1

@@ -53,9 +53,7 @@ func clientError(_ body: () async throws(ClientError) -> Void) async -> ClientEr
 
     @Test func receivesAndAcknowledges() async throws {
         let broker = try FakeBroker { peer in
-            try peer.login()
-            let subscribe = try peer.next(.subscribe)
-            try peer.receipt(subscribe)
+            let subscribe = try peer.loginAndSubscribe()
             try peer.deliver(
                 "one", to: subscribe, "redelivered:true\ndelivery-count:2\nnote:a\\cb\\nc\ncontent-type:text/plain\n")
             try peer.deliver("two", to: subscribe)
@@ -64,8 +62,7 @@ func clientError(_ body: () async throws(ClientError) -> Void) async -> ClientEr
             let nack = try peer.next(.nack)
             guard nack["id"] == "a-two" else { throw ScriptError.unexpected(nack, wanted: .nack) }
             try peer.receipt(nack)
-            try peer.receipt(try peer.next(.unsubscribe))
-            try peer.goodBye()
+            try peer.unsubscribeAndGoodBye()
         }
         let client = try await Client.connect(to: [broker.address], options())
         let orders = try await client.subscribe(to: "/queue/a")
@@ -94,9 +91,7 @@ func clientError(_ body: () async throws(ClientError) -> Void) async -> ClientEr
 
     @Test func commitsATransaction() async throws {
         let broker = try FakeBroker { peer in
-            try peer.login()
-            let subscribe = try peer.next(.subscribe)
-            try peer.receipt(subscribe)
+            let subscribe = try peer.loginAndSubscribe()
             try peer.deliver("one", to: subscribe)
             let name = try peer.next(.begin)["transaction"]
             for command: Command in [.send, .ack, .commit] {
@@ -269,9 +264,7 @@ func clientError(_ body: () async throws(ClientError) -> Void) async -> ClientEr
     @Test func largeBodiesWithNULsComeAndGoWhole() async throws {
         let body = (0..<(4 << 20)).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) }
         let broker = try FakeBroker { peer in
-            try peer.login()
-            let subscribe = try peer.next(.subscribe)
-            try peer.receipt(subscribe)
+            let subscribe = try peer.loginAndSubscribe()
             let send = try peer.next(.send)
             try peer.receipt(send)
             var message = Frame(
@@ -330,8 +323,7 @@ func clientError(_ body: () async throws(ClientError) -> Void) async -> ClientEr
     /// it is gone; what would never go would run into the time limit of the suite.
     @Test func nothingKeepsAClosedClient() async throws {
         let broker = try FakeBroker { peer in
-            try peer.login()
-            try peer.receipt(try peer.next(.subscribe))
+            try peer.loginAndSubscribe()
             try peer.receipt(try peer.next(.send))
             try peer.goodBye()
         }
@@ -351,8 +343,7 @@ func clientError(_ body: () async throws(ClientError) -> Void) async -> ClientEr
 
     @Test func theLastReferenceToASubscriptionCancelsIt() async throws {
         let broker = try FakeBroker { peer in
-            try peer.login()
-            try peer.receipt(try peer.next(.subscribe))
+            try peer.loginAndSubscribe()
             try peer.next(.unsubscribe)
             try peer.goodBye()
         }
@@ -367,9 +358,7 @@ func clientError(_ body: () async throws(ClientError) -> Void) async -> ClientEr
 
     @Test func aSubscriptionKeepsItsClientOpen() async throws {
         let broker = try FakeBroker { peer in
-            try peer.login()
-            let subscribe = try peer.next(.subscribe)
-            try peer.receipt(subscribe)
+            let subscribe = try peer.loginAndSubscribe()
             try peer.deliver("one", to: subscribe)
             try peer.next(.unsubscribe)
             try peer.next(.disconnect)

@@ -23,8 +23,7 @@ private let quick = RetryPolicy(attempts: 3, first: .milliseconds(1), longest: .
             let acks = try Set([peer.next(.ack)["id"], peer.next(.ack)["id"]])
             guard acks == ["a-one", "a-two"] else { throw ScriptError.nothingCame }
             acknowledged.mark()
-            try peer.receipt(try peer.next(.unsubscribe))
-            try peer.goodBye()
+            try peer.unsubscribeAndGoodBye()
         }
         let client = try await Client.connect(to: [broker.address], options())
         let consumer = try await client.consume("/queue/a", concurrency: 2) { _ in }
@@ -38,9 +37,7 @@ private let quick = RetryPolicy(attempts: 3, first: .milliseconds(1), longest: .
     @Test func theErrorSaysWhatBecomesOfTheMessage() async throws {
         let settled = Reached()
         let broker = try FakeBroker { peer in
-            try peer.login()
-            let subscribe = try peer.next(.subscribe)
-            try peer.receipt(subscribe)
+            let subscribe = try peer.loginAndSubscribe()
             try peer.deliver("again", to: subscribe)
             let again = try peer.next(.nack)
             guard again["id"] == "a-again", again["requeue"] == nil else {
@@ -52,8 +49,7 @@ private let quick = RetryPolicy(attempts: 3, first: .milliseconds(1), longest: .
                 throw ScriptError.unexpected(never, wanted: .nack)
             }
             settled.mark()
-            try peer.receipt(try peer.next(.unsubscribe))
-            try peer.goodBye()
+            try peer.unsubscribeAndGoodBye()
         }
         let client = try await Client.connect(to: [broker.address], options())
         let consumer = try await client.consume("/queue/a") { message in
@@ -71,9 +67,7 @@ private let quick = RetryPolicy(attempts: 3, first: .milliseconds(1), longest: .
     @Test func aGroupIsWorkedOnInOrderAlsoWhenOneFails() async throws {
         let settled = Reached()
         let broker = try FakeBroker { peer in
-            try peer.login()
-            let subscribe = try peer.next(.subscribe)
-            try peer.receipt(subscribe)
+            let subscribe = try peer.loginAndSubscribe()
             for text in ["1", "2", "3"] { try peer.deliver(text, to: subscribe, "message-group:g\n") }
             // The first fails once, the second for good.
             guard try peer.next(.ack)["id"] == "a-1" else { throw ScriptError.nothingCame }
@@ -83,8 +77,7 @@ private let quick = RetryPolicy(attempts: 3, first: .milliseconds(1), longest: .
             }
             guard try peer.next(.ack)["id"] == "a-3" else { throw ScriptError.nothingCame }
             settled.mark()
-            try peer.receipt(try peer.next(.unsubscribe))
-            try peer.goodBye()
+            try peer.unsubscribeAndGoodBye()
         }
         let calls = Mutex<[String]>([])
         let client = try await Client.connect(to: [broker.address], options())
@@ -109,15 +102,12 @@ private let quick = RetryPolicy(attempts: 3, first: .milliseconds(1), longest: .
         let begun = Reached()
         let mayEnd = Reached()
         let broker = try FakeBroker { peer in
-            try peer.login()
-            let subscribe = try peer.next(.subscribe)
-            try peer.receipt(subscribe)
+            let subscribe = try peer.loginAndSubscribe()
             try peer.deliver("one", to: subscribe)
             try peer.deliver("two", to: subscribe)
             // Not the second one: it goes back with the subscription.
             guard try peer.next(.ack)["id"] == "a-one" else { throw ScriptError.nothingCame }
-            try peer.receipt(try peer.next(.unsubscribe))
-            try peer.goodBye()
+            try peer.unsubscribeAndGoodBye()
         }
         let client = try await Client.connect(to: [broker.address], options())
         let consumer = try await client.consume("/queue/a") { message in
@@ -142,9 +132,7 @@ private let quick = RetryPolicy(attempts: 3, first: .milliseconds(1), longest: .
         let begun = Reached()
         let cancelled = Reached()
         let broker = try FakeBroker { peer in
-            try peer.login()
-            let subscribe = try peer.next(.subscribe)
-            try peer.receipt(subscribe)
+            let subscribe = try peer.loginAndSubscribe()
             try peer.deliver("one", to: subscribe)
             try peer.next(.unsubscribe)
             try peer.goodBye()
@@ -152,12 +140,9 @@ private let quick = RetryPolicy(attempts: 3, first: .milliseconds(1), longest: .
         let client = try await Client.connect(to: [broker.address], options())
         let consumer = try await client.consume("/queue/a") { _ in
             begun.mark()
-            do {
-                try await Task.sleep(for: .seconds(3_600))
-            } catch {
-                cancelled.mark()
-                throw error
-            }
+            // Nobody marks it but the cancellation of this task.
+            await cancelled.wait()
+            try Task.checkCancellation()
         }
         await begun.wait()
         let error = await clientError { () async throws(ClientError) in try await consumer.stop(within: .zero) }
@@ -171,13 +156,10 @@ private let quick = RetryPolicy(attempts: 3, first: .milliseconds(1), longest: .
         let begun = Reached()
         let mayEnd = Reached()
         let broker = try FakeBroker { peer in
-            try peer.login()
-            let subscribe = try peer.next(.subscribe)
-            try peer.receipt(subscribe)
+            let subscribe = try peer.loginAndSubscribe()
             try peer.deliver("one", to: subscribe)
             guard try peer.next(.ack)["id"] == "a-one" else { throw ScriptError.nothingCame }
-            try peer.receipt(try peer.next(.unsubscribe))
-            try peer.goodBye()
+            try peer.unsubscribeAndGoodBye()
         }
         let client = try await Client.connect(to: [broker.address], options())
         let consumer = try await client.consume("/queue/a") { _ in
@@ -196,8 +178,7 @@ private let quick = RetryPolicy(attempts: 3, first: .milliseconds(1), longest: .
 
     @Test func whatEndsTheSubscriptionIsThrown() async throws {
         let broker = try FakeBroker { peer in
-            try peer.login()
-            try peer.receipt(try peer.next(.subscribe))
+            try peer.loginAndSubscribe()
         }
         let client = try await Client.connect(to: [broker.address], options { $0.reconnect = .never })
         let consumer = try await client.consume("/queue/a") { _ in }
@@ -212,17 +193,13 @@ private let quick = RetryPolicy(attempts: 3, first: .milliseconds(1), longest: .
         let settled = Reached()
         let broker = try FakeBroker(
             { peer in
-                try peer.login()
-                let subscribe = try peer.next(.subscribe)
-                try peer.receipt(subscribe)
+                let subscribe = try peer.loginAndSubscribe()
                 try peer.deliver("one", to: subscribe)
                 try peer.deliver("two", to: subscribe)
                 try held.wait()
             },
             { peer in
-                try peer.login()
-                let subscribe = try peer.next(.subscribe)
-                try peer.receipt(subscribe)
+                let subscribe = try peer.loginAndSubscribe()
                 isBack.mark()
                 try peer.deliver("one", to: subscribe, "redelivered:true\n")
                 try peer.deliver("two", to: subscribe, "redelivered:true\n")
@@ -230,8 +207,7 @@ private let quick = RetryPolicy(attempts: 3, first: .milliseconds(1), longest: .
                     throw ScriptError.nothingCame
                 }
                 settled.mark()
-                try peer.receipt(try peer.next(.unsubscribe))
-                try peer.goodBye()
+                try peer.unsubscribeAndGoodBye()
             })
         let texts = Mutex<[String]>([])
         let client = try await Client.connect(to: [broker.address], options())
@@ -253,9 +229,7 @@ private let quick = RetryPolicy(attempts: 3, first: .milliseconds(1), longest: .
     @Test func aPipeAcknowledgesAndSendsOnInOneTransaction() async throws {
         let committed = Reached()
         let broker = try FakeBroker { peer in
-            try peer.login()
-            let subscribe = try peer.next(.subscribe)
-            try peer.receipt(subscribe)
+            let subscribe = try peer.loginAndSubscribe()
             try peer.deliver("order", to: subscribe)
             let begin = try peer.next(.begin)
             let name = begin["transaction"]
@@ -273,8 +247,7 @@ private let quick = RetryPolicy(attempts: 3, first: .milliseconds(1), longest: .
             guard commit["transaction"] == name else { throw ScriptError.unexpected(commit, wanted: .commit) }
             try peer.receipt(commit)
             committed.mark()
-            try peer.receipt(try peer.next(.unsubscribe))
-            try peer.goodBye()
+            try peer.unsubscribeAndGoodBye()
         }
         let client = try await Client.connect(to: [broker.address], options())
         let stage = try await client.pipe("/queue/a") { _ in
@@ -289,17 +262,14 @@ private let quick = RetryPolicy(attempts: 3, first: .milliseconds(1), longest: .
 
     @Test func moreThanItHoldsIsNotRead() async throws {
         let broker = try FakeBroker { peer in
-            try peer.login()
-            let subscribe = try peer.next(.subscribe)
-            try peer.receipt(subscribe)
+            let subscribe = try peer.loginAndSubscribe()
             // This broker does not look at prefetch-count.
             for number in 0..<200 { try peer.deliver("\(number)", to: subscribe) }
             for number in 0..<200 {
                 let ack = try peer.next(.ack)
                 guard ack["id"] == "a-\(number)" else { throw ScriptError.unexpected(ack, wanted: .ack) }
             }
-            try peer.receipt(try peer.next(.unsubscribe))
-            try peer.goodBye()
+            try peer.unsubscribeAndGoodBye()
         }
         let client = try await Client.connect(to: [broker.address], options())
         let all = Reached()

@@ -184,6 +184,21 @@ final class Peer {
         return frame
     }
 
+    /// The client logs in and subscribes, which is confirmed. Returns its SUBSCRIBE.
+    @discardableResult
+    func loginAndSubscribe() throws -> Frame {
+        try login()
+        let subscribe = try next(.subscribe)
+        try receipt(subscribe)
+        return subscribe
+    }
+
+    /// The client ends its subscription and then the connection, both of which are confirmed.
+    func unsubscribeAndGoodBye() throws {
+        try receipt(try next(.unsubscribe))
+        try goodBye()
+    }
+
     func receipt(_ frame: Frame) throws {
         if let receipt = frame["receipt"] { try write("RECEIPT\nreceipt-id:\(receipt)\n\n\0") }
     }

@@ -1,3 +1,4 @@
+import Base
 import Testing
 
 @testable import BrokerClient
@@ -54,7 +55,7 @@ import Testing
 
     /// Whatever comes and ends in whatever order: limits hold, groups keep their order, and everything has its turn.
     @Test(arguments: 0..<50) func anyOrder(seed: Int) {
-        var random = SplitMix(state: UInt64(seed))
+        var random = SplitMix64(seed: UInt64(seed))
         let limit = random.below(5) + 1
         var lanes = Lanes<Int>(concurrency: limit)
         var running: [Lanes<Int>.Job] = []

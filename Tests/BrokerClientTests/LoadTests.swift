@@ -106,9 +106,7 @@ import Testing
     @Test func aSlowConsumerIsBounded() async throws {
         let count = 5_000
         let broker = try FakeBroker { peer in
-            try peer.login()
-            let subscribe = try peer.next(.subscribe)
-            try peer.receipt(subscribe)
+            let subscribe = try peer.loginAndSubscribe()
             for number in 0..<count { try peer.deliver("\(number)", to: subscribe) }
             for _ in 0..<count { try peer.next(.ack) }
             try peer.goodBye()

@@ -9,15 +9,12 @@ import Testing
     @Test func subscriptionsAreRestoredFirstThenSendsAreRepeated() async throws {
         let broker = try FakeBroker(
             { peer in
-                try peer.login()
-                try peer.receipt(try peer.next(.subscribe))
+                try peer.loginAndSubscribe()
                 let send = try peer.next(.send)
                 guard send["dedup-id"] != nil else { throw ScriptError.unexpected(send, wanted: .send) }
             },
             { peer in
-                try peer.login()
-                let subscribe = try peer.next(.subscribe)
-                try peer.receipt(subscribe)
+                let subscribe = try peer.loginAndSubscribe()
                 let send = try peer.next(.send)
                 try peer.receipt(send)
                 try peer.deliver(send["dedup-id"] ?? "none", to: subscribe)
@@ -78,16 +75,12 @@ import Testing
     @Test func aMessageOfTheLostConnectionCannotBeAcknowledged() async throws {
         let broker = try FakeBroker(
             { peer in
-                try peer.login()
-                let subscribe = try peer.next(.subscribe)
-                try peer.receipt(subscribe)
+                let subscribe = try peer.loginAndSubscribe()
                 try peer.deliver("one", to: subscribe)
                 try peer.next(.send)
             },
             { peer in
-                try peer.login()
-                let subscribe = try peer.next(.subscribe)
-                try peer.receipt(subscribe)
+                let subscribe = try peer.loginAndSubscribe()
                 try peer.receipt(try peer.next(.send))
                 try peer.deliver("one", to: subscribe, "redelivered:true\n")
                 let ack = try peer.next(.ack)
@@ -166,8 +159,7 @@ import Testing
 
     @Test func withoutReconnectTheSequenceThrows() async throws {
         let broker = try FakeBroker { peer in
-            try peer.login()
-            try peer.receipt(try peer.next(.subscribe))
+            try peer.loginAndSubscribe()
         }
         let client = try await Client.connect(to: [broker.address], options { $0.reconnect = .never })
         let orders = try await client.subscribe(to: "/queue/a")

@@ -11,13 +11,10 @@ private struct Trouble: Error {}
         _ handled: Reached, name: String? = nil, _ script: @escaping @Sendable (Peer, Frame) throws -> Void
     ) async throws -> ConsumerCounters {
         let broker = try FakeBroker { peer in
-            try peer.login()
-            let subscribe = try peer.next(.subscribe)
-            try peer.receipt(subscribe)
+            let subscribe = try peer.loginAndSubscribe()
             try script(peer, subscribe)
             handled.mark()
-            try peer.receipt(try peer.next(.unsubscribe))
-            try peer.goodBye()
+            try peer.unsubscribeAndGoodBye()
         }
         let client = try await Client.connect(to: [broker.address], options())
         let service = try await client.serve("/queue/a", name: name) { request in
@@ -113,24 +110,19 @@ private struct Trouble: Error {}
         let settled = Reached()
         let broker = try FakeBroker(
             { peer in
-                try peer.login()
-                let subscribe = try peer.next(.subscribe)
-                try peer.receipt(subscribe)
+                let subscribe = try peer.loginAndSubscribe()
                 try peer.deliver("x", to: subscribe, "reply-to:/queue/no\n")
                 let reply = try peer.next(.send)
                 try peer.write("ERROR\nmessage:no such queue\nreceipt-id:\(reply["receipt"] ?? "")\n\n\0")
                 try peer.expectEnd()
             },
             { peer in
-                try peer.login()
-                let subscribe = try peer.next(.subscribe)
-                try peer.receipt(subscribe)
+                let subscribe = try peer.loginAndSubscribe()
                 try peer.deliver("x", to: subscribe, "reply-to:/queue/no\nredelivered:true\n")
                 let nack = try peer.next(.nack)
                 guard nack["requeue"] == "false" else { throw ScriptError.unexpected(nack, wanted: .nack) }
                 settled.mark()
-                try peer.receipt(try peer.next(.unsubscribe))
-                try peer.goodBye()
+                try peer.unsubscribeAndGoodBye()
             })
         let client = try await Client.connect(to: [broker.address], options())
         let service = try await client.serve("/queue/a") { _ in Answer("x") }
@@ -144,9 +136,7 @@ private struct Trouble: Error {}
     @Test func anAskerAndAServiceUnderstandEachOther() async throws {
         // The broker here only carries the request over and the reply back.
         let broker = try FakeBroker { peer in
-            try peer.login()
-            let service = try peer.next(.subscribe)
-            try peer.receipt(service)
+            let service = try peer.loginAndSubscribe()
             let channel = try peer.next(.subscribe)
             try peer.receipt(channel)
             for text in ["hello", "failure"] {
@@ -160,8 +150,7 @@ private struct Trouble: Error {}
                 try peer.deliver(
                     reply.text, to: channel, "correlation-id:\(reply["correlation-id"] ?? "")\n" + error)
             }
-            try peer.receipt(try peer.next(.unsubscribe))
-            try peer.goodBye()
+            try peer.unsubscribeAndGoodBye()
         }
         let client = try await Client.connect(to: [broker.address], options())
         let service = try await client.serve("/queue/a") { request in

@@ -18,7 +18,7 @@ import Testing
 
 private struct World {
     var talk: Talk
-    var random: SplitMix
+    var random: SplitMix64
     /// Frames written on this connection which the broker has not looked at.
     var wire: [Frame] = []
     var dials = 1
@@ -35,7 +35,7 @@ private struct World {
     var lastText = 0
 
     init(seed: UInt64) {
-        random = SplitMix(state: seed)
+        random = SplitMix64(seed: seed)
         talk = Talk.ready {
             $0.addresses = ["one", "two"]
             $0.unconfirmedMessages = 4

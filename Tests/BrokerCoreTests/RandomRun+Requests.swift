@@ -1,3 +1,4 @@
+import Base
 import BrokerCore
 
 /// What clients ask for: mostly sense, sometimes not.

@@ -1,20 +1,6 @@
-/// SplitMix64 (Steele, Lea, Flood 2014): small, and the same everywhere for one seed.
-struct SplitMix64: RandomNumberGenerator {
-    private var state: UInt64
+import Base
 
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
-    }
-
-    /// One of 0..<bound.
-    mutating func below(_ bound: Int) -> Int { Int(next() % UInt64(max(1, bound))) }
-
+extension SplitMix64 {
     /// True `percent` times out of a hundred.
     mutating func chance(_ percent: Int) -> Bool { below(100) < percent }
 

@@ -239,7 +239,7 @@ struct Feed {
             "GET", " ", "/", "HTTP/1.1", "HTTP/1.0", "\r\n", "\n", "\r", "Host", ":", "a", "Content-Length", "3",
             "Transfer-Encoding", "chunked", "\0", "\u{ff}", "\r\n\r\n", "99", "\t", "abc",
         ]
-        var random = Seeded(seed: 20)
+        var random = SplitMix64(seed: 20)
         for _ in 0..<3000 {
             let text = (0..<Int.random(in: 1...30, using: &random)).map { _ in words.randomElement(using: &random) ?? ""
             }
@@ -250,18 +250,5 @@ struct Feed {
             let halves = Feed.outcome(of: [Array(bytes[..<cut]), Array(bytes[cut...])], Self.limits)
             #expect(whole == halves, "\(text.joined().debugDescription) cut at \(cut)")
         }
-    }
-}
-
-/// SplitMix64: the same numbers for the same seed on every machine.
-struct Seeded: RandomNumberGenerator {
-    private var state: UInt64
-    init(seed: UInt64) { state = seed }
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
     }
 }

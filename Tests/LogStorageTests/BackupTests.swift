@@ -77,7 +77,7 @@ struct BackupTests {
         run.work(steps: 5)
         run.end()
         #expect(run.failure == nil)
-        var dice = Dice(seed &+ 7)
+        var dice = SplitMix64(seed: seed &+ 7)
         for picture in run.pictures {
             for keep in [0, 1, 2] {
                 let image = picture.image.afterPowerCut(keep, &dice)

@@ -17,7 +17,7 @@ struct CopyTests {
         run.work(steps: 60)
         run.end()
         #expect(run.failure == nil)
-        var dice = Dice(seed &+ 5)
+        var dice = SplitMix64(seed: seed &+ 5)
         let models = run.models
         var different = 0
         for picture in run.pictures {

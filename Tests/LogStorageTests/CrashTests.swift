@@ -29,7 +29,7 @@ final class Run: Sendable {
         var pending: [Batch] = []
         var pictures: [Picture] = []
         var isBusy = false
-        var dice: Dice
+        var dice: SplitMix64
         var failure: String?
     }
 
@@ -44,7 +44,7 @@ final class Run: Sendable {
         self.pictureEvery = pictureEvery
         let workload = workload ?? Workload(seed: seed)
         store = try Opening.open(disk, smallSettings()).store
-        state = Mutex(State(workload: workload, models: [workload.model], dice: Dice(seed &* 31 &+ 7)))
+        state = Mutex(State(workload: workload, models: [workload.model], dice: SplitMix64(seed: seed &* 31 &+ 7)))
         disk.hooks.withLock { $0.watch = { [weak self] in self?.before($0) } }
     }
 
@@ -176,7 +176,7 @@ struct CrashTests {
         run.end()
         #expect(run.failure == nil)
         #expect(try run.store.contents() == run.models.last)
-        var dice = Dice(seed &+ 99)
+        var dice = SplitMix64(seed: seed &+ 99)
         let models = run.models
         #expect(run.pictures.count > 30)
         for picture in run.pictures {
@@ -196,7 +196,7 @@ struct CrashTests {
     /// Goal: the same for a store that has crashed many times. Method: crash, recover (with crashes
     /// during recovery), go on with what was found, and so on.
     @Test(arguments: 1...8) func manyLivesOfOneStore(seed: UInt64) throws {
-        var dice = Dice(seed &* 1_000_003)
+        var dice = SplitMix64(seed: seed &* 1_000_003)
         var workload = Workload(seed: seed)
         var image = SimulatedDisk.Image()
         for life in 0..<25 {

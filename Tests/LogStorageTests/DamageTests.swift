@@ -38,7 +38,7 @@ struct DamageTests {
         offsets.append(end)
         if isIdle { try store.mark(syncing: true) }
         store.release()
-        var dice = Dice(1)
+        var dice = SplitMix64(seed: 1)
         return Small(image: disk.copy().afterPowerCut(1, &dice), models: models, offsets: offsets)
     }
 
@@ -124,7 +124,7 @@ struct DamageTests {
     @Test(arguments: [1, 63, 64, 512, 4000]) func garbageBehindTheLogIsNotTakenForBatches(count: Int) throws {
         let small = try Self.small(seed: 8, batches: 6, isIdle: true)
         let disk = SimulatedDisk(small.image)
-        var dice = Dice(UInt64(count))
+        var dice = SplitMix64(seed: UInt64(count))
         let start = small.offsets[6] + BatchHeader.size
         disk.damage(Self.segment) { bytes in
             for at in start..<start + count { bytes[at] = UInt8(dice.roll(1..<256)) }
@@ -261,7 +261,7 @@ struct DamageTests {
         for _ in 0..<3 { _ = try store.keep() }
         try store.mark(syncing: true)
         store.release()
-        var dice = Dice(1)
+        var dice = SplitMix64(seed: 1)
         return (disk.copy().afterPowerCut(1, &dice), workload.model)
     }
 

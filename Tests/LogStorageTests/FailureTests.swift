@@ -57,7 +57,7 @@ struct FailureTests {
     }
 
     private static func check(_ disk: SimulatedDisk, _ models: [Model], confirmed: Int, _ about: String) throws {
-        var dice = Dice(UInt64(confirmed))
+        var dice = SplitMix64(seed: UInt64(confirmed))
         for keep in [0, 2] {
             let after = DamageTests.open(SimulatedDisk(disk.copy().afterPowerCut(keep, &dice)))
             #expect(after.refusal == nil, "\(about)")

@@ -39,7 +39,7 @@ struct FlipTests {
         let meaning = try Meaning(whole)
         #expect(meaning.bytes.keys.filter { $0.hasSuffix(".seg") }.count > 2)
         #expect(DamageTests.open(SimulatedDisk(rich.image), RichStore.settings()).model == rich.model)
-        var dice = Dice(seed &* 77)
+        var dice = SplitMix64(seed: seed &* 77)
         var seen: [String: [Outcome: Int]] = [:]
         for _ in 0..<max(1, Self.count / 2) {
             let (kind, path) = Self.choose(whole, &dice)
@@ -60,7 +60,7 @@ struct FlipTests {
         }
     }
 
-    private static func choose(_ disk: SimulatedDisk, _ dice: inout Dice) -> (kind: String, path: String) {
+    private static func choose(_ disk: SimulatedDisk, _ dice: inout SplitMix64) -> (kind: String, path: String) {
         func any(_ ending: String) -> String {
             let paths = disk.paths.filter { $0.hasSuffix(ending) }
             return paths[dice.roll(0..<paths.count)]

@@ -129,7 +129,7 @@ struct FormatTests {
                 "the store was of format version \(version) and is of version 3 now: older programs will refuse it"
             ])
         // Whatever happens now: a power cut does not make it an older one again.
-        var dice = Dice(seed)
+        var dice = SplitMix64(seed: seed)
         #expect(Self.version(SimulatedDisk(disk.copy().afterPowerCut(0, &dice)), StorePath.store) == 3)
         #expect(disk.bytes(StorePath.checkpoint) == disk.bytes(StorePath.secondCheckpoint))
         // It takes what version 1 did not know, beside what is there.
@@ -169,7 +169,7 @@ struct FormatTests {
         disk.hooks.withLock { $0.watch = nil }
         store.release()
         let original = SimulatedDisk(old.image)
-        var dice = Dice(3)
+        var dice = SplitMix64(seed: 3)
         var isOld = 0
         for image in images.withLock({ $0 }) {
             for keep in [0, 1, 2] {
@@ -299,7 +299,7 @@ struct FormatTests {
     }
 
     @Test(arguments: 1...4) func rememberedIDsAgreeWithAPlainList(seed: UInt64) {
-        var dice = Dice(seed)
+        var dice = SplitMix64(seed: seed)
         var ids = RememberedIDs()
         var plain: [DedupEntry] = []
         for number in 0..<4000 {

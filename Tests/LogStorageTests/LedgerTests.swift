@@ -1,3 +1,4 @@
+import Base
 import BrokerCore
 import CSystem
 import Simulation
@@ -9,7 +10,7 @@ import Testing
 struct LedgerTests {
     /// Goal: the set is what a plain set of numbers is. Method: random ranges into both.
     @Test(arguments: 1...6) func settledSetsAgreeWithAPlainSet(seed: UInt64) {
-        var dice = Dice(seed)
+        var dice = SplitMix64(seed: seed)
         var settled = SettledSet()
         var plain: Set<UInt64> = []
         let limit = seed % 2 == 0 ? 300 : 20_000
@@ -51,7 +52,7 @@ struct LedgerTests {
     /// Goal: the page that is kept while nothing is above the head says what was done since. Method: ranges right above
     /// the head, as consumers make them that take turns, over many pages, and sometimes a long one in order.
     @Test(arguments: 1...4) func consumersThatTakeTurnsAgreeWithAPlainSet(seed: UInt64) {
-        var dice = Dice(seed)
+        var dice = SplitMix64(seed: seed)
         var settled = SettledSet()
         var plain: Set<UInt64> = []
         var head: UInt64 = 1
@@ -91,7 +92,7 @@ struct LedgerTests {
         #expect(csystem_crc32c(0, zeros, 32) == 0x8A91_36AA)
         let digits = Array("123456789".utf8)
         #expect(csystem_crc32c(0, digits, 9) == 0xE306_9283)
-        var dice = Dice(5)
+        var dice = SplitMix64(seed: 5)
         let bytes = (0..<40_000).map { _ in UInt8(dice.roll(0..<256)) }
         for length in Array(0..<300) + [767, 768, 769, 1000, 3 * 4096, 3 * 4096 + 5, 39_000] {
             let start = dice.roll(0..<900)

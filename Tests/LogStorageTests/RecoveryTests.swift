@@ -145,7 +145,7 @@ struct RecoveryTests {
         // Not the whole journal: what a later batch proves to be there is not written again.
         #expect(written.now == 1)
         again.release()
-        var dice = Dice(1)
+        var dice = SplitMix64(seed: 1)
         let after = SimulatedDisk(disk.copy().afterPowerCut(0, &dice))
         #expect(try Opening.open(after, settings).recovery.queues.count == 1)
     }
@@ -171,7 +171,7 @@ struct RecoveryTests {
         try commit(smallSettings().segmentBytes - BatchHeader.size - end - BatchHeader.size - RecordFormat.size)
         try store.mark()
         try commit(10)
-        var dice = Dice(1)
+        var dice = SplitMix64(seed: 1)
         let after = SimulatedDisk(disk.copy().afterPowerCut(0, &dice))
         let recovery = try Opening.open(after, smallSettings()).recovery
         #expect(recovery.queues.count == Int(number))
@@ -221,7 +221,7 @@ struct RecoveryTests {
         #expect(isDeleted.withLock { $0 })
         for _ in 0..<3 { _ = try store.keep() }
         disk.hooks.withLock { $0.watch = nil }
-        var dice = Dice(1)
+        var dice = SplitMix64(seed: 1)
         for image in images.withLock({ $0 }) {
             for keep in [0, 1] {
                 let after = DamageTests.open(SimulatedDisk(image.afterPowerCut(keep, &dice)))

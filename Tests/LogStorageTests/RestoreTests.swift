@@ -22,7 +22,7 @@ struct RestoreTests {
             manifest.entries.count
                 == copy.paths.filter { $0.contains(".") || $0 == "store" || $0 == "checkpoint" }.count)
         try run.store.endBackup()
-        var dice = Dice(seed)
+        var dice = SplitMix64(seed: seed)
         // What is not durable when the copy is said to be finished is not in it.
         return (SimulatedDisk(copy.copy().afterPowerCut(0, &dice)), model)
     }
@@ -32,7 +32,7 @@ struct RestoreTests {
         let target = SimulatedDisk()
         let outcome = try BackupRestore.run(from: copy, to: target)
         #expect(outcome.report.isWhole)
-        var dice = Dice(seed)
+        var dice = SplitMix64(seed: seed)
         let after = DamageTests.open(SimulatedDisk(target.copy().afterPowerCut(0, &dice)))
         #expect(after.model == model && after.report.isEmpty, "\(after.refusal ?? "")")
     }
@@ -55,7 +55,7 @@ struct RestoreTests {
     @Test func aDamagedCopyIsRefusedAndNothingIsLeft() throws {
         let (copy, _) = try Self.backup(seed: 2)
         let image = copy.copy()
-        var dice = Dice(9)
+        var dice = SplitMix64(seed: 9)
         for path in copy.paths {
             guard let count = copy.bytes(path)?.count, count > 0 else { continue }
             for way in 0..<6 {
@@ -133,7 +133,7 @@ struct RestoreTests {
         }
         _ = try BackupRestore.run(from: copy, to: target)
         target.hooks.withLock { $0.watch = nil }
-        var dice = Dice(3)
+        var dice = SplitMix64(seed: 3)
         for (index, image) in pictures.withLock({ $0 }).enumerated() where index % 3 == 0 || index < 10 {
             for keep in [0, 1, 2] {
                 let disk = SimulatedDisk(image.afterPowerCut(keep, &dice))

@@ -1,3 +1,4 @@
+import Base
 import BrokerCore
 import Simulation
 import Testing
@@ -32,7 +33,7 @@ struct RichStore {
         for _ in 0..<2 { _ = try store.keep() }
         try store.mark(syncing: true)
         store.release()
-        var dice = Dice(1)
+        var dice = SplitMix64(seed: 1)
         image = disk.copy().afterPowerCut(1, &dice)
         model = workload.model
     }

@@ -38,7 +38,7 @@ struct ScrubTests {
         let store = try Opening.open(disk, smallSettings()).store
         let workload = Mutex(Workload(seed: seed))
         let isBusy = Mutex(false)
-        let dice = Mutex(Dice(seed &+ 3))
+        let dice = Mutex(SplitMix64(seed: seed &+ 3))
         let failure = Mutex<String?>(nil)
         let work: @Sendable () -> Void = {
             do {

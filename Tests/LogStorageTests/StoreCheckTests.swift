@@ -60,7 +60,7 @@ struct StoreCheckTests {
         }
         try Opening.open(disk, smallSettings()).store.release()
         disk.hooks.withLock { $0.watch = nil }
-        var dice = Dice(1)
+        var dice = SplitMix64(seed: 1)
         var made = 0
         let all = pictures.withLock { $0 }
         for (index, picture) in all.enumerated() where index % 4 == 0 || index == all.count - 1 {
@@ -78,7 +78,7 @@ struct StoreCheckTests {
     /// found, a start must give exactly what was there.
     @Test(arguments: [5, 6] as [UInt64]) func whatIsCalledWholeIsWhole(seed: UInt64) throws {
         let large = try DamageTests.large(seed: seed)
-        var dice = Dice(seed)
+        var dice = SplitMix64(seed: seed)
         var found = 0
         let paths = Self.paths(SimulatedDisk(large.image))
         for _ in 0..<300 {
@@ -138,7 +138,7 @@ struct StoreCheckTests {
     }
 
     @Test func theSeedOfAChecksumCanBeFoundFromItsEnd() {
-        var dice = Dice(4)
+        var dice = SplitMix64(seed: 4)
         for count in [0, 1, 56, 300] {
             let bytes = (0..<count).map { _ in UInt8(dice.roll(0..<256)) }
             let seed = UInt32(truncatingIfNeeded: dice.next())

@@ -19,7 +19,7 @@ struct StoreRepairTests {
     private static var rounds: Int { getenv("BROKERD_REPAIR_ROUNDS").flatMap { Int(String(cString: $0)) } ?? 6 }
 
     /// Does one kind of harm to a store; says where.
-    static func harm(_ disk: SimulatedDisk, _ harm: Harm, _ dice: inout Dice) -> String {
+    static func harm(_ disk: SimulatedDisk, _ harm: Harm, _ dice: inout SplitMix64) -> String {
         func path(_ suffixes: String...) -> String {
             let paths = StoreCheckTests.paths(disk).filter { path in suffixes.contains { path.hasSuffix($0) } }
             return paths.isEmpty ? StorePath.checkpoint : paths[dice.roll(0..<paths.count)]
@@ -133,7 +133,7 @@ struct StoreRepairTests {
             // One of them has something of everything.
             let rich = try RichStore(seed: seed)
             let large = seed == 7 ? (image: rich.image, model: rich.model) : try DamageTests.large(seed: seed)
-            var dice = Dice(seed)
+            var dice = SplitMix64(seed: seed)
             for round in 0..<Self.rounds {
                 let disk = SimulatedDisk(large.image, seed: seed)
                 let place = Self.harm(disk, harm, &dice)
@@ -206,7 +206,7 @@ struct StoreRepairCrashTests {
     @Test(arguments: [StoreRepairTests.Harm.zeros, .drop, .flipCheckpoints, .dropStore, .garbage])
     func aRepairCutOffAnywhereCanBeRepeated(harm: StoreRepairTests.Harm) throws {
         let large = try DamageTests.large(seed: 6)
-        var dice = Dice(77)
+        var dice = SplitMix64(seed: 77)
         var damaged = SimulatedDisk(large.image)
         repeat {
             damaged = SimulatedDisk(large.image)
@@ -219,7 +219,7 @@ struct StoreRepairCrashTests {
     /// let a start go on as if nothing had been lost.
     @Test func aRepairWithoutTheLastSegmentCanBeCutOffAndRepeated() throws {
         let large = try DamageTests.large(seed: 6)
-        var dice = Dice(77)
+        var dice = SplitMix64(seed: 77)
         let damaged = SimulatedDisk(large.image)
         func isSealed() throws -> Bool {
             try StoreCheck.run(on: damaged).damages.contains { $0.sentence.contains("the log goes on there") }
@@ -262,7 +262,7 @@ struct StoreRepairCrashTests {
     }
 
     private static func cutOff(
-        _ image: SimulatedDisk.Image, _ was: Model, _ harm: String, _ dice: inout Dice
+        _ image: SimulatedDisk.Image, _ was: Model, _ harm: String, _ dice: inout SplitMix64
     ) throws {
         let disk = SimulatedDisk(image, seed: 1)
         let pictures = Mutex<[SimulatedDisk.Image]>([])

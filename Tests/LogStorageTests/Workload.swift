@@ -121,7 +121,7 @@ struct BatchBuilder {
 
 /// Random batches, and the model after each.
 struct Workload {
-    var dice: Dice
+    var dice: SplitMix64
     var model = Model()
     /// Whether more is appended than settled.
     var keepsMore = false
@@ -130,7 +130,7 @@ struct Workload {
     var queuesMax = 6
     private var number: UInt64 = 0
 
-    init(seed: UInt64) { dice = Dice(seed) }
+    init(seed: UInt64) { dice = SplitMix64(seed: seed) }
 
     /// The next batch; `model` is what the store should hold after it.
     mutating func next() -> Batch {

@@ -1,3 +1,4 @@
+import Base
 import Foundation
 import Glibc
 import Synchronization
@@ -65,7 +66,7 @@ final class BadNetwork: Sendable {
         guard isConnected else { return }
         for (index, ends) in [(client, broker), (broker, client)].enumerated() {
             Thread.detachNewThread {
-                var dice = Dice(state: seed &* 2 &+ UInt64(index))
+                var dice = SplitMix64(seed: seed &* 2 &+ UInt64(index))
                 while line.pass(ends.0, ends.1, &dice, isStormy: network()?.isStormy.load(ordering: .relaxed) ?? false)
                 {}
                 line.cut(reset: dice.below(2) == 0)
@@ -86,7 +87,7 @@ private final class Line: Sendable {
     }
 
     /// Carries what comes next. False: that was all.
-    func pass(_ source: Int32, _ sink: Int32, _ dice: inout Dice, isStormy: Bool) -> Bool {
+    func pass(_ source: Int32, _ sink: Int32, _ dice: inout SplitMix64, isStormy: Bool) -> Bool {
         var buffer = [UInt8](repeating: 0, count: isStormy ? 1 + dice.below(2_000) : 65_536)
         let count = read(source, &buffer, buffer.count)
         guard count > 0 else { return false }
@@ -122,19 +123,4 @@ private final class Line: Sendable {
             }
         }
     }
-}
-
-/// SplitMix64: the same for the same seed.
-struct Dice: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
-    }
-
-    mutating func below(_ limit: Int) -> Int { Int(next() % UInt64(limit)) }
 }

@@ -1,3 +1,4 @@
+import Base
 import Foundation
 import Testing
 
@@ -65,7 +66,7 @@ import Testing
 
     /// Bytes that nobody would write, made of what means something to a parser.
     @Test(arguments: 0..<8) func anyCutsOfAnyBytesFindTheSame(seed: UInt64) {
-        var numbers = SeededNumbers(seed: seed)
+        var numbers = SplitMix64(seed: seed)
         let words: [String] = [
             "SEND\n", "CONNECT\n", "ACK\n", "MESSAGE\r\n", "\n", "\r\n", "\r", "\0", ":", "\\", "\\n", "\\c", "\\r",
             "x",

@@ -77,7 +77,7 @@ import Testing
     }
 
     @Test func whatIsEscapedComesBack() throws {
-        var numbers = SeededNumbers(seed: 1)
+        var numbers = SplitMix64(seed: 1)
         let alphabet = Array("ab:\\\r\ncn\t é".unicodeScalars)
         for _ in 0..<2000 {
             var text = ""

@@ -8,20 +8,6 @@ import Testing
 /// Goal: nothing that a client writes ends the process, breaks a frame that we write, or reorders our answers.
 /// Method: seeded conversations of several clients, half right and half wrong, over a disk that is now and then slow.
 @Suite struct RandomTests {
-    /// SplitMix64: the same numbers for the same seed everywhere.
-    struct Dice: RandomNumberGenerator {
-        var state: UInt64
-        mutating func next() -> UInt64 {
-            state &+= 0x9E37_79B9_7F4A_7C15
-            var z = state
-            z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-            z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-            return z ^ (z >> 31)
-        }
-        mutating func pick(_ words: [String]) -> String { words[Int(next() % UInt64(words.count))] }
-        mutating func chance(_ percent: UInt64) -> Bool { next() % 100 < percent }
-    }
-
     private static let names = ["1", "2", "s", "/queue/a", "a\\cb", "/temp-queue/r"]
     private static let destinations = [
         "/queue/a", "/queue/b", "c", "/topic/x", "/topic/x.y", "/queue/a\\cb",
@@ -52,7 +38,7 @@ import Testing
         var version = Version.v12
     }
 
-    private func frame(_ dice: inout Dice, _ memory: inout Memory) -> String {
+    private func frame(_ dice: inout SplitMix64, _ memory: inout Memory) -> String {
         var head = ""
         if dice.chance(40) {
             memory.receipt += 1
@@ -95,7 +81,7 @@ import Testing
         }
     }
 
-    private func bytes(_ dice: inout Dice, _ memory: inout Memory) -> [UInt8] {
+    private func bytes(_ dice: inout SplitMix64, _ memory: inout Memory) -> [UInt8] {
         var bytes: [UInt8] = []
         for _ in 0..<Int(dice.next() % 6 + 1) {
             var frame = Array(frame(&dice, &memory).utf8)
@@ -140,7 +126,7 @@ import Testing
 
     /// Returns how many messages were delivered.
     private func run(seed: UInt64) -> Int {
-        var dice = Dice(state: seed)
+        var dice = SplitMix64(seed: seed)
         var limits = CoreLimits()
         limits.backlogBytes = 2000
         limits.windowBytes = Int(dice.next() % 400)
@@ -198,4 +184,9 @@ import Testing
         for seed in part * 250..<(part + 1) * 250 { messages += run(seed: seed) }
         #expect(messages > 1000, "the conversations say too little")
     }
+}
+
+extension SplitMix64 {
+    mutating func pick(_ words: [String]) -> String { words[below(words.count)] }
+    mutating func chance(_ percent: UInt64) -> Bool { next() % 100 < percent }
 }

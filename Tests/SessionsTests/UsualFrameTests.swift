@@ -97,7 +97,7 @@ import Testing
     ]
     private static let wild: [UInt8] = [0, 0x0A, 0x0D, 0x3A, 0x5C, 0xC3, 0x2D, 0x30, 0x39, 0x2F, 0x20, 0xFF]
 
-    private func frames(_ dice: inout RandomTests.Dice) -> [UInt8] {
+    private func frames(_ dice: inout SplitMix64) -> [UInt8] {
         var bytes: [UInt8] = []
         if dice.chance(20) { bytes += Array("BEGIN\ntransaction:t\n\n\0".utf8) }
         var head = Self.heads[Int(dice.next() % UInt64(Self.heads.count))]
@@ -117,7 +117,7 @@ import Testing
         return bytes
     }
 
-    private func spoil(_ bytes: inout [UInt8], _ dice: inout RandomTests.Dice) {
+    private func spoil(_ bytes: inout [UInt8], _ dice: inout SplitMix64) {
         let at = Int(dice.next() % UInt64(bytes.count))
         let byte = dice.chance(50) ? Self.wild[Int(dice.next() % UInt64(Self.wild.count))] : UInt8(dice.next() % 256)
         switch dice.next() % 3 {
@@ -130,7 +130,7 @@ import Testing
     @Test(arguments: 0..<40) func theParserWouldMakeTheSameOfIt(group: Int) {
         for number in 0..<50 {
             let seed = UInt64(group * 50 + number)
-            var dice = RandomTests.Dice(state: seed)
+            var dice = SplitMix64(seed: seed)
             var bytes = frames(&dice)
             for _ in 0..<Int(dice.next() % 3) { spoil(&bytes, &dice) }
             let cuts = (0..<4).map { _ in Int(dice.next() % UInt64(bytes.count)) }.sorted()

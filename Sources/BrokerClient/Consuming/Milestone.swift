@@ -43,9 +43,7 @@ final class Milestone: Sendable {
                     state.waiters[number] = continuation
                     return nil
                 }
-                if let answer { return continuation.resume(returning: answer) }
-                // Cancelled between the look and the registration: the handler found nobody.
-                if Task.isCancelled { giveUp(number) }
+                if let answer { continuation.resume(returning: answer) }
             }
         } onCancel: {
             giveUp(number)

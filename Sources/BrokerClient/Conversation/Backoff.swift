@@ -9,11 +9,12 @@ struct Backoff: Sendable {
     /// Failed attempts since the last success.
     private(set) var failures = 0
     private var doublings = 0
-    private var random: UInt64
+    /// Seeded, so that a test can repeat it.
+    private var random: SplitMix64
 
     init(_ policy: ReconnectPolicy, seed: UInt64) {
         self.policy = policy
-        random = seed
+        random = SplitMix64(seed: seed)
     }
 
     /// Milliseconds until the next attempt; nil if there is to be none.
@@ -25,7 +26,7 @@ struct Backoff: Sendable {
         for _ in 0..<doublings where limit < longest { limit = min(limit.addingSaturated(limit), longest) }
         if limit < longest { doublings += 1 }
         limit = min(limit, longest)
-        return limit == .max ? draw() : draw() % (limit + 1)
+        return limit == .max ? random.next() : random.next() % (limit + 1)
     }
 
     /// An attempt succeeded.
@@ -35,15 +36,6 @@ struct Backoff: Sendable {
     /// must not be tried at full speed, so only a good while brings the first limit back.
     mutating func ended(afterMilliseconds milliseconds: UInt64) {
         if milliseconds >= Self.settledAfterMilliseconds { doublings = 0 }
-    }
-
-    /// SplitMix64 (Steele, Lea, Flood 2014): seeded, so that a test can repeat it.
-    private mutating func draw() -> UInt64 {
-        random &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = random
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
     }
 }
 
