@@ -235,7 +235,7 @@ def a_reader_that_does_not_read_costs_little(target):
     grown = target.resident_kib() - before
     target.is_well()
     for client in (lazy, sender):
-        client.close()
+        client.reset()
     assert grown < 96 * 1024, f"{grown} KiB for one reader that does not read"
 
 
@@ -255,7 +255,7 @@ def a_consumer_of_a_queue_that_does_not_read_costs_little(target):
     target.is_well()
     grown = target.resident_kib() - before
     for client in lazy:
-        client.close()
+        client.reset()  # what is on its way to it takes its time, and is of no interest
     assert grown < 96 * 1024, f"{grown} KiB for 20 readers that do not read"
 
 
