@@ -15,7 +15,8 @@ extension Client {
     /// `orderedBy`: messages of one group are worked on one after the other. One that fails and is to be delivered again
     /// holds its group up, and its place among the `concurrency`, and is tried again here as `retry` says; then it
     /// goes to the dead-letter queue. `prefetch` messages (nil: twice the concurrency) are held at most, those in hand
-    /// included. `timeout` is for the SUBSCRIBE.
+    /// included. `timeout` is for the SUBSCRIBE, and this throws as `subscribe` does; what the handler throws stays in the
+    /// consumer.
     nonisolated(nonsending) public func consume(
         _ destination: String, concurrency: Int = 1, orderedBy ordering: Ordering = .none, prefetch: Int? = nil,
         headers: Headers = [:], retry: RetryPolicy = RetryPolicy(), timeout: Duration? = nil,
@@ -36,14 +37,20 @@ extension Client {
     ///         [Outgoing(try await invoice(order), to: "/queue/invoices")]
     ///     }
     ///
-    /// For the rest see `consume`.
+    /// A result with a header that cannot be sent is a failure of the handler. When the broker refuses one, nothing of the
+    /// transaction happens, and the message comes again. For the rest see `consume`.
     nonisolated(nonsending) public func pipe(
         _ destination: String, concurrency: Int = 1, orderedBy ordering: Ordering = .none, prefetch: Int? = nil,
         headers: Headers = [:], retry: RetryPolicy = RetryPolicy(), timeout: Duration? = nil,
         onFailure: @escaping FailureRule = Unprocessable.rule,
         handler: @escaping @Sendable (Message) async throws -> [Outgoing]
     ) async throws(ClientError) -> Consumer {
-        let handling = Handling(ordering, retry, onFailure) { message in .sendOn(try await handler(message)) }
+        let handling = Handling(ordering, retry, onFailure) { message in
+            let results = try await handler(message)
+            // Found out in the transaction it would be nobody's failure, and the message would stay in hand.
+            for result in results { try result.check() }
+            return .sendOn(results)
+        }
         return try await consume(destination, concurrency, prefetch, headers, timeout, handling)
     }
 
@@ -64,11 +71,17 @@ extension Client {
 
 /// A message that a handler sends on.
 public struct Outgoing: Sendable {
+    /// The bytes of the body.
     public var body: [UInt8]
+    /// Where it is sent to: `/queue/NAME` or `/topic/NAME`.
     public var destination: String
+    /// Go with the message. `destination`, `content-length` and others that the library writes itself are not to be among
+    /// them, so those of another message cannot be taken over as they are.
     public var headers: Headers
+    /// Whether the broker is to keep it on disk.
     public var persistent = true
 
+    /// A message of bytes. It has no `content-type` unless `headers` give one.
     public init(_ body: [UInt8], to destination: String, headers: Headers = [:]) {
         self.body = body
         self.destination = destination
@@ -79,4 +92,7 @@ public struct Outgoing: Sendable {
     public init(_ text: String, to destination: String, headers: Headers = [:]) {
         self.init(Array(text.utf8), to: destination, headers: headers.asText)
     }
+
+    /// Throws if it cannot be sent.
+    func check() throws(ClientError) { _ = try Client.frame(body, destination, headers, persistent) }
 }

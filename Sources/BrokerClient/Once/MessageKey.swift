@@ -1,4 +1,6 @@
 /// By what a consumer knows a message again, however often it is delivered, and however often it was sent.
+///
+///     if let key = MessageKey(of: order, for: "billing") { print("known as", key.id) }
 public struct MessageKey: Hashable, Sendable {
     /// Who does something about the message. Each consumer remembers for itself.
     public var consumer: String
@@ -7,6 +9,7 @@ public struct MessageKey: Hashable, Sendable {
     /// The sender's `dedup-id`, or else the broker's id of the message.
     public var id: String
 
+    /// For tests, and for what is not a message of the broker.
     public init(consumer: String, destination: String, id: String) {
         self.consumer = consumer
         self.destination = destination

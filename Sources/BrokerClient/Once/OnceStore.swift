@@ -25,6 +25,7 @@ public enum Once<R: Sendable>: Sendable {
 }
 
 extension Once {
+    /// Whether nothing was done, since the message had had its effect.
     public var isSeenBefore: Bool {
         if case .seenBefore = self { return true }
         return false
@@ -35,8 +36,10 @@ extension Once: Equatable where R: Equatable {}
 
 /// A message that nothing tells from others: it has neither a `dedup-id` nor a `message-id`.
 public struct UnknowableMessage: Error, Equatable, Sendable, CustomStringConvertible {
+    /// Where the message came from.
     public let destination: String
 
+    /// One sentence for a log.
     public var description: String { "a message from \(destination) has neither a dedup-id nor a message-id" }
 }
 
@@ -44,7 +47,7 @@ extension Message {
     /// Has the effect of this message once, however often it is delivered, and acknowledges it.
     ///
     ///     let outcome = try await order.once(as: "billing", in: store) { database in
-    ///         try await database.execute("INSERT INTO invoices (customer) VALUES (?)", [.text(customer)])
+    ///         try await database.execute("INSERT INTO invoices (customer) VALUES (?)", [.text(order.text)])
     ///     }
     ///
     /// `consumer` names what is done about the message; keep the name, or it is done again. The change belongs to the
@@ -74,6 +77,10 @@ extension Subscription {
     /// Takes messages, one after the other, until the subscription ends, and has the effect of each once: see
     /// `Message.once`. A message whose handler throws is rejected, so that it comes again, later and at most as often as
     /// the queue's settings allow; `failed` is told before.
+    ///
+    ///     try await orders.once(as: "billing", in: store) { order, database in
+    ///         try await database.execute("INSERT INTO invoices (customer) VALUES (?)", [.text(order.text)])
+    ///     }
     ///
     /// Throws as iterating does, and `ClientError.cancelled` when the task is cancelled.
     nonisolated(nonsending) public func once<Store: OnceStore>(

@@ -1,5 +1,8 @@
 /// How often something is tried, and how long after a failure: a random time between zero and a limit that doubles each
 /// time ("full jitter"), so that those who failed together do not come back together.
+///
+///     let price = try await client.request(
+///         "bicycle", to: "/queue/prices", timeout: .seconds(6), retry: RetryPolicy(attempts: 3))
 public struct RetryPolicy: Sendable, Equatable {
     /// Tries in all, the first one included.
     public var attempts: Int
@@ -8,6 +11,8 @@ public struct RetryPolicy: Sendable, Equatable {
     /// The limit never grows over this.
     public var longest: Duration
 
+    /// Five tries, with waits of up to 100 ms, 200 ms, 400 ms and 800 ms between them, unless said otherwise. Fewer than one try
+    /// counts as one.
     public init(attempts: Int = 5, first: Duration = .milliseconds(100), longest: Duration = .seconds(10)) {
         self.attempts = attempts
         self.first = first
