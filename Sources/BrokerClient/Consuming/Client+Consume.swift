@@ -22,7 +22,7 @@ extension Client {
         onFailure: @escaping FailureRule = Unprocessable.rule,
         handler: @escaping @Sendable (Message) async throws -> Void
     ) async throws(ClientError) -> Consumer {
-        let handling = Handling(ordering, retry, onFailure) { message in
+        let handling = Handling(ordering, retry, onFailure, tally(of: destination)) { message in
             try await handler(message)
             return .acknowledge
         }
@@ -43,9 +43,13 @@ extension Client {
         onFailure: @escaping FailureRule = Unprocessable.rule,
         handler: @escaping @Sendable (Message) async throws -> [Outgoing]
     ) async throws(ClientError) -> Consumer {
-        let handling = Handling(ordering, retry, onFailure) { message in .sendOn(try await handler(message)) }
+        let handling = Handling(ordering, retry, onFailure, tally(of: destination)) { message in
+            .sendOn(try await handler(message))
+        }
         return try await consume(destination, concurrency, prefetch, headers, timeout, handling)
     }
+
+    func tally(of destination: String) -> Tally { Tally(of: destination, engine.options.observer) }
 
     private nonisolated(nonsending) func consume(
         _ destination: String, _ concurrency: Int, _ prefetch: Int?, _ headers: Headers, _ timeout: Duration?,
@@ -55,7 +59,9 @@ extension Client {
         let room = max(concurrency, min(prefetch ?? 2 * concurrency, 65_535))
         let subscription = try await subscribe(
             to: destination, prefetch: room, headers: headers, timeout: timeout)
-        let workshop = Workshop(subscription, concurrency: concurrency, room: room, ordering: handling.ordering) {
+        let workshop = Workshop(
+            subscription, concurrency: concurrency, room: room, ordering: handling.ordering, handling.tally
+        ) {
             await handling.handle($0, in: $1)
         }
         return Consumer(workshop, handling.tally)
