@@ -4,8 +4,9 @@ enum Manual {
         var text = """
             # brokerctl
 
-            `brokerctl` looks after a `brokerd` through its [admin interface](admin-api.md), and publishes and
-            consumes messages through STOMP. This page is made from the same table as `brokerctl help`.
+            `brokerctl` looks after a `brokerd` through its [admin interface](admin-api.md). Through STOMP it
+            publishes, consumes, asks and answers, so that every [style of talking](client.md#styles-of-talking) can
+            be tried without code. This page is made from the same table as `brokerctl help`.
 
             **Where the broker is.** `--admin` says it (`unix:PATH` or `HOST:PORT`); else the `admin.sock` in the
             directory of `--data`; else the environment variable `BROKERD_ADMIN`; else `data/admin.sock` in the
