@@ -14,11 +14,11 @@ enum Manual {
 
             **For people and for programs.** Without `--json` output is for people: tables with headings, sizes in
             KiB and MiB, the same on a terminal and in a pipe. It may change. With `--json` it is the value that the
-            admin interface answers with, on one line, lists complete however many pages they took; `consume` prints
-            one line for each message. That form is stable in the way the admin interface is. Progress of long work
-            is shown on a terminal only, on standard error. What clients have put into names, headers and bodies
-            cannot steer the terminal: control characters are written as `\\u{1b}`. Bodies go into files and pipes
-            as they are.
+            admin interface answers with, on one line, lists complete however many pages they took; `consume`,
+            `subscribe`, `request` and `gather` print one line for each message. That form is stable in the way the
+            admin interface is. Progress of long work is shown on a terminal only, on standard error. What clients have
+            put into names, headers and bodies cannot steer the terminal: control characters are written as
+            `\\u{1b}`. Bodies go into files and pipes as they are.
 
             ## Exit codes
 

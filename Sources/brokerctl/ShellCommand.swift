@@ -111,7 +111,7 @@ struct ShellCommand: Sendable {
         return posix_spawn(&id, "/bin/sh", &actions, &attributes, words, all)
     }
 
-    /// Ours, and `added` in place of what has the same names.
+    /// Ours, and `added` in place of what has the same names; an empty value takes a name away.
     private static func environment(with added: [(name: String, value: String)]) -> [String] {
         var all: [String] = []
         var next = environ
@@ -120,6 +120,6 @@ struct ShellCommand: Sendable {
             if !added.contains(where: { text.hasPrefix($0.name + "=") }) { all.append(text) }
             next += 1
         }
-        return all + added.map { "\($0.name)=\($0.value)" }
+        return all + added.filter { !$0.value.isEmpty }.map { "\($0.name)=\($0.value)" }
     }
 }

@@ -58,12 +58,17 @@ final class StompConnection {
         } catch {
             output.clear()
             // An ERROR that came before the broker closed says more than "broken pipe".
-            if case .broken = error, let frame = try? receive(until: StompConnection.deadline()),
-                frame.command == .error
-            {
-                throw StompConnection.refusal(frame)
-            }
+            if case .broken = error, let refusal = lastRefusal() { throw refusal }
             throw StompConnection.explained(error, address)
+        }
+    }
+
+    /// The ERROR that is still to be read, if there is one.
+    private func lastRefusal() -> CtlFailure? {
+        do throws(CtlFailure) {
+            while true { _ = try receive(until: StompConnection.deadline()) }
+        } catch {
+            return error.kind == .failed ? error : nil
         }
     }
 

@@ -44,7 +44,10 @@ final class Tally: Sendable {
             if error == nil { counts.handled &+= 1 } else { counts.failed &+= 1 }
         }
         observer.measure(.handler, .duration(duration), of: destination, error == nil ? "handled" : "failed")
-        if let error { observer.log(.warning, "a handler failed", fields(message) + [("reason", "\(error)")]) }
+        guard let error else { return }
+        // That is how a service says no.
+        let level: ClientLogEntry.Level = error is RequestFailure ? .debug : .warning
+        observer.log(level, "a handler failed", fields(message) + [("reason", "\(error)")])
     }
 
     func refused(_ request: Message, _ error: BrokerError) {
