@@ -1,3 +1,4 @@
+import Base
 import STOMP
 
 extension Client {
@@ -21,24 +22,39 @@ extension Client {
     /// time is always returned, be it nothing; `missing` and `end` say what is not there. In memory are at most
     /// `atMost` replies of `ClientOptions.maxMessageBytes` each.
     ///
-    /// Throws `timedOut` only if the message could not even be sent in time; besides that `refused`, `cancelled`, `closed`,
+    /// Throws `timedOut` only if the message could not even be sent in time, and `circuitOpen` as `request` does: silence
+    /// counts as a failure of the destination if answers were `expected`. Besides that `refused`, `cancelled`, `closed`,
     /// `tooManyRequests` and `invalidHeader`. One that gathers counts as one request in
     /// `ClientOptions.requestsInFlight`.
     nonisolated(nonsending) public func gather(
         _ body: [UInt8], to destination: String, from expected: Set<String> = [], headers: Headers = [:],
         timeout: Duration? = nil, atMost: Int = 100
     ) async throws(ClientError) -> Gathered {
-        var ask = Ask(frame: try Self.request(body, destination, headers, false))
-        ask.atMost = max(1, atMost)
-        ask.expected = expected
-        ask.isGathering = true
-        let deadline = engine.deadline(timeout)
+        let (engine, deadline) = (engine, engine.deadline(timeout))
+        return try await engine.observed(.gather, ClientSpan(.gather, destination)) { () throws(ClientError) in
+            var ask = Ask(frame: try Self.request(body, destination, headers, false))
+            ask.atMost = max(1, atMost)
+            ask.expected = expected
+            ask.isGathering = true
+            return try await engine.circuits.run(destination) { () throws(ClientError) in
+                try await engine.gather(ask, deadline)
+            } judge: {
+                $0.verdict(expected)
+            }
+        } outcome: {
+            $0.outcome
+        }
+    }
+}
+
+extension Engine {
+    nonisolated(nonsending) fileprivate func gather(
+        _ ask: Ask, _ deadline: Instant
+    ) async throws(ClientError) -> Gathered {
         guard
-            case .replies(let deliveries, let end) = try await engine.call({
-                $0.ask(ask, as: $1, deadline: deadline, at: $2)
-            })
+            case .replies(let deliveries, let end) = try await call({ $0.ask(ask, as: $1, deadline: deadline, at: $2) })
         else { throw .outcomeUnknown }
-        return Gathered(deliveries, expected: expected, end, engine)
+        return Gathered(deliveries, expected: ask.expected, end, self)
     }
 }
 
@@ -59,6 +75,22 @@ public struct Gathered: Sendable {
         failures = split.failures
         missing = split.missing
         self.end = end
+    }
+
+    private var isSilent: Bool { replies.isEmpty && failures.isEmpty }
+
+    /// A word for the observer.
+    var outcome: String {
+        if isSilent { return "unanswered" }
+        return end == .complete ? "complete" : "incomplete"
+    }
+
+    /// What it says about the destination: see docs/client/gathering.md.
+    func verdict(_ expected: Set<String>) -> Circuit.Result {
+        if case .connectionLost = end, isSilent { return .failed }
+        if isSilent { return expected.isEmpty ? .neither : .failed }
+        let isAnswered = !replies.isEmpty || failures.contains { $0.code != RequestFailure.internalError }
+        return isAnswered ? .succeeded : .failed
     }
 
     static func split(_ deliveries: [Delivery], expected: Set<String>) -> (

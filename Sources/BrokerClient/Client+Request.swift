@@ -36,13 +36,17 @@ extension Client {
     ) async throws(ClientError) -> Message {
         var headers = headers
         if retry.attempts > 1, headers["request-id"] == nil { headers["request-id"] = engine.newDedupID() }
-        let ask = Ask(frame: try Self.request(body, destination, headers, persistent))
-        let engine = engine
-        return try await engine.retrying(retry, engine.deadline(timeout), if: \.isWorthAnotherRequest) {
-            deadline throws(ClientError) in
-            try await engine.circuits.run(destination) { () throws(ClientError) in
-                try await engine.request(ask, deadline)
+        let (engine, deadline) = (engine, engine.deadline(timeout))
+        return try await engine.observed(.request, ClientSpan(.request, destination)) { () throws(ClientError) in
+            let ask = Ask(frame: try Self.request(body, destination, headers, persistent))
+            return try await engine.retrying(retry, deadline, if: \.isWorthAnotherRequest) {
+                deadline throws(ClientError) in
+                try await engine.circuits.run(destination) { () throws(ClientError) in
+                    try await engine.request(ask, deadline)
+                }
             }
+        } outcome: { _ in
+            "answered"
         }
     }
 

@@ -97,12 +97,16 @@ public final class Client: Sendable {
     ) async throws(ClientError) {
         var headers = headers
         if retry.attempts > 1, headers["dedup-id"] == nil { headers["dedup-id"] = engine.newDedupID() }
-        let frame = try Self.frame(body, destination, headers, persistent)
         let (engine, deadline) = (engine, engine.deadline(timeout))
-        try await engine.retrying(retry, deadline, if: \.isTransientRefusal) { _ throws(ClientError) in
-            try await engine.circuits.run(destination) { () throws(ClientError) in
-                try await engine.send(frame, confirmation, deadline: deadline)
+        try await engine.observed(.send, ClientSpan(.send, destination)) { () throws(ClientError) in
+            let frame = try Self.frame(body, destination, headers, persistent)
+            try await engine.retrying(retry, deadline, if: \.isTransientRefusal) { _ throws(ClientError) in
+                try await engine.circuits.run(destination) { () throws(ClientError) in
+                    try await engine.send(frame, confirmation, deadline: deadline)
+                }
             }
+        } outcome: { _ in
+            confirmation == .receipt ? "confirmed" : "sent"
         }
     }
 
@@ -175,7 +179,7 @@ extension Client {
     ) throws(ClientError) -> Frame {
         try Headers.check("destination", destination)
         try headers.check(reserved: ["destination", "receipt", "transaction", "content-length", "persistent"])
-        return .send(body, to: destination, headers: headers, persistent: persistent)
+        return .send(body, to: destination, headers: headers.traced, persistent: persistent)
     }
 }
 

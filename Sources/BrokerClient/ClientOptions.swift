@@ -36,6 +36,9 @@ public struct ClientOptions: Sendable {
     /// Gives every destination that is sent to, or asked, a circuit breaker. nil: none has one.
     public var circuitBreaker: CircuitBreakerOptions?
 
+    /// Numbers, sentences and spans about what the client does. Nothing is set at first.
+    public var observer = ClientObserver()
+
     /// Largest body of a message that is accepted from the broker, in bytes.
     public var maxMessageBytes = 16 << 20
 

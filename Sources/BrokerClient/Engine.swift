@@ -16,6 +16,7 @@ final class Engine: Sendable {
         case hangUp(LinkNumber, politely: Bool)
         case resumeReading(LinkNumber)
         case announce(ConnectionState, number: UInt64)
+        case tell(Note)
         case wake(at: Instant)
     }
 
@@ -61,7 +62,7 @@ final class Engine: Sendable {
         if let host = options.host { try Headers.checkLiteral("host", host) }
         self.carrier = carrier
         self.options = options
-        circuits = CircuitBoard(options.circuitBreaker) { carrier.now }
+        circuits = CircuitBoard(options.circuitBreaker, options.observer) { carrier.now }
         shared = Mutex(Shared(Conversation(ConversationSettings(addresses, options))))
     }
 
@@ -201,6 +202,8 @@ final class Engine: Sendable {
                 shared.state = state
                 shared.stateNumber += 1
                 shared.chores.append(.announce(state, number: shared.stateNumber))
+            case .tell(let note):
+                if options.observer.isSet { shared.chores.append(.tell(note)) }
             }
         }
         if shared.output.count > Self.outputBytes, !shared.conversation.isCongested {
@@ -226,7 +229,10 @@ final class Engine: Sendable {
             shared.isLoopWoken = false
         }
         let connection = socket.flatMap { carrier.connection($0.connection) }
-        connection?.write(UnsafeBufferPointer(output.readable))
+        if let connection, !output.isEmpty {
+            connection.write(UnsafeBufferPointer(output.readable))
+            options.observer.measure(.bytesOut, .count(output.count))
+        }
         for chore in chores { carryOut(chore) }
         reuse(output, isCongested: connection?.isCongested ?? false, link: socket?.link)
     }
@@ -248,7 +254,10 @@ final class Engine: Sendable {
         case .dial(let link, let address): dial(link, address)
         case .hangUp(let link, let politely): hangUp(link, politely)
         case .resumeReading(let link): connection(of: link)?.resumeReading()
-        case .announce(let state, let number): watchers.announce(state, number)
+        case .announce(let state, let number):
+            watchers.announce(state, number)
+            options.observer.told(state)
+        case .tell(let note): options.observer.told(note)
         case .wake(let time): setTimer(for: time)
         }
     }

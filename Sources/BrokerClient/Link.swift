@@ -37,6 +37,12 @@ final class Link: CarriedHandler {
     }
 
     func received(_ bytes: UnsafeBufferPointer<UInt8>, on connection: any CarriedConnection) -> Int {
+        let taken = take(bytes, on: connection)
+        if taken > 0 { engine.options.observer.measure(.bytesIn, .count(taken)) }
+        return taken
+    }
+
+    private func take(_ bytes: UnsafeBufferPointer<UInt8>, on connection: any CarriedConnection) -> Int {
         var done = 0
         while true {
             let found = find(in: bytes, from: done)

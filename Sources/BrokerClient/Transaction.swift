@@ -27,9 +27,13 @@ public struct Transaction: Sendable {
         _ body: [UInt8], to destination: String, headers: Headers = [:], persistent: Bool = true,
         timeout: Duration? = nil
     ) async throws(ClientError) {
-        let frame = try Client.frame(body, destination, headers, persistent)
         let deadline = engine.deadline(timeout)
-        _ = try await engine.call { $0.send(frame, in: id, as: $1, deadline: deadline, at: $2) }
+        try await engine.observed(.send, ClientSpan(.send, destination)) { () throws(ClientError) in
+            let frame = try Client.frame(body, destination, headers, persistent)
+            _ = try await engine.call { $0.send(frame, in: id, as: $1, deadline: deadline, at: $2) }
+        } outcome: { _ in
+            "in-transaction"
+        }
     }
 
     /// The message counts as acknowledged when the transaction is committed. Throws `connectionLost` if it came on another

@@ -72,10 +72,19 @@ final class BlockingSocket {
         }
     }
 
-    /// Whether something can be read without waiting, be it the end.
-    var hasInput: Bool {
-        var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-        return poll(&entry, 1, 0) > 0
+    /// Waits until something can be read here, or from `other`; both may be so, and neither when the time is over.
+    func wait(or other: Int32, readsHere: Bool, until deadline: Instant) throws(Failure) -> (here: Bool, other: Bool) {
+        while true {
+            // A negative number is passed over.
+            var entries = [
+                pollfd(fd: readsHere ? descriptor : -1, events: Int16(POLLIN), revents: 0),
+                pollfd(fd: other, events: Int16(POLLIN), revents: 0),
+            ]
+            let result = poll(&entries, 2, Int32(clamping: deadline.milliseconds(since: .now)))
+            if result > 0 { return (entries[0].revents != 0, entries[1].revents != 0) }
+            if result == 0, Instant.now >= deadline { return (false, false) }
+            if result < 0, errno != EINTR { throw .broken(systemError(errno)) }
+        }
     }
 
     /// Says that nothing more will be sent.

@@ -1,3 +1,4 @@
+import DaemonKit
 import FoundationEssentials
 import Glibc
 
@@ -13,6 +14,8 @@ struct Console {
     var fileExists: (String) -> Bool
     var outputIsTerminal: Bool
     var errorIsTerminal: Bool
+    /// From now on interrupting brokerctl calls this instead of ending it, for as long as what is returned is kept.
+    var whenInterrupted: (@escaping @Sendable () -> Void) -> AnyObject? = { _ in nil }
 
     static func standard() -> Console {
         Console(
@@ -25,7 +28,8 @@ struct Console {
             environment: ProcessInfo.processInfo.environment,
             fileExists: { FileManager.default.fileExists(atPath: $0) },
             outputIsTerminal: isatty(1) == 1,
-            errorIsTerminal: isatty(2) == 1)
+            errorIsTerminal: isatty(2) == 1,
+            whenInterrupted: { handler in Signals { _ in handler() } })
     }
 
     /// A line of output, or several. What comes from outside must have gone through `harmless`.

@@ -4,8 +4,9 @@ enum Manual {
         var text = """
             # brokerctl
 
-            `brokerctl` looks after a `brokerd` through its [admin interface](admin-api.md), and publishes and
-            consumes messages through STOMP. This page is made from the same table as `brokerctl help`.
+            `brokerctl` looks after a `brokerd` through its [admin interface](admin-api.md). Through STOMP it
+            publishes, consumes, asks and answers, so that every [style of talking](client.md#styles-of-talking) can
+            be tried without code. This page is made from the same table as `brokerctl help`.
 
             **Where the broker is.** `--admin` says it (`unix:PATH` or `HOST:PORT`); else the `admin.sock` in the
             directory of `--data`; else the environment variable `BROKERD_ADMIN`; else `data/admin.sock` in the
@@ -13,11 +14,11 @@ enum Manual {
 
             **For people and for programs.** Without `--json` output is for people: tables with headings, sizes in
             KiB and MiB, the same on a terminal and in a pipe. It may change. With `--json` it is the value that the
-            admin interface answers with, on one line, lists complete however many pages they took; `consume` prints
-            one line for each message. That form is stable in the way the admin interface is. Progress of long work
-            is shown on a terminal only, on standard error. What clients have put into names, headers and bodies
-            cannot steer the terminal: control characters are written as `\\u{1b}`. Bodies go into files and pipes
-            as they are.
+            admin interface answers with, on one line, lists complete however many pages they took; `consume`,
+            `subscribe`, `request` and `gather` print one line for each message. That form is stable in the way the
+            admin interface is. Progress of long work is shown on a terminal only, on standard error. What clients have
+            put into names, headers and bodies cannot steer the terminal: control characters are written as
+            `\\u{1b}`. Bodies go into files and pipes as they are.
 
             ## Exit codes
 

@@ -6,7 +6,7 @@ import STOMP
 /// Verbs that speak STOMP.
 enum MessageVerbs {
     /// Connects to the address given, or to the one that the broker names.
-    private static func connect(_ call: Invocation, _ console: Console) throws(CtlFailure) -> StompConnection {
+    static func connect(_ call: Invocation, _ console: Console) throws(CtlFailure) -> StompConnection {
         let given = call.value("--stomp")
         let text = if let given { given } else { try addressFromStatus(call, console) }
         let address = try SocketAddress.parsed(text)
@@ -26,7 +26,7 @@ enum MessageVerbs {
         return stomp.address
     }
 
-    private static func headers(_ call: Invocation) throws(CtlFailure) -> [Frame.Header] {
+    static func headers(_ call: Invocation) throws(CtlFailure) -> [Frame.Header] {
         var headers: [Frame.Header] = []
         for text in call.values("--header") {
             guard let colon = text.firstIndex(of: ":"), colon != text.startIndex else {
@@ -46,7 +46,7 @@ enum MessageVerbs {
     @Sendable static func publish(_ call: Invocation, _ console: Console) throws(CtlFailure) {
         let count = try call.number("--count", in: 1...UInt64.max) ?? 1
         let waits = try choice(call, "--receipt", "--no-receipt")
-        let frame = try message(call, console)
+        let frame = try message(call, console, persistent: try choice(call, "--persistent", "--no-persistent"))
         let connection = try connect(call, console)
         try send(frame, count, waits: waits, connection, console)
         try connection.disconnect(waiting: waits)
@@ -64,8 +64,8 @@ enum MessageVerbs {
         return !call.isGiven(no)
     }
 
-    private static func message(_ call: Invocation, _ console: Console) throws(CtlFailure) -> Frame {
-        let persistent = try choice(call, "--persistent", "--no-persistent")
+    /// The SEND that BODY, --file, --header and their like describe.
+    static func message(_ call: Invocation, _ console: Console, persistent: Bool) throws(CtlFailure) -> Frame {
         var frame = Frame(.send, ["destination": call.argument(0), "persistent": persistent ? "true" : "false"])
         if let type = call.value("--content-type") { frame.headers.append(.init("content-type", type)) }
         if let reply = call.value("--reply-to") { frame.headers.append(.init("reply-to", reply)) }
@@ -112,38 +112,49 @@ enum MessageVerbs {
     // MARK: consume
 
     @Sendable static func consume(_ call: Invocation, _ console: Console) throws(CtlFailure) {
-        let follows = call.isGiven("--follow")
-        let given = try call.number("--count", in: 1...UInt64.max)
-        let wanted = given ?? (follows ? UInt64.max : 1)
-        let seconds = try call.number("--timeout", in: 0...UInt64(1 << 32)) ?? (follows ? nil : 10)
         let ack = call.value("--ack") ?? "client-individual"
-        let more = try headers(call)
-        let printer = MessagePrinter(call, console)
-        let connection = try connect(call, console)
-        try subscribe(to: call.argument(0), ack: ack, prefetch: min(wanted, 100), more, connection)
-
-        var got: UInt64 = 0
-        while got < wanted {
-            // Acknowledgements gather while more messages are at hand.
-            if !connection.hasInput { try connection.flush() }
-            guard let message = try next(connection, seconds) else { break }
-            got += 1
-            try printer.print(message, number: got)
-            if ack != "auto" { try acknowledge(message, connection) }
+        if call.isGiven("--command") {
+            guard ack == "client-individual" else { throw call.usage("--command acknowledges each message by itself") }
+            return try CommandVerbs.consume(call, console)
         }
-        try connection.send(Frame(.unsubscribe, ["id": "1", "destination": call.argument(0)]))
-        try connection.disconnect(waiting: true)
-        if got < wanted, !follows || given != nil {
-            let limit = seconds ?? 0
-            throw CtlFailure(
-                .timedOut,
-                got == 0 && wanted == 1
-                    ? "No message came within \(counted(limit, "second"))"
-                    : "\(got) of \(counted(wanted, "message")) came; then none for \(counted(limit, "second"))")
+        if let option = ["--concurrency", "--command-timeout"].first(where: { call.isGiven($0) }) {
+            throw call.usage("\(option) is for --command")
         }
+        try take(from: call.argument(0), ack: ack, try headers(call), call, console)
     }
 
-    private static func subscribe(
+    /// The same for topics, by their bare names, too.
+    @Sendable static func subscribe(_ call: Invocation, _ console: Console) throws(CtlFailure) {
+        let name = call.argument(0)
+        var more = try headers(call)
+        if let durable = call.value("--durable-name") {
+            more += [.init("durable", "true"), .init("x-queue-name", durable)]
+        }
+        let topic = name.hasPrefix("/") ? name : "/topic/\(name)"
+        try take(from: topic, ack: "client-individual", more, call, console)
+    }
+
+    private static func take(
+        from destination: String, ack: String, _ more: [Frame.Header], _ call: Invocation, _ console: Console
+    ) throws(CtlFailure) {
+        let limits = try TakingLimits(call)
+        let printer = MessagePrinter(call, console)
+        let connection = try connect(call, console)
+        try subscribe(to: destination, ack: ack, prefetch: min(limits.wanted, 100), more, connection)
+
+        var got: UInt64 = 0
+        while got < limits.wanted {
+            guard let message = try next(connection, limits.seconds) else { break }
+            got += 1
+            try printer.print(message, number: got)
+            if ack != "auto" { try connection.settle(.ack, message) }
+        }
+        try connection.send(Frame(.unsubscribe, ["id": "1", "destination": destination]))
+        try connection.disconnect(waiting: true)
+        try limits.check(got)
+    }
+
+    static func subscribe(
         to destination: String, ack: String, prefetch: UInt64, _ more: [Frame.Header], _ connection: StompConnection
     ) throws(CtlFailure) {
         var frame = Frame(
@@ -167,16 +178,6 @@ enum MessageVerbs {
         } catch {
             if error.kind == .timedOut { return nil }
             throw error
-        }
-    }
-
-    /// Each version names the message in its own way.
-    private static func acknowledge(_ message: Frame, _ connection: StompConnection) throws(CtlFailure) {
-        let id = message["message-id"] ?? ""
-        switch connection.version {
-        case .v12: try connection.send(Frame(.ack, ["id": message["ack"] ?? id]))
-        case .v11: try connection.send(Frame(.ack, ["message-id": id, "subscription": message["subscription"] ?? "1"]))
-        case .v10: try connection.send(Frame(.ack, ["message-id": id]))
         }
     }
 }

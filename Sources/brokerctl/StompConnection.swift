@@ -44,7 +44,7 @@ final class StompConnection {
 
     static func deadline() -> Instant { Instant.now.adding(milliseconds: seconds * 1000) }
 
-    /// Keeps the frame until `flush`, or sends it when many bytes have gathered.
+    /// Keeps the frame until `flush`, or until nothing is left to be read, or sends it when many bytes have gathered.
     func send(_ frame: Frame) throws(CtlFailure) {
         frame.encode(version: version, into: &output)
         if output.count >= 256 << 10 { try flush() }
@@ -56,25 +56,79 @@ final class StompConnection {
             try socket.send(UnsafeBufferPointer(output.readable), until: StompConnection.deadline())
             output.clear()
         } catch {
+            output.clear()
             // An ERROR that came before the broker closed says more than "broken pipe".
-            if case .broken = error, let frame = try? receive(until: StompConnection.deadline()),
-                frame.command == .error
-            {
-                throw StompConnection.refusal(frame)
-            }
+            if case .broken = error, let refusal = lastRefusal() { throw refusal }
             throw StompConnection.explained(error, address)
         }
     }
 
-    /// The next frame but an ERROR, which is thrown as `failed`. Errors: `timedOut`, `unreachable`.
+    /// The ERROR that is still to be read, if there is one.
+    private func lastRefusal() -> CtlFailure? {
+        do throws(CtlFailure) {
+            while true { _ = try receive(until: StompConnection.deadline()) }
+        } catch {
+            return error.kind == .failed ? error : nil
+        }
+    }
+
+    /// The next frame but an ERROR, which is thrown as `failed`. What was kept is sent before this waits for one. Errors:
+    /// `timedOut`, `unreachable`.
     func receive(until deadline: Instant) throws(CtlFailure) -> Frame {
-        let frame = try StompConnection.next(&parser, &input, socket, address, version, until: deadline)
+        let frame: Frame
+        if let kept = try StompConnection.kept(&parser, &input, version, address) {
+            frame = kept
+        } else {
+            try flush()
+            frame = try StompConnection.next(&parser, &input, socket, address, version, until: deadline)
+        }
         guard frame.command != .error else { throw StompConnection.refusal(frame) }
         return frame
     }
 
-    /// Whether `receive` would find bytes at once.
-    var hasInput: Bool { !input.isEmpty || socket.hasInput }
+    enum Event {
+        case frame(Frame)
+        /// Something can be read from the other descriptor.
+        case bell
+        /// Nothing happened in time.
+        case time
+    }
+
+    /// What happens first: a frame (only if it `reads`), or something to be read from `bell`; a negative one is none.
+    /// What was kept is sent before this waits. An ERROR is thrown as `failed`.
+    func next(orWhen bell: Int32, reads: Bool, until deadline: Instant) throws(CtlFailure) -> Event {
+        while true {
+            if reads, let frame = try StompConnection.kept(&parser, &input, version, address) {
+                guard frame.command != .error else { throw StompConnection.refusal(frame) }
+                return .frame(frame)
+            }
+            try flush()
+            do throws(BlockingSocket.Failure) {
+                let found = try socket.wait(or: bell, readsHere: reads, until: deadline)
+                if found.other { return .bell }
+                if !found.here { return .time }
+                if try socket.receive(into: &input, until: deadline) { continue }
+            } catch {
+                throw StompConnection.explained(error, address)
+            }
+            throw StompConnection.closed(address)
+        }
+    }
+
+    /// ACK or NACK of a message. Each version names it in its own way.
+    func settle(_ command: Command, _ message: Frame, transaction: String? = nil) throws(CtlFailure) {
+        let id = message["message-id"] ?? ""
+        var frame = Frame(command)
+        switch version {
+        case .v12: frame.headers = [.init("id", message["ack"] ?? id)]
+        case .v11: frame.headers = [.init("message-id", id), .init("subscription", message["subscription"] ?? "1")]
+        case .v10:
+            if command == .nack { throw CtlFailure(.failed, "STOMP 1.0, which the broker chose, has no NACK") }
+            frame.headers = [.init("message-id", id)]
+        }
+        if let transaction { frame.headers.append(.init("transaction", transaction)) }
+        try send(frame)
+    }
 
     /// Says goodbye. With `waiting`, returns when the broker has done everything before it. Messages that
     /// come meanwhile are dropped; the broker puts them back.
@@ -102,17 +156,27 @@ final class StompConnection {
         _ version: Version, until deadline: Instant
     ) throws(CtlFailure) -> Frame {
         while true {
-            do throws(FrameError) {
-                if let frame = try kept(&parser, &input, version) { return frame }
-            } catch {
-                throw CtlFailure(.failed, "\(address) does not answer in STOMP: \(error.detail)")
-            }
+            if let frame = try kept(&parser, &input, version, address) { return frame }
             do throws(BlockingSocket.Failure) {
                 if try socket.receive(into: &input, until: deadline) { continue }
             } catch {
                 throw explained(error, address)
             }
-            throw CtlFailure(.unreachable, "The broker at \(address) closed the connection")
+            throw closed(address)
+        }
+    }
+
+    private static func closed(_ address: SocketAddress) -> CtlFailure {
+        CtlFailure(.unreachable, "The broker at \(address) closed the connection")
+    }
+
+    private static func kept(
+        _ parser: inout FrameParser, _ input: inout Buffer, _ version: Version, _ address: SocketAddress
+    ) throws(CtlFailure) -> Frame? {
+        do throws(FrameError) {
+            return try kept(&parser, &input, version)
+        } catch {
+            throw CtlFailure(.failed, "\(address) does not answer in STOMP: \(error.detail)")
         }
     }
 

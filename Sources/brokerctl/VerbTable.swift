@@ -1,6 +1,6 @@
 extension Verb {
     /// Everything that brokerctl can do, in the order of its help.
-    static let all: [Verb] = broker + stores + queues + policies + clients + messages + itself
+    static let all: [Verb] = broker + stores + queues + policies + clients + messages + styles + itself
 
     private static let queueName = Argument(name: "NAME", summary: "name of the queue, `orders` or `/queue/orders`")
     private static let pattern = Option(
@@ -9,8 +9,6 @@ extension Verb {
         name: "--where", value: "SELECTOR", summary: "only messages whose headers fit, `colour = 'red' AND n > 5`")
     private static let durable = Argument(
         name: "NAME", summary: "`NAME`, `CLIENT.NAME` if it belongs to a client, or `/dsub/...`")
-    private static let stomp = Option(
-        name: "--stomp", value: "HOST:PORT", summary: "where to speak STOMP; the broker is asked if not given")
 
     private static let broker = [
         Verb(
@@ -188,63 +186,6 @@ extension Verb {
             "subscription delete", "Deletes a durable subscription and all that waits in it.", arguments: [durable],
             options: [Option(name: "--force", value: nil, summary: "also when it has consumers")],
             examples: ["brokerctl subscription delete billing.prices"], run: DurableVerbs.delete),
-    ]
-
-    private static let messages = [
-        Verb(
-            "publish", "Sends a message, or the same one many times.",
-            arguments: [
-                Argument(name: "DESTINATION", summary: "`/queue/orders`, `/topic/news`; a bare name is a queue"),
-                Argument(
-                    name: "BODY", summary: "text; standard input if neither it nor --file is given", isOptional: true),
-            ],
-            options: [
-                Option(name: "--file", value: "PATH", summary: "a file whose bytes are the body"),
-                Option(name: "--header", value: "NAME:VALUE", summary: "a header of the message", isRepeatable: true),
-                Option(name: "--content-type", value: "TYPE", summary: "what the body is"),
-                Option(name: "--reply-to", value: "DESTINATION", summary: "where an answer is wanted"),
-                Option(name: "--count", value: "N", summary: "how many times (1)"),
-                Option(
-                    name: "--persistent", value: nil,
-                    summary: "the message is to outlive the broker's process (so it is anyway)"),
-                Option(
-                    name: "--no-persistent", value: nil, summary: "the message may be lost with the broker's process"),
-                Option(
-                    name: "--receipt", value: nil, summary: "wait until the broker has confirmed (so it does anyway)"),
-                Option(name: "--no-receipt", value: nil, summary: "do not wait for a confirmation"),
-                stomp,
-            ],
-            detail: "Exit code 0 means that every message was confirmed, and a persistent one is on disk. "
-                + "With --json: {\"confirmed\":true,\"messages\":1}.",
-            examples: [
-                "brokerctl publish /queue/orders '{\"id\": 1}' --content-type application/json",
-                "echo hello | brokerctl publish /topic/news --header lang:en",
-            ], run: MessageVerbs.publish),
-        Verb(
-            "consume", "Takes messages from a destination and prints them.",
-            arguments: [
-                Argument(name: "DESTINATION", summary: "`/queue/orders`, `/topic/news`; a bare name is a queue")
-            ],
-            options: [
-                Option(name: "--count", value: "N", summary: "stop after so many (1; no end with --follow)"),
-                Option(name: "--follow", value: nil, summary: "go on until interrupted"),
-                Option(
-                    name: "--timeout", value: "SECONDS",
-                    summary: "stop when no message comes for so long (10; never with --follow)"),
-                Option(
-                    name: "--ack", value: "MODE", summary: "when a message is gone from the queue (client-individual)",
-                    choices: ["auto", "client", "client-individual"]),
-                Option(name: "--body-only", value: nil, summary: "print bodies and nothing else, each with a line end"),
-                Option(
-                    name: "--header", value: "NAME:VALUE", summary: "a header of the SUBSCRIBE frame",
-                    isRepeatable: true),
-                stomp,
-            ],
-            detail:
-                "A message is acknowledged after it is printed, so an interrupted run loses none; with `--ack auto` "
-                + "those on their way are lost. Exit code 5 when fewer messages came than --count asks for.",
-            examples: ["brokerctl consume /queue/orders", "brokerctl consume /topic/news --follow --json"],
-            run: MessageVerbs.consume),
     ]
 
     private static let itself = [

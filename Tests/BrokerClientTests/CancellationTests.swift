@@ -4,7 +4,7 @@ import Testing
 @testable import BrokerClient
 
 /// Every wait of the library ends when its task is cancelled, and the client is good for more afterwards.
-@Suite(.timeLimit(.minutes(1))) struct CancellationTests {
+@Suite(.timeLimit(.minutes(1)), .endsWithItsScripts) struct CancellationTests {
     /// Runs `call` in a task, cancels it when the broker has seen `isUnderWay`, and returns what it threw.
     private func cancelled(
         after isUnderWay: Reached, _ call: @escaping @Sendable () async throws -> Void
@@ -93,7 +93,7 @@ import Testing
             try peer.expectEnd()
         }
         let client = try await Client.connect(to: [broker.address], options())
-        let error = try await cancelled(after: isUnderWay) { try await client.close(timeout: .seconds(3)) }
+        let error = try await cancelled(after: isUnderWay) { try await client.close(timeout: .seconds(10)) }
         #expect(error as? ClientError == .cancelled)
         try await broker.finished()
     }

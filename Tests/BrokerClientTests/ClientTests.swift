@@ -23,7 +23,7 @@ func clientError(_ body: () async throws(ClientError) -> Void) async -> ClientEr
     }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct ClientTests {
+@Suite(.timeLimit(.minutes(1)), .endsWithItsScripts) struct ClientTests {
     @Test func sendsAndCloses() async throws {
         let broker = try FakeBroker { peer in
             let connect = try peer.login("server:fake/1\n")

@@ -8,7 +8,7 @@ private struct Trouble: Error {}
 
 private let quick = RetryPolicy(attempts: 3, first: .milliseconds(1), longest: .milliseconds(1))
 
-@Suite(.timeLimit(.minutes(1))) struct ConsumingTests {
+@Suite(.timeLimit(.minutes(1)), .endsWithItsScripts) struct ConsumingTests {
     @Test func whatIsHandledIsAcknowledged() async throws {
         let acknowledged = Reached()
         let broker = try FakeBroker { peer in

@@ -6,7 +6,8 @@ import STOMP
 import Synchronization
 
 /// A broker that does what its scripts say: the first connection gets the first script, and so on. Scripts run
-/// on a thread of their own and may block, but never for longer than `Peer.patience`.
+/// on a thread of their own and may block, but never for longer than `Peer.patience`. When one of them fails, so does the
+/// test (`ScriptWatch`).
 final class FakeBroker: Sendable {
     typealias Script = @Sendable (Peer) throws -> Void
 
@@ -35,11 +36,12 @@ final class FakeBroker: Sendable {
         }
         guard isBound else { throw ScriptError.socket(errno) }
         port = UInt16(bigEndian: address.sin_port)
+        let watch = ScriptWatch.current
         // Not a Dispatch queue: scripts block, and the threads of Dispatch also carry the tasks of the tests.
-        Thread.detachNewThread { self.run(scripts, on: listener) }
+        Thread.detachNewThread { self.run(scripts, on: listener, watch) }
     }
 
-    private func run(_ scripts: [Script], on listener: Int32) {
+    private func run(_ scripts: [Script], on listener: Int32, _ watch: ScriptWatch?) {
         defer { Glibc.close(listener) }
         var failure: (any Error)?
         for (index, script) in scripts.enumerated() {
@@ -47,7 +49,9 @@ final class FakeBroker: Sendable {
                 let peer = try Peer(accepting: listener)
                 try script(peer)
             } catch {
-                failure = ScriptError.script(index, "\(error)")
+                let error = ScriptError.script(index, "\(error)")
+                watch?.failed(error)
+                failure = error
                 break
             }
         }

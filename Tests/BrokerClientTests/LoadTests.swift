@@ -3,7 +3,7 @@ import Testing
 
 @testable import BrokerClient
 
-@Suite(.timeLimit(.minutes(1))) struct LoadTests {
+@Suite(.timeLimit(.minutes(1)), .endsWithItsScripts) struct LoadTests {
     @Test func tenThousandSendsAreConfirmedInOneGo() async throws {
         let count = 10_000
         let broker = try FakeBroker { peer in

@@ -4,7 +4,7 @@ import Testing
 
 @testable import BrokerClient
 
-@Suite struct RetryTests {
+@Suite(.endsWithItsScripts) struct RetryTests {
     private let start = Instant(nanoseconds: 1_000_000_000)
     private static let full = ClientError.refused(BrokerError(message: "queue full"))
 

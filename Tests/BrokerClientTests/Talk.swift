@@ -15,6 +15,7 @@ struct Talk {
     var hangUps: [(link: LinkNumber, politely: Bool)] = []
     var resumed = 0
     var states: [ConnectionState] = []
+    var notes: [Note] = []
     var outcomes: [RequestID: Result<Reply, ClientError>] = [:]
     private var lastNumber: UInt64 = 0
 
@@ -58,6 +59,7 @@ struct Talk {
             case .hangUp(let link, let politely): hangUps.append((link, politely))
             case .resumeReading: resumed += 1
             case .announce(let state): states.append(state)
+            case .tell(let note): notes.append(note)
             case .complete(let id, let outcome):
                 #expect(outcomes.updateValue(outcome, forKey: id) == nil, "\(id) was answered twice")
             }

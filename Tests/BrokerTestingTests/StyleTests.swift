@@ -80,4 +80,61 @@ import Testing
         try await client.close()
         try await other.close()
     }
+
+    // MARK: Gathering and its circuit breaker
+
+    private func cautious() -> ClientOptions {
+        var options = ClientOptions()
+        var circuit = CircuitBreakerOptions()
+        circuit.consecutiveFailures = 1
+        options.circuitBreaker = circuit
+        return options
+    }
+
+    /// A gathering from a queue that nobody serves.
+    private func unheard(
+        _ client: Client, from expected: Set<String> = [], number: UInt64 = 1
+    ) async throws -> Gathered {
+        let gathering = Task {
+            try await client.gather("x", to: "/queue/offers", from: expected, timeout: .seconds(5))
+        }
+        try await broker.until("/queue/offers") { $0.received == number }
+        await broker.advance(by: .seconds(5))
+        return try await gathering.value
+    }
+
+    @Test func silenceOfThoseWhoWereExpectedOpensTheCircuit() async throws {
+        let client = try await broker.connect(cautious())
+        let breaker = try #require(client.circuitBreaker(for: "/queue/offers"))
+        #expect(try await unheard(client, from: ["eu"]).missing == ["eu"])
+        #expect(breaker.state == .open)
+        await #expect(throws: ClientError.circuitOpen("/queue/offers", retryIn: .seconds(10))) {
+            try await client.gather("x", to: "/queue/offers")
+        }
+        #expect(await broker.queue("/queue/offers").received == 1)
+        try await client.close()
+    }
+
+    @Test func silenceOfNobodyInParticularIsAnAnswer() async throws {
+        let client = try await broker.connect(cautious())
+        for number: UInt64 in 1...3 { #expect(try await unheard(client, number: number).end == .timedOut) }
+        #expect(client.circuitBreaker(for: "/queue/offers")?.state == .closed)
+        try await client.close()
+    }
+
+    /// One that answers is enough; that all of them have failed is a failure.
+    @Test func aGatheringFailsWhenAllDo() async throws {
+        struct Trouble: Error {}
+        let (client, server) = (try await broker.connect(cautious()), try await broker.connect())
+        let bad = try await server.serve("/topic/offers", name: "bad") { _ in throw Trouble() }
+        let good = try await server.serve("/topic/offers", name: "good") { _ in throw RequestFailure(code: "sold-out") }
+        let both = try await client.gather("x", to: "/topic/offers", from: ["bad", "good"])
+        #expect(both.failures.count == 2 && client.circuitBreaker(for: "/topic/offers")?.state == .closed)
+        try await good.stop()
+        let one = try await client.gather("x", to: "/topic/offers", from: ["bad"])
+        #expect(one.failures.count == 1 && client.circuitBreaker(for: "/topic/offers")?.state == .open)
+        try await bad.stop()
+        try await client.close()
+        try await server.close()
+    }
 }

@@ -211,6 +211,19 @@ final class ScriptedBroker: Sendable {
         #expect((object?["headers"] as? [[String: String]])?.contains(["name": "message-id", "value": "m1"]) == true)
     }
 
+    /// Also when something else than a message came last.
+    @Test func whatIsPrintedIsAcknowledgedBeforeTheNextOneIsThere() async throws {
+        let broker = try ScriptedBroker { frame in
+            switch frame.command {
+            case .subscribe: [ScriptedBroker.message(0, "one")]
+            case .ack where frame["id"] == "a0": [ScriptedBroker.message(1, "two")]
+            default: []
+            }
+        }
+        let run = await broker.run("consume", "/queue/a", "--count", "2", "--body-only", "--timeout", "30")
+        #expect(run.code == 0 && run.output == "one\ntwo\n", "\(run.complaint)")
+    }
+
     @Test func tooFewMessagesAreExitCode5() async throws {
         let broker = try ScriptedBroker.messages(1)
         let run = await broker.run("consume", "/queue/a", "--count", "2", "--timeout", "0")

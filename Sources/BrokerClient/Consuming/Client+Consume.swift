@@ -23,7 +23,7 @@ extension Client {
         onFailure: @escaping FailureRule = Unprocessable.rule,
         handler: @escaping @Sendable (Message) async throws -> Void
     ) async throws(ClientError) -> Consumer {
-        let handling = Handling(ordering, retry, onFailure) { message in
+        let handling = Handling(ordering, retry, onFailure, tally(of: destination)) { message in
             try await handler(message)
             return .acknowledge
         }
@@ -45,7 +45,7 @@ extension Client {
         onFailure: @escaping FailureRule = Unprocessable.rule,
         handler: @escaping @Sendable (Message) async throws -> [Outgoing]
     ) async throws(ClientError) -> Consumer {
-        let handling = Handling(ordering, retry, onFailure) { message in
+        let handling = Handling(ordering, retry, onFailure, tally(of: destination)) { message in
             let results = try await handler(message)
             // Found out in the transaction it would be nobody's failure, and the message would stay in hand.
             for result in results { try result.check() }
@@ -53,6 +53,8 @@ extension Client {
         }
         return try await consume(destination, concurrency, prefetch, headers, timeout, handling)
     }
+
+    func tally(of destination: String) -> Tally { Tally(of: destination, engine.options.observer) }
 
     private nonisolated(nonsending) func consume(
         _ destination: String, _ concurrency: Int, _ prefetch: Int?, _ headers: Headers, _ timeout: Duration?,
@@ -62,7 +64,9 @@ extension Client {
         let room = max(concurrency, min(prefetch ?? 2 * concurrency, 65_535))
         let subscription = try await subscribe(
             to: destination, prefetch: room, headers: headers, timeout: timeout)
-        let workshop = Workshop(subscription, concurrency: concurrency, room: room, ordering: handling.ordering) {
+        let workshop = Workshop(
+            subscription, concurrency: concurrency, room: room, ordering: handling.ordering, handling.tally
+        ) {
             await handling.handle($0, in: $1)
         }
         return Consumer(workshop, handling.tally)

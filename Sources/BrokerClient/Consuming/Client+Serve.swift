@@ -28,9 +28,11 @@ extension Client {
         // No request is held that another service could work on now.
         let subscription = try await subscribe(
             to: destination, prefetch: concurrency, headers: headers, timeout: timeout)
-        let serving = Serving(name, handler)
-        let workshop = Workshop(subscription, concurrency: concurrency, room: concurrency, ordering: .none) {
-            request, _ in await serving.handle(request)
+        let serving = Serving(name, tally(of: destination), handler)
+        let workshop = Workshop(
+            subscription, concurrency: concurrency, room: concurrency, ordering: .none, serving.tally
+        ) { request, _ in
+            await serving.handle(request)
         }
         return Consumer(workshop, serving.tally)
     }

@@ -1,5 +1,3 @@
-import Synchronization
-
 /// What works on the messages of a destination, until it is stopped. Made by `Client.consume`, `pipe` and `serve`.
 ///
 /// The last reference to it stops it.
@@ -82,15 +80,4 @@ public struct ConsumerCounters: Sendable, Equatable {
 
     /// All at zero, to compare with.
     public init() {}
-}
-
-/// Counts for one consumer.
-final class Tally: Sendable {
-    private let counts = Mutex(ConsumerCounters())
-
-    var counters: ConsumerCounters { counts.withLock { $0 } }
-
-    func count(_ field: any WritableKeyPath<ConsumerCounters, UInt64> & Sendable) {
-        counts.withLock { $0[keyPath: field] &+= 1 }
-    }
 }

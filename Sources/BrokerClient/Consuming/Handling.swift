@@ -7,70 +7,86 @@ final class Handling: Sendable {
     }
 
     let ordering: Ordering
-    let tally = Tally()
+    let tally: Tally
     private let retry: RetryPolicy
     private let rule: FailureRule
     private let work: @Sendable (Message) async throws -> Result
 
     init(
-        _ ordering: Ordering, _ retry: RetryPolicy, _ rule: @escaping FailureRule,
+        _ ordering: Ordering, _ retry: RetryPolicy, _ rule: @escaping FailureRule, _ tally: Tally,
         work: @escaping @Sendable (Message) async throws -> Result
     ) {
         self.ordering = ordering
         self.retry = retry
         self.rule = rule
+        self.tally = tally
         self.work = work
     }
 
     /// Why a message is not worked on any further.
     private enum Verdict {
         case done(Result)
-        case failed(FailureAction)
+        case failed(FailureAction, any Error)
         /// It is not settled: with its subscription, or its connection, it goes back.
-        case left
+        case left((any Error)?)
+
+        var error: (any Error)? {
+            switch self {
+            case .done: nil
+            case .failed(_, let error): error
+            case .left(let error): error
+            }
+        }
     }
 
-    func handle(_ message: Message, in workshop: Workshop) async {
+    /// Returns what went wrong.
+    func handle(_ message: Message, in workshop: Workshop) async -> (any Error)? {
         let verdict = await attempt(message, in: workshop)
         do throws(ClientError) {
             switch verdict {
             case .done(.acknowledge): try await message.acknowledge()
             case .done(.sendOn(let results)): try await message.settle(sendingOn: results)
-            case .failed(.acknowledge): try await message.acknowledge()
-            case .failed(.redeliver):
+            case .failed(.acknowledge, _): try await message.acknowledge()
+            case .failed(.redeliver, _):
                 try await message.reject()
-                tally.count(\.rejected)
-            case .failed(.deadLetter):
+                tally.count(.rejected, message)
+            case .failed(.deadLetter, _):
                 try await message.reject(requeue: false)
-                tally.count(\.deadLettered)
-            case .left: tally.count(\.lost)
+                tally.count(.deadLettered, message)
+            case .left: tally.count(.lost, message)
             }
+            return verdict.error
         } catch .alreadySettled {
             // The handler did it itself, which it may.
+            return verdict.error
         } catch {
             // Nothing to be done about it here: what was not settled comes again.
-            tally.count(\.lost)
+            tally.count(.lost, message)
+            return verdict.error ?? error
         }
     }
 
     private func attempt(_ message: Message, in workshop: Workshop) async -> Verdict {
         var backoff = retry.backoff()
+        var last: (any Error)?
         while message.isHeld {
+            let began = message.engine.now
             do {
                 let result = try await work(message)
-                tally.count(\.handled)
+                tally.ran(message, message.engine.now.duration(since: began), nil)
                 return .done(result)
             } catch {
-                tally.count(\.failed)
+                tally.ran(message, message.engine.now.duration(since: began), error)
+                last = error
                 // A handler that is cancelled says nothing about its message.
-                if Task.isCancelled { return .left }
+                if Task.isCancelled { return .left(error) }
                 let action = rule(message, error)
-                guard action == .redeliver, ordering.group(message) != nil else { return .failed(action) }
-                guard let delay = backoff.next() else { return .failed(.deadLetter) }
-                guard await workshop.pause(milliseconds: delay) else { return .left }
+                guard action == .redeliver, ordering.group(message) != nil else { return .failed(action, error) }
+                guard let delay = backoff.next() else { return .failed(.deadLetter, error) }
+                guard await workshop.pause(milliseconds: delay) else { return .left(error) }
             }
         }
-        return .left
+        return .left(last)
     }
 }
 

@@ -13,48 +13,58 @@ final class Serving: Sendable {
 
     private static let refusedKept = 100
 
-    let tally = Tally()
+    let tally: Tally
     private let name: String?
     private let handler: @Sendable (Message) async throws -> Answer
     private let state = Mutex(State())
 
-    init(_ name: String?, _ handler: @escaping @Sendable (Message) async throws -> Answer) {
+    init(_ name: String?, _ tally: Tally, _ handler: @escaping @Sendable (Message) async throws -> Answer) {
         self.name = name
+        self.tally = tally
         self.handler = handler
     }
 
-    func handle(_ request: Message) async {
+    /// Returns what went wrong.
+    func handle(_ request: Message) async -> (any Error)? {
+        var failure: (any Error)?
         do throws(ClientError) {
             guard request.isHeld else { throw .subscriptionEnded }
             if hasExpired(request) {
-                tally.count(\.expired)
-                return try await request.acknowledge()
+                tally.count(.expired, request)
+                try await request.acknowledge()
+            } else if wasRefused(request) {
+                tally.count(.deadLettered, request)
+                try await request.reject(requeue: false)
+            } else {
+                let (answer, error) = await work(request)
+                failure = error
+                guard let answer else { throw .cancelled }
+                try await reply(answer, to: request)
             }
-            if wasRefused(request) {
-                tally.count(\.deadLettered)
-                return try await request.reject(requeue: false)
-            }
-            guard let answer = await work(request) else { throw .cancelled }
-            try await reply(answer, to: request)
+            return failure
         } catch .alreadySettled {
             // The handler did it itself, which it may.
+            return failure
         } catch {
             // Nothing to be done about it here: what was not settled comes again.
-            tally.count(\.lost)
+            tally.count(.lost, request)
+            return failure ?? error
         }
     }
 
-    /// Nil if the handler was cancelled: then somebody else is to answer.
-    private func work(_ request: Message) async -> Answer? {
+    /// The answer, and the error if it comes of one. No answer if the handler was cancelled: then somebody else is to
+    /// answer.
+    private func work(_ request: Message) async -> (Answer?, (any Error)?) {
+        let began = request.engine.now
         do {
             let answer = try await handler(request)
-            tally.count(\.handled)
-            return answer
+            tally.ran(request, request.engine.now.duration(since: began), nil)
+            return (answer, nil)
         } catch {
-            tally.count(\.failed)
-            if Task.isCancelled { return nil }
+            tally.ran(request, request.engine.now.duration(since: began), error)
+            if Task.isCancelled { return (nil, error) }
             let failure = (error as? RequestFailure) ?? RequestFailure(code: RequestFailure.internalError)
-            return Answer(failure)
+            return (Answer(failure), error)
         }
     }
 
@@ -62,7 +72,7 @@ final class Serving: Sendable {
 
     private func reply(_ answer: Answer, to request: Message) async throws(ClientError) {
         guard let address = ReplyAddress(request.replyTo), let frame = frame(answer, to: request, address) else {
-            tally.count(\.unanswered)
+            tally.count(.unanswered, request)
             return try await request.acknowledge()
         }
         if address.isChannel {
@@ -74,7 +84,10 @@ final class Serving: Sendable {
         do throws(ClientError) {
             try await request.engine.send(frame, .receipt, deadline: request.engine.deadline(nil))
         } catch {
-            if case .refused = error { remember(refused: request) }
+            if case .refused(let reason) = error {
+                tally.refused(request, reason)
+                remember(refused: request)
+            }
             throw error
         }
         try await request.acknowledge()
@@ -132,18 +145,18 @@ extension Answer {
 }
 
 /// Where a reply goes.
-struct ReplyAddress: Equatable {
-    let destination: String
+package struct ReplyAddress: Equatable {
+    package let destination: String
     /// It is in memory and of one connection: who waits there goes with it.
-    let isChannel: Bool
+    package let isChannel: Bool
 
-    private static let channels = [
+    static let channels = [
         "/reply-queue/", "/temp-queue/", "/temp-topic/", "/remote-temp-queue/", "/remote-temp-topic/",
     ]
     private static let others = ["/queue/", "/topic/", "/amq/queue/", "/exchange/"]
 
     /// Nil if there is none, or none that a broker would take: an ERROR would end the connection for all requests.
-    init?(_ text: String?) {
+    package init?(_ text: String?) {
         guard let text, !text.isEmpty, text.utf8.count <= 1024, !text.utf8.contains(where: { $0 < 32 }) else {
             return nil
         }

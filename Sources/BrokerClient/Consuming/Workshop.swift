@@ -4,7 +4,8 @@ import Synchronization
 ///
 ///     reading ----stop, end of the subscription----> finishing ----last one in hand is done----> ended
 final class Workshop: Sendable {
-    typealias Work = @Sendable (Message, Workshop) async -> Void
+    /// Returns what went wrong, for the span.
+    typealias Work = @Sendable (Message, Workshop) async -> (any Error)?
 
     private struct State {
         var lanes: Lanes<Message>
@@ -22,6 +23,7 @@ final class Workshop: Sendable {
     let subscription: Subscription
     private let room: Int
     private let ordering: Ordering
+    private let tally: Tally
     private let work: Work
     private let state: Mutex<State>
     private let stopping = Milestone()
@@ -29,11 +31,13 @@ final class Workshop: Sendable {
 
     /// `room`: so many messages are held at most, those in hand included.
     init(
-        _ subscription: Subscription, concurrency: Int, room: Int, ordering: Ordering, work: @escaping Work
+        _ subscription: Subscription, concurrency: Int, room: Int, ordering: Ordering, _ tally: Tally,
+        work: @escaping Work
     ) {
         self.subscription = subscription
         self.room = max(room, concurrency)
         self.ordering = ordering
+        self.tally = tally
         self.work = work
         state = Mutex(State(lanes: Lanes(concurrency: concurrency)))
     }
@@ -131,10 +135,23 @@ final class Workshop: Sendable {
             state.lastHand += 1
             let number = state.lastHand
             state.hands[number] = Task {
-                await self.work(job.item, self)
+                await self.workOn(job.item)
                 self.finished(job, number)
             }
         }
+    }
+
+    /// What is sent meanwhile belongs to the trace of the message, and to no trace if it has none: the task that began to
+    /// consume has nothing to do with it.
+    private func workOn(_ message: Message) async {
+        tally.began()
+        await TraceContext.$current.withValue(TraceContext(of: message)) {
+            let observer = message.engine.options.observer
+            _ = await observer.inSpan(ClientSpan(handling: message)) { () async throws(any Error) in
+                if let error = await work(message, self) { throw error }
+            }
+        }
+        tally.ended()
     }
 
     private func finished(_ job: Lanes<Message>.Job, _ number: UInt64) {

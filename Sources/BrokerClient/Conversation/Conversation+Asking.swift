@@ -103,7 +103,7 @@ extension Conversation {
         guard let id = asker(of: frame) else { return }
         guard let request = requests[id], case .ask(let ask) = request.purpose, ask.isInFlight else {
             asks.lateReplies += 1
-            return
+            return tell(.strayReply(isLate: true))
         }
         asks.collected[id, default: []].append(delivery(frame, .replies))
         let replies = asks.collected[id] ?? []
@@ -118,6 +118,7 @@ extension Conversation {
             let number = UInt64(correlation.dropFirst(prefix.count))
         else {
             asks.unknownReplies += 1
+            tell(.strayReply(isLate: false))
             return nil
         }
         return RequestID(number: number)

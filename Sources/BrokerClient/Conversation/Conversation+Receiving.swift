@@ -107,6 +107,7 @@ extension Conversation {
             subscriptions[subscription] = nil
         case .restore(let subscription):
             requests[id] = nil
+            if let record = subscriptions[subscription] { tell(.notRestored(destination: record.destination, error)) }
             endSubscription(subscription, .refused(error))
         case .commit(let transaction):
             transactions[transaction] = nil
@@ -125,7 +126,11 @@ extension Conversation {
     private mutating func suspectAll(_ error: BrokerError) {
         for (id, request) in requests.sorted(by: { $0.key < $1.key }) where request.isUnconfirmed {
             requests[id]?.suspicions += 1
-            if request.suspicions + 1 >= Self.suspicions { fail(id, .refused(error)) }
+            if request.suspicions + 1 < Self.suspicions { continue }
+            if case .send(let frame, _) = request.purpose {
+                tell(.givenUp(destination: frame["destination"] ?? "", error))
+            }
+            fail(id, .refused(error))
         }
     }
 }

@@ -131,5 +131,6 @@ extension Conversation {
         for (_, request) in unconfirmed {
             if case .send(let frame, _) = request.purpose { transmit(frame) }
         }
+        if !unconfirmed.isEmpty { tell(.resent(unconfirmed.count)) }
     }
 }

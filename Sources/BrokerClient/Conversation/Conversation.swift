@@ -347,6 +347,8 @@ struct Conversation {
         effects.append(.transmit(frame))
     }
 
+    mutating func tell(_ note: Note) { effects.append(.tell(note)) }
+
     mutating func announce(_ state: ConnectionState) { effects.append(.announce(state)) }
 
     mutating func add(_ effect: Effect) { effects.append(effect) }

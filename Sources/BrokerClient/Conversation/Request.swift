@@ -74,4 +74,5 @@ enum Effect: Sendable, Equatable {
     case resumeReading(LinkNumber)
     case complete(RequestID, Result<Reply, ClientError>)
     case announce(ConnectionState)
+    case tell(Note)
 }

@@ -62,7 +62,9 @@ extension Message {
         as consumer: String, in store: Store, _ change: (Store.Transaction) async throws -> R
     ) async throws -> Once<R> {
         guard let key = MessageKey(of: self, for: consumer) else { throw UnknowableMessage(destination: destination) }
-        let result = try await store.once(key, change)
+        let result = try await TraceContext.$current.withValue(TraceContext(of: self) ?? TraceContext.current) {
+            try await store.once(key, change)
+        }
         do throws(ClientError) {
             try await acknowledge()
         } catch {

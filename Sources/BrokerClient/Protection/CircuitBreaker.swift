@@ -22,15 +22,20 @@ public final class CircuitBreaker: Sendable {
     public let name: String
     private let shared: Mutex<State>
     private let now: @Sendable () -> Instant
+    private let observer: ClientObserver
 
     /// A breaker of its own, closed at first, that goes by the steady clock of the machine. The name is for errors and logs.
     public convenience init(_ name: String, _ options: CircuitBreakerOptions = CircuitBreakerOptions()) {
         self.init(name, options) { Instant.now }
     }
 
-    init(_ name: String, _ options: CircuitBreakerOptions, now: @escaping @Sendable () -> Instant) {
+    init(
+        _ name: String, _ options: CircuitBreakerOptions, _ observer: ClientObserver = ClientObserver(),
+        now: @escaping @Sendable () -> Instant
+    ) {
         self.name = name
         self.now = now
+        self.observer = observer
         shared = Mutex(State(circuit: Circuit(options)))
     }
 
@@ -89,10 +94,11 @@ public final class CircuitBreaker: Sendable {
 
     func begin() throws(ClientError) -> Circuit.Ticket {
         let now = now()
-        let (ticket, milliseconds) = shared.withLock { shared in
-            let ticket = change(&shared) { $0.begin(at: now) }
-            return (ticket, shared.circuit.milliseconds(at: now))
+        let (ticket, milliseconds, news) = shared.withLock { shared in
+            let (ticket, news) = change(&shared) { $0.begin(at: now) }
+            return (ticket, shared.circuit.milliseconds(at: now), news)
         }
+        if let news { observer.told(news, of: name) }
         guard let ticket else {
             throw .circuitOpen(name, retryIn: .milliseconds(Int64(clamping: milliseconds)))
         }
@@ -100,16 +106,21 @@ public final class CircuitBreaker: Sendable {
     }
 
     func finished(_ ticket: Circuit.Ticket, _ result: Circuit.Result) {
-        shared.withLock { shared in change(&shared) { $0.finished(ticket, result, at: now()) } }
+        let (_, news) = shared.withLock { shared in change(&shared) { $0.finished(ticket, result, at: now()) } }
+        if let news { observer.told(news, of: name) }
     }
 
-    /// Under the lock, so that all see the same order; a stream only keeps what it is given.
-    private func change<Value>(_ shared: inout State, _ event: (inout Circuit) -> Value) -> Value {
+    /// Under the lock, so that all see the same order; a stream only keeps what it is given. With the new state, if
+    /// there is one, for the observer, who is told without the lock.
+    private func change<Value>(
+        _ shared: inout State, _ event: (inout Circuit) -> Value
+    ) -> (value: Value, news: CircuitState?) {
         let before = shared.circuit.state
         let value = event(&shared.circuit)
         let after = shared.circuit.state
-        if after != before { for continuation in shared.watching.values { continuation.yield(after) } }
-        return value
+        if after == before { return (value, nil) }
+        for continuation in shared.watching.values { continuation.yield(after) }
+        return (value, after)
     }
 
     private func forget(_ key: UInt64) {
@@ -146,9 +157,14 @@ final class CircuitBoard: Sendable {
     private let breakers = Mutex<[String: CircuitBreaker]>([:])
 
     private let now: @Sendable () -> Instant
+    private let observer: ClientObserver
 
-    init(_ options: CircuitBreakerOptions?, now: @escaping @Sendable () -> Instant) {
+    init(
+        _ options: CircuitBreakerOptions?, _ observer: ClientObserver = ClientObserver(),
+        now: @escaping @Sendable () -> Instant
+    ) {
         self.options = options
+        self.observer = observer
         self.now = now
     }
 
@@ -158,21 +174,23 @@ final class CircuitBoard: Sendable {
         return breakers.withLock { breakers in
             if let breaker = breakers[destination] { return breaker }
             if breakers.count >= Self.most { breakers = breakers.filter { $0.value.state != .closed } }
-            let breaker = CircuitBreaker(destination, options, now: now)
+            let breaker = CircuitBreaker(destination, options, observer, now: now)
             // With so many open ones this call goes unwatched.
             if breakers.count < Self.most { breakers[destination] = breaker }
             return breaker
         }
     }
 
+    /// `judge` says what a call that threw nothing says about the other side.
     nonisolated(nonsending) func run<Value>(
-        _ destination: String, _ body: () async throws(ClientError) -> Value
+        _ destination: String, _ body: () async throws(ClientError) -> Value,
+        judge: (Value) -> Circuit.Result = { _ in .succeeded }
     ) async throws(ClientError) -> Value {
         guard let breaker = breaker(for: destination) else { return try await body() }
         let ticket = try breaker.begin()
         do throws(ClientError) {
             let value = try await body()
-            breaker.finished(ticket, .succeeded)
+            breaker.finished(ticket, judge(value))
             return value
         } catch {
             breaker.finished(ticket, CircuitBreaker.result(of: error))

@@ -4,14 +4,13 @@ enum TypedHeaders {
     static let version = "schema-version"
     static let contentType = "content-type"
 
-    /// Body and headers of a value. The trace that is being worked on goes along (`TraceContext`).
+    /// Body and headers of a value.
     static func encode<Body: MessageBody>(_ body: Body, _ headers: Headers) throws -> ([UInt8], Headers) {
         try headers.check(reserved: [type, version, contentType])
         var headers = headers
         headers.add(contentType, Body.contentType)
         headers.add(type, Body.messageType)
         headers.add(version, Body.schemaVersion.description)
-        TraceContext.current?.add(to: &headers)
         do {
             return (try body.messageBody(), headers)
         } catch {

@@ -1,12 +1,10 @@
 /// Which trace a message belongs to: the headers `traceparent` and `tracestate` of W3C Trace Context.
 ///
-/// The client makes no spans of its own; it passes on what came. In a handler of a `MessageRouter` the context of the
-/// message is `current`, and values sent there carry it. A tracing library that makes a span for the handler puts its own
-/// in place: `TraceContext.$current.withValue(span) { … }`.
-///
-///     var headers = Headers()
-///     TraceContext(of: message)?.add(to: &headers)
-///     try await client.send("a bicycle", to: "/queue/parcels", headers: headers)
+/// The client makes no spans of its own; it passes on what came. Everything that is sent (`send`, `request`, `gather`, in
+/// transactions, as a reply) carries `current`, unless it has a `traceparent` already. In handlers of `consume`, `pipe`,
+/// `serve`, `once` and a `MessageRouter`, `current` is the trace of the message. Where messages are taken from a
+/// subscription by hand, put it there: `TraceContext.$current.withValue(TraceContext(of: message)) { … }`. For the spans
+/// of a tracing library see `ClientObserver.span`.
 public struct TraceContext: Sendable, Equatable {
     /// The header of that name: version, trace, span and flags.
     public var traceparent: String
@@ -51,5 +49,15 @@ public struct TraceContext: Sendable, Equatable {
         }
         return bytes[..<2] != [102, 102] && !bytes[3..<35].allSatisfy { $0 == 48 }
             && !bytes[36..<52].allSatisfy { $0 == 48 }
+    }
+}
+
+extension Headers {
+    /// With the trace that is being worked on, if there is one.
+    var traced: Headers {
+        guard let trace = TraceContext.current else { return self }
+        var headers = self
+        trace.add(to: &headers)
+        return headers
     }
 }
