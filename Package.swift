@@ -68,7 +68,7 @@ let package = Package(
         // Level 6
         program("brokerd", uses: ["DaemonKit"]),
         program("brokerctl", uses: ["DaemonKit", "LogStorage", "Storage", "BrokerClient", "STOMP", "Net", "Base"]),
-        program("brokerbench", uses: ["Base", "CSystem"]),
+        program("brokerbench", uses: ["BrokerClient", "Base", "CSystem"]),
         program("brokersim", uses: ["Simulation", "Base"]),
 
         // Nobody who depends on this package builds these.
