@@ -92,9 +92,13 @@ import Testing
             isUnderWay.mark()
             try peer.expectEnd()
         }
-        let client = try await Client.connect(to: [broker.address], options())
-        let error = try await cancelled(after: isUnderWay) { try await client.close(timeout: .seconds(10)) }
+        var client: Client? = try await Client.connect(to: [broker.address], options())
+        let error = try await cancelled(after: isUnderWay) { [client] in
+            try await client?.close(timeout: .seconds(3600))
+        }
         #expect(error as? ClientError == .cancelled)
+        // The last reference hangs up.
+        client = nil
         try await broker.finished()
     }
 

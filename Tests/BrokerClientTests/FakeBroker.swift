@@ -88,7 +88,9 @@ enum ScriptError: Error {
 
 /// The broker's end of one connection. Used by one script on one thread.
 final class Peer {
-    static let patience = 20
+    /// In seconds. Only a script that waits for what never comes takes so long; on a machine with other things to do, what
+    /// does come can take half of it.
+    static let patience = 45
 
     private let descriptor: Int32
     private var parser = FrameParser(role: .server, limits: FrameLimits())
