@@ -23,8 +23,8 @@ func tests(_ name: String, uses: [Target.Dependency]) -> Target {
 }
 
 /// A program that shows how something is used, as a user would write it.
-func example(_ name: String) -> Target {
-    .executableTarget(name: name, dependencies: ["BrokerClient"], path: "Examples/\(name)", swiftSettings: rules)
+func example(_ name: String, uses: [Target.Dependency]) -> Target {
+    .executableTarget(name: name, dependencies: uses, path: "Examples/\(name)", swiftSettings: rules)
 }
 
 let package = Package(
@@ -71,8 +71,15 @@ let package = Package(
         program("brokerbench", uses: ["Base", "CSystem"]),
         program("brokersim", uses: ["Simulation", "Base"]),
 
-        example("PriceService"),
-        example("PriceAsker"),
+        // Nobody who depends on this package builds these.
+        example("PriceService", uses: ["BrokerClient"]),
+        example("PriceAsker", uses: ["BrokerClient"]),
+        example("Styles", uses: ["BrokerClient", "BrokerClientJSON", "BrokerClientSQLite"]),
+        example("OrderService", uses: ["BrokerClient", "ShopEvents"]),
+        example("Billing", uses: ["BrokerClient", "BrokerClientSQLite", "ShopEvents"]),
+        .target(
+            name: "ShopEvents", dependencies: ["BrokerClient", "BrokerClientJSON"], path: "Examples/ShopEvents",
+            swiftSettings: rules),
 
         tests("BaseTests", uses: ["Base"]),
         tests("STOMPTests", uses: ["STOMP", "Base"]),
@@ -87,7 +94,8 @@ let package = Package(
         tests("BrokerClientSQLiteTests", uses: ["BrokerClientSQLite", "BrokerTesting", "BrokerClient", "CSQLite"]),
         tests("DaemonKitTests", uses: ["brokerctl", "DaemonKit", "Net", "STOMP", "BrokerCore", "Base"]),
         tests("BrokerBenchTests", uses: ["brokerbench", "Base"]),
-        tests("ProcessTests", uses: ["BrokerClient", "STOMP", "Base"]),
+        tests("ExampleTests", uses: ["OrderService", "ShopEvents", "BrokerTesting", "BrokerClient"]),
+        tests("ProcessTests", uses: ["BrokerClientSQLite", "BrokerClient", "STOMP", "Base"]),
         tests("HouseTests", uses: []),
     ],
     swiftLanguageModes: [.v6]

@@ -21,7 +21,8 @@ extension Client {
     /// time is always returned, be it nothing; `missing` and `end` say what is not there. In memory are at most
     /// `atMost` replies of `ClientOptions.maxMessageBytes` each.
     ///
-    /// Throws `timedOut` only if the message could not even be sent in time. One that gathers counts as one request in
+    /// Throws `timedOut` only if the message could not even be sent in time; besides that `refused`, `cancelled`, `closed`,
+    /// `tooManyRequests` and `invalidHeader`. One that gathers counts as one request in
     /// `ClientOptions.requestsInFlight`.
     nonisolated(nonsending) public func gather(
         _ body: [UInt8], to destination: String, from expected: Set<String> = [], headers: Headers = [:],
@@ -49,6 +50,7 @@ public struct Gathered: Sendable {
     public let failures: [RequestFailure]
     /// Those of the expected that did not answer in time, neither so nor so.
     public let missing: Set<String>
+    /// Why the gathering ended, be it complete or not.
     public let end: GatheringEnd
 
     init(_ deliveries: [Delivery], expected: Set<String>, _ end: GatheringEnd, _ engine: Engine) {

@@ -80,6 +80,7 @@ public struct RequestCounters: Sendable, Equatable {
     /// Messages on the reply channel that no request of this client can have asked for.
     public var unknownReplies: UInt64 = 0
 
+    /// All at zero, to compare with.
     public init() {}
 }
 

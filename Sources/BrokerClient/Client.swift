@@ -20,7 +20,9 @@ public final class Client: Sendable {
 
     /// Connects to the first of the addresses that works, tried once each in this order; later, when a connection
     /// is lost, in turn. Written "host:port", "[::1]:port" or "unix:/path". Returns when logged in.
-    /// Throws the error of the last address.
+    ///
+    /// Throws the error of the last address: `connectFailed`, `connectTimedOut`, `credentialsFailed`, `loginRefused` or
+    /// `versionRefused`; and `invalidAddress` or `invalidHeader` (a login with a line break) before anything is tried.
     nonisolated(nonsending) public static func connect(
         to addresses: [String], _ options: ClientOptions = ClientOptions()
     ) async throws(ClientError) -> Client {
@@ -39,7 +41,7 @@ public final class Client: Sendable {
         return Client(engine)
     }
 
-    /// What the connection does at the moment.
+    /// What the connection does at the moment. Only to show it: calls wait for a connection by themselves.
     public var state: ConnectionState { engine.state }
 
     /// The circuit breaker of a destination, to look at its state or to run other calls through it. nil if the options
@@ -50,6 +52,10 @@ public final class Client: Sendable {
 
     /// What the connection does, from now on and beginning with the present state; ends after `closed`. Each call
     /// gives a stream of its own. One that is not read keeps the newest 64 states.
+    ///
+    ///     for await state in client.states {
+    ///         if case .disconnected(let reason, let pause) = state { print("\(reason); again in \(pause)") }
+    ///     }
     public var states: AsyncStream<ConnectionState> { engine.states() }
 
     /// The time by which deadlines count; programs wait by it, too.
@@ -77,6 +83,12 @@ public final class Client: Sendable {
     /// `retry` is for what the broker refuses for now (a full or paused queue, a full disk): it is tried again, with the
     /// same `dedup-id`, all within `timeout`. Throws `circuitOpen` if the options want circuit breakers and the one of
     /// this destination is open.
+    ///
+    /// Throws `refused` when the broker said no to this message, which is not tried again, and `invalidHeader` and
+    /// `closed` when nothing was sent. After `timedOut`, `cancelled` and `outcomeUnknown` nobody knows whether the broker
+    /// has it.
+    ///
+    ///     try await client.send([0x89, 0x50], to: "/queue/pictures", headers: ["content-type": "image/png"])
     nonisolated(nonsending) public func send(
         _ body: [UInt8], to destination: String, headers: Headers = [:], persistent: Bool = true,
         confirmation: Confirmation = .receipt, timeout: Duration? = nil, retry: RetryPolicy = .never
@@ -99,6 +111,15 @@ public final class Client: Sendable {
     /// for example a `selector`.
     ///
     /// The subscription lasts until it is cancelled, over any number of reconnects.
+    ///
+    ///     let orders = try await client.subscribe(to: "/queue/orders", prefetch: 20, headers: ["selector": "total > 1000"])
+    ///     while let order = try await orders.next() {
+    ///         try await handle(order)
+    ///         try await order.acknowledge()
+    ///     }
+    ///
+    /// Throws `refused` when the broker does not want it, `timedOut` and `cancelled` when it has not said so in time, and
+    /// `invalidHeader` and `closed` when it was not asked.
     nonisolated(nonsending) public func subscribe(
         to destination: String, acknowledgement: Acknowledgement = .individual, prefetch: Int = 100,
         headers: Headers = [:], timeout: Duration? = nil
@@ -123,6 +144,11 @@ public final class Client: Sendable {
     ///
     /// A transaction lives on one connection. If that is lost before COMMIT was sent, `connectionLost` is thrown
     /// and nothing happened; after it, `outcomeUnknown`. `timeout` is for BEGIN and COMMIT each.
+    ///
+    ///     try await client.transaction { transaction in
+    ///         try transaction.acknowledge(order)
+    ///         try await transaction.send("paid", to: "/queue/invoices")
+    ///     }
     nonisolated(nonsending) public func transaction<Value>(
         timeout: Duration? = nil, _ body: (Transaction) async throws -> Value
     ) async throws -> Value {
@@ -132,7 +158,10 @@ public final class Client: Sendable {
     // MARK: Closing
 
     /// Says DISCONNECT and waits for its receipt, so that everything sent before has arrived; at most for
-    /// `timeout`. Whatever it throws, the client is closed then; calling it again does no harm.
+    /// `timeout`. Calling it again does no harm.
+    ///
+    /// Throws `timedOut`, `connectionLost` or `cancelled` when the broker has not confirmed it: the client is closed all the
+    /// same, but sends without confirmation may be lost.
     nonisolated(nonsending) public func close(timeout: Duration = .seconds(5)) async throws(ClientError) {
         _ = try await engine.call { $0.close(as: $1, within: timeout.wholeMilliseconds, at: $2) }
     }

@@ -70,8 +70,10 @@ public struct BrokerError: Error, Equatable, Sendable, CustomStringConvertible {
     public var detail: String
     /// The `receipt` of the frame that caused it, if the broker said so.
     public var receiptID: String?
+    /// All headers of the frame, those above included.
     public var headers: Headers
 
+    /// Made by the library; public so that tests can make what a broker would say.
     public init(message: String, detail: String = "", receiptID: String? = nil, headers: Headers = [:]) {
         self.message = message
         self.detail = detail
@@ -79,10 +81,12 @@ public struct BrokerError: Error, Equatable, Sendable, CustomStringConvertible {
         self.headers = headers
     }
 
+    /// `message`, and `detail` behind it, for a log.
     public var description: String { detail.isEmpty ? message : "\(message): \(detail)" }
 }
 
 extension ClientError: CustomStringConvertible {
+    /// One sentence for a log, with the address, the header or the broker's words that it is about.
     public var description: String {
         switch self {
         case .invalidAddress(let text, let reason): "invalid address \"\(text)\": \(reason)"
@@ -110,6 +114,7 @@ extension ClientError: CustomStringConvertible {
 }
 
 extension ConnectionLoss: CustomStringConvertible {
+    /// One sentence for a log.
     public var description: String {
         switch self {
         case .ended(let reason): reason

@@ -11,12 +11,15 @@ public struct ClientOptions: Sendable {
     public var connectTimeout: Duration = .seconds(10)
     /// For each call that names none of its own.
     public var timeout: Duration = .seconds(30)
+    /// Heart-beats that are offered to the broker, 10 s in each direction.
     public var heartBeat = HeartBeatOptions()
+    /// What happens when the connection is lost. By default it is tried again for ever, after 30 s at most.
     public var reconnect: ReconnectPolicy = .exponential()
 
     /// Sends handed to the broker and not yet confirmed; over either limit `send` waits. A single
     /// message larger than the bytes goes out when it is alone.
     public var unconfirmedMessages = 10_000
+    /// The same in bytes, 8 MiB.
     public var unconfirmedBytes = 8 << 20
 
     /// Requests sent and not yet answered, those that gather replies counted as one each.
@@ -30,6 +33,7 @@ public struct ClientOptions: Sendable {
     /// Largest body of a message that is accepted from the broker, in bytes.
     public var maxMessageBytes = 16 << 20
 
+    /// All defaults.
     public init() {}
 }
 
@@ -42,11 +46,13 @@ public struct HeartBeatOptions: Sendable, Equatable {
     /// The client wants to hear something at least this often.
     public var wants: Duration
 
+    /// 10 s in each direction, unless said otherwise.
     public init(sends: Duration = .seconds(10), wants: Duration = .seconds(10)) {
         self.sends = sends
         self.wants = wants
     }
 
+    /// No heart-beats. A connection that goes silent is found out by the next deadline only.
     public static let none = HeartBeatOptions(sends: .zero, wants: .zero)
 }
 
@@ -61,6 +67,8 @@ public struct ReconnectPolicy: Sendable, Equatable {
     /// Failed attempts in a row after which the client gives up. nil: never gives up.
     public var attempts: Int?
 
+    /// Waits up to `first`, then up to twice that, and so on up to `longest`; gives up after so many `attempts` in a row, or
+    /// never.
     public static func exponential(
         first: Duration = .milliseconds(100), longest: Duration = .seconds(30), attempts: Int? = nil
     ) -> ReconnectPolicy {

@@ -1,8 +1,10 @@
 /// What the client's connection is doing.
 ///
-///     connecting ----> connected ----> disconnected ----> connecting ...
-///          |               |                |
-///          `---------------+----------------'----> closed
+/// ```text
+/// connecting ----> connected ----> disconnected ----> connecting ...
+///      |               |                |
+///      `---------------+----------------'----> closed
+/// ```
 public enum ConnectionState: Equatable, Sendable {
     /// An attempt is under way.
     case connecting(address: String)

@@ -10,12 +10,15 @@ public struct Headers: Sendable, Equatable, ExpressibleByDictionaryLiteral {
     /// The codec's own form, so that a frame takes it over without a copy.
     var fields: [Frame.Header]
 
+    /// None.
     public init() { fields = [] }
 
+    /// These, in this order. Several of one name may be among them; the first counts.
     public init(_ pairs: [(name: String, value: String)]) {
         fields = pairs.map { Frame.Header($0.name, $0.value) }
     }
 
+    /// `["reply-to": "/queue/answers"]`, in the order in which they are written.
     public init(dictionaryLiteral elements: (String, String)...) {
         fields = elements.map { Frame.Header($0.0, $0.1) }
     }
@@ -39,8 +42,11 @@ public struct Headers: Sendable, Equatable, ExpressibleByDictionaryLiteral {
 }
 
 extension Headers: RandomAccessCollection {
+    /// 0, whether or not there are any.
     public var startIndex: Int { fields.startIndex }
+    /// How many there are, those with the same name counted each.
     public var endIndex: Int { fields.endIndex }
+    /// One header by its place, from 0 to `endIndex` exclusive.
     public subscript(position: Int) -> (name: String, value: String) {
         (fields[position].name, fields[position].value)
     }

@@ -10,16 +10,20 @@ public struct Message: Sendable {
         self.engine = engine
     }
 
+    /// The bytes of the body, as they were sent.
     public var body: [UInt8] { delivery.frame.body }
     /// The body as text. What is not UTF-8 is replaced.
     public var text: String { delivery.frame.text }
     /// All headers of the MESSAGE frame, those of the sender and those of the broker.
     public var headers: Headers { Headers(fields: delivery.frame.headers) }
 
+    /// Where the message was sent to. For a copy in a dead-letter queue this is that queue.
     public var destination: String { delivery.frame["destination"] ?? "" }
     /// The broker's name for the message. With brokerd the same at every delivery.
     public var messageID: String { delivery.frame["message-id"] ?? "" }
+    /// What the sender says that the bytes are, parameters included; nil if it says nothing.
     public var contentType: String? { delivery.frame["content-type"] }
+    /// Where the sender wants the reply; nil if it wants none. `Client.serve` looks at it by itself.
     public var replyTo: String? { delivery.frame["reply-to"] }
     /// The broker has tried to deliver it before.
     public var redelivered: Bool { delivery.frame["redelivered"] == "true" }
@@ -36,7 +40,8 @@ public struct Message: Sendable {
     /// Returns when it is on its way, or with `confirmation: .receipt` when the broker has it safely. Not needed
     /// for at-least-once: an acknowledgement that is lost means that the message comes again.
     ///
-    /// Throws `connectionLost` if the connection it came on is gone: the message will come again.
+    /// Throws `connectionLost` if the connection it came on is gone: the message will come again. Throws `alreadySettled`,
+    /// `subscriptionEnded` or `closed` when it is too late, and with a receipt `timedOut` or `cancelled` when nobody knows.
     nonisolated(nonsending) public func acknowledge(
         confirmation: Confirmation = .none, timeout: Duration? = nil
     ) async throws(ClientError) {
@@ -45,7 +50,9 @@ public struct Message: Sendable {
 
     /// The message could not be handled. The broker delivers it again, here or elsewhere, and gives it up after
     /// its limit of deliveries; with `requeue: false` at once, to the dead-letter queue. With
-    /// `Acknowledgement.cumulative` it counts for all before it, too. Needs STOMP 1.1.
+    /// `Acknowledgement.cumulative` it counts for all before it, too.
+    ///
+    /// Throws as `acknowledge` does, and `notSupported` with a broker that speaks only STOMP 1.0.
     nonisolated(nonsending) public func reject(
         requeue: Bool = true, confirmation: Confirmation = .none, timeout: Duration? = nil
     ) async throws(ClientError) {

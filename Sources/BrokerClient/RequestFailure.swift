@@ -12,6 +12,7 @@ public struct RequestFailure: Error, Equatable, Sendable, CustomStringConvertibl
     /// With the asker: all headers of the reply. Those that a handler sets go with the reply.
     public var headers: Headers
 
+    /// What a handler throws: the code for programs that ask, the detail for people who read what they print.
     public init(code: String, detail: String = "", headers: Headers = [:]) {
         self.code = code
         self.detail = detail
@@ -21,6 +22,7 @@ public struct RequestFailure: Error, Equatable, Sendable, CustomStringConvertibl
     /// The handler threw something else. What it was stays with the service: it may not be meant for strangers.
     public static let internalError = "internal-error"
 
+    /// `code`, and `detail` behind it, for a log.
     public var description: String { detail.isEmpty ? code : "\(code): \(detail)" }
 }
 

@@ -11,9 +11,12 @@
 ///
 /// The last reference to a subscription cancels it.
 public final class Subscription: AsyncSequence, Sendable {
+    /// What it gives.
     public typealias Element = Message
+    /// What iterating throws.
     public typealias Failure = ClientError
 
+    /// What it was made with: one name, or a pattern of topics.
     public let destination: String
     private let id: SubscriptionID
     /// Also keeps the client open.
@@ -34,6 +37,9 @@ public final class Subscription: AsyncSequence, Sendable {
 
     /// The next message; nil when the subscription has ended. With `Acknowledgement.automatic` the message is
     /// acknowledged here.
+    ///
+    /// Waits as long as it takes. Throws `cancelled` when the task is cancelled, and what ended the subscription if that was
+    /// not the program: `refused` when the broker does not restore it, or why the client has given up its connection.
     nonisolated(nonsending) public func next() async throws(ClientError) -> Message? {
         if Task.isCancelled { throw .cancelled }
         let engine = client.engine
@@ -45,7 +51,9 @@ public final class Subscription: AsyncSequence, Sendable {
     }
 
     /// UNSUBSCRIBE; returns when the broker has confirmed it. Messages that are not acknowledged by now, read
-    /// or not, go back to their queue.
+    /// or not, go back to their queue. A durable subscription stays with the broker, and goes on to collect.
+    ///
+    /// Throws `timedOut` or `cancelled` when the broker has not confirmed it; it is over for the program all the same.
     nonisolated(nonsending) public func cancel(timeout: Duration? = nil) async throws(ClientError) {
         let deadline = client.engine.deadline(timeout)
         _ = try await client.engine.call { $0.cancel(id, as: $1, deadline: deadline, at: $2) }
@@ -54,15 +62,19 @@ public final class Subscription: AsyncSequence, Sendable {
     /// Messages that are here already and were not read yet; never more than the prefetch.
     public var buffered: Int { client.engine.buffered(of: id) }
 
+    /// For `for try await`. All iterators of a subscription share its messages.
     public func makeAsyncIterator() -> Iterator { Iterator(subscription: self) }
 
+    /// Takes messages from the subscription, which it keeps alive.
     public struct Iterator: AsyncIteratorProtocol {
         let subscription: Subscription
 
+        /// The next message; nil when the subscription has ended. See `Subscription.next`.
         public mutating func next() async throws(ClientError) -> Message? {
             try await subscription.next()
         }
 
+        /// The same, for loops that run on an actor.
         public mutating func next(isolation: isolated (any Actor)?) async throws(ClientError) -> Message? {
             try await subscription.next()
         }

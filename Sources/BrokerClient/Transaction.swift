@@ -10,7 +10,7 @@ public struct Transaction: Sendable {
         self.engine = engine
     }
 
-    /// Sends text as a part of the transaction.
+    /// Sends text, as `text/plain;charset=utf-8` unless `headers` say otherwise, as a part of the transaction.
     nonisolated(nonsending) public func send(
         _ text: String, to destination: String, headers: Headers = [:], persistent: Bool = true,
         timeout: Duration? = nil
@@ -20,6 +20,9 @@ public struct Transaction: Sendable {
     }
 
     /// Sends a message as a part of the transaction. Returns when it is on its way: the COMMIT confirms it.
+    ///
+    /// Throws `connectionLost` when the connection of the transaction is gone, and with it the transaction; `timedOut` and
+    /// `cancelled` when it could not leave in time; `transactionEnded` after the closure has returned; `invalidHeader`.
     nonisolated(nonsending) public func send(
         _ body: [UInt8], to destination: String, headers: Headers = [:], persistent: Bool = true,
         timeout: Duration? = nil
@@ -29,7 +32,8 @@ public struct Transaction: Sendable {
         _ = try await engine.call { $0.send(frame, in: id, as: $1, deadline: deadline, at: $2) }
     }
 
-    /// The message counts as acknowledged when the transaction is committed.
+    /// The message counts as acknowledged when the transaction is committed. Throws `connectionLost` if it came on another
+    /// connection than the transaction's, and `alreadySettled`, `subscriptionEnded` or `transactionEnded`.
     public func acknowledge(_ message: Message) throws(ClientError) {
         try settle(message, .acknowledge)
     }

@@ -15,16 +15,22 @@ import FoundationEssentials
 public protocol JSONBody: MessageBody, Codable {
     /// For another form of dates or names than the usual one.
     static var jsonEncoder: JSONEncoder { get }
+    /// What reads it. It has to understand what `jsonEncoder` writes, and what older versions of it wrote.
     static var jsonDecoder: JSONDecoder { get }
 }
 
 extension JSONBody {
+    /// `application/json`.
     public static var contentType: String { "application/json" }
+    /// ISO 8601 dates, members in the order of their names, slashes as they are.
     public static var jsonEncoder: JSONEncoder { UsualJSON.encoder }
+    /// ISO 8601 dates. Members that the type does not have are passed over.
     public static var jsonDecoder: JSONDecoder { UsualJSON.decoder }
 
+    /// The value as JSON. Throws `EncodingError` for what JSON cannot say, infinite numbers for example.
     public func messageBody() throws -> [UInt8] { Array(try Self.jsonEncoder.encode(self)) }
 
+    /// From JSON, the same way for every version. Throws `DecodingError` if a member is missing or is something else.
     public init(messageBody: [UInt8], version: SchemaVersion) throws {
         self = try Self.jsonDecoder.decode(Self.self, from: Data(messageBody))
     }

@@ -9,6 +9,7 @@ public struct SQLiteError: Error, Equatable, Sendable, CustomStringConvertible {
     /// What was tried: the SQL, or the path.
     public let about: String
 
+    /// Made by the library; public for stores of your own, and for tests.
     public init(code: Int32, message: String, about: String) {
         self.code = code
         self.message = message
@@ -22,14 +23,20 @@ public struct SQLiteError: Error, Equatable, Sendable, CustomStringConvertible {
             message: message.map { String(cString: $0) } ?? "unknown error", about: about)
     }
 
+    /// One sentence for a log, with the code and the SQL. The values of parameters are not in it.
     public var description: String { "SQLite: \(message) (\(code)): \(about)" }
 }
 
 /// What a column holds, or a parameter is given.
 public enum SQLiteValue: Equatable, Sendable {
+    /// NULL: nothing.
     case null
+    /// INTEGER, 64 bits with a sign.
     case integer(Int64)
+    /// REAL, a floating-point number of 64 bits.
     case real(Double)
+    /// TEXT, in UTF-8. What is read and is not UTF-8 is replaced.
     case text(String)
+    /// BLOB: bytes as they are.
     case blob([UInt8])
 }

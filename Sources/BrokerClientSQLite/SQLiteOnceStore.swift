@@ -64,6 +64,12 @@ public final class SQLiteOnceStore: OnceStore {
         }
     }
 
+    /// Runs `change` and marks the key in one transaction of the database; nil, and nothing done, if the key is marked already.
+    /// `Message.once` and `Subscription.once` call this.
+    ///
+    /// Changes wait for each other, in the order in which they came. Throws what `change` threw, `SQLiteError` when the database
+    /// does not do what it should (`SQLITE_BUSY`, 5, when others have it for longer than `busy`), and `CancellationError` when
+    /// the task is cancelled while it waits for its turn. Nothing is changed then, and nothing marked.
     nonisolated(nonsending) public func once<R: Sendable>(
         _ key: MessageKey, _ change: (SQLiteTransaction) async throws -> R
     ) async throws -> R? {

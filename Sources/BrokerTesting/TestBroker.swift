@@ -188,6 +188,7 @@ public final class TestBroker: Sendable {
 
 /// What a `TestBroker` cannot do, in a sentence: a setting that does not exist, for example.
 public struct TestBrokerError: Error, Equatable, Sendable, CustomStringConvertible {
+    /// What is wrong, in a sentence for who wrote the test.
     public let description: String
 }
 
@@ -203,11 +204,14 @@ public struct QueueCounts: Sendable, Equatable {
     public var delayed = 0
     /// Rejected, and waiting for their next delivery.
     public var waiting = 0
+    /// Subscriptions of it, of all clients together.
     public var consumers = 0
     /// Messages that ever came in, and deliveries that ever went out.
     public var received = 0
+    /// Deliveries that ever went out, those of a message that came again counted each.
     public var delivered = 0
 
+    /// All zero, as of a queue that does not exist.
     public init() {}
 
     init(_ view: Core.QueueView?) {

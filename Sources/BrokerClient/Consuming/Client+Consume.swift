@@ -15,7 +15,8 @@ extension Client {
     /// `orderedBy`: messages of one group are worked on one after the other. One that fails and is to be delivered again
     /// holds its group up, and its place among the `concurrency`, and is tried again here as `retry` says; then it
     /// goes to the dead-letter queue. `prefetch` messages (nil: twice the concurrency) are held at most, those in hand
-    /// included. `timeout` is for the SUBSCRIBE.
+    /// included. `timeout` is for the SUBSCRIBE, and this throws as `subscribe` does; what the handler throws stays in the
+    /// consumer.
     nonisolated(nonsending) public func consume(
         _ destination: String, concurrency: Int = 1, orderedBy ordering: Ordering = .none, prefetch: Int? = nil,
         headers: Headers = [:], retry: RetryPolicy = RetryPolicy(), timeout: Duration? = nil,
@@ -36,7 +37,8 @@ extension Client {
     ///         [Outgoing(try await invoice(order), to: "/queue/invoices")]
     ///     }
     ///
-    /// For the rest see `consume`.
+    /// When the broker refuses a result, nothing of the transaction happens, and the message comes again. For the rest see
+    /// `consume`.
     nonisolated(nonsending) public func pipe(
         _ destination: String, concurrency: Int = 1, orderedBy ordering: Ordering = .none, prefetch: Int? = nil,
         headers: Headers = [:], retry: RetryPolicy = RetryPolicy(), timeout: Duration? = nil,
@@ -64,11 +66,16 @@ extension Client {
 
 /// A message that a handler sends on.
 public struct Outgoing: Sendable {
+    /// The bytes of the body.
     public var body: [UInt8]
+    /// Where it is sent to: `/queue/NAME` or `/topic/NAME`.
     public var destination: String
+    /// Go with the message. Those that the library writes itself are refused when it is sent.
     public var headers: Headers
+    /// Whether the broker is to keep it on disk.
     public var persistent = true
 
+    /// A message of bytes. It has no `content-type` unless `headers` give one.
     public init(_ body: [UInt8], to destination: String, headers: Headers = [:]) {
         self.body = body
         self.destination = destination

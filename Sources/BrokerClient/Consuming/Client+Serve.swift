@@ -16,6 +16,9 @@ extension Client {
     /// A reply to a reply channel is sent right behind the acknowledgement and not confirmed: when the connection breaks
     /// then, neither would find its way. A reply to a queue is confirmed first, so it is there once the request is gone;
     /// the request may be worked on twice.
+    ///
+    /// Returns when the broker has confirmed the subscription, and throws as `subscribe` does; what the handler throws stays
+    /// in the service.
     nonisolated(nonsending) public func serve(
         _ destination: String, concurrency: Int = 1, name: String? = nil, headers: Headers = [:],
         timeout: Duration? = nil, handler: @escaping @Sendable (Message) async throws -> Answer
@@ -35,10 +38,12 @@ extension Client {
 
 /// What a service answers.
 public struct Answer: Sendable {
+    /// The bytes of the reply.
     public var body: [UInt8]
     /// Go with the reply. `correlation-id`, `replied-by` and `error-code` are the library's own.
     public var headers: Headers
 
+    /// A reply of bytes. It has no `content-type` unless `headers` give one.
     public init(_ body: [UInt8], headers: Headers = [:]) {
         self.body = body
         self.headers = headers

@@ -42,7 +42,7 @@ public final class Consumer: Sendable {
     /// Returns when it has been stopped. When the task that waits here is cancelled, this stops it, so a program can
     /// end with it:
     ///
-    ///     try await client.serve("/queue/prices") { … }.finished()
+    ///     try await client.serve("/queue/prices") { request in Answer(prices[request.text] ?? "?") }.finished()
     ///
     /// `grace` is what handlers have then to finish. Throws what ended the subscription, if that was not the program.
     nonisolated(nonsending) public func finished(grace: Duration = .seconds(30)) async throws(ClientError) {
@@ -80,6 +80,7 @@ public struct ConsumerCounters: Sendable, Equatable {
     /// Requests worked on whose reply could not be sent: without `reply-to`, or with one that is no destination.
     public var unanswered: UInt64 = 0
 
+    /// All at zero, to compare with.
     public init() {}
 }
 

@@ -89,8 +89,10 @@ public typealias FailureRule = @Sendable (Message, any Error) -> FailureAction
 
 /// Thrown by a handler for a message that will never be any better: it goes to the dead-letter queue.
 public struct Unprocessable: Error, Equatable, Sendable, CustomStringConvertible {
+    /// Why, in a sentence.
     public let description: String
 
+    /// `description` is for people; nothing but the consumer's own program sees it.
     public init(_ description: String) { self.description = description }
 
     /// Dead letter for this error, delivery again for all others.

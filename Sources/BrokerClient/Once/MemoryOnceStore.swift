@@ -19,11 +19,14 @@ public final class MemoryOnceStore: OnceStore {
     private let marks = Mutex(Marks())
     private let turns = Turns<MessageKey>()
 
+    /// With nothing remembered yet. A key takes about as much memory as its three texts.
     public init(most: Int = 100_000) { self.most = max(1, most) }
 
     /// Messages that are remembered.
     public var count: Int { marks.withLock { $0.keys.count } }
 
+    /// See `OnceStore`. What `change` throws is passed on; `CancellationError` when the task is cancelled while it waits for
+    /// another call with the same key.
     nonisolated(nonsending) public func once<R: Sendable>(
         _ key: MessageKey, _ change: (Transaction) async throws -> R
     ) async throws -> R? {

@@ -7,6 +7,7 @@ public struct MessageKey: Hashable, Sendable {
     /// The sender's `dedup-id`, or else the broker's id of the message.
     public var id: String
 
+    /// For tests, and for what is not a message of the broker.
     public init(consumer: String, destination: String, id: String) {
         self.consumer = consumer
         self.destination = destination

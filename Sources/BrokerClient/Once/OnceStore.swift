@@ -25,6 +25,7 @@ public enum Once<R: Sendable>: Sendable {
 }
 
 extension Once {
+    /// Whether nothing was done, since the message had had its effect.
     public var isSeenBefore: Bool {
         if case .seenBefore = self { return true }
         return false
@@ -35,8 +36,10 @@ extension Once: Equatable where R: Equatable {}
 
 /// A message that nothing tells from others: it has neither a `dedup-id` nor a `message-id`.
 public struct UnknowableMessage: Error, Equatable, Sendable, CustomStringConvertible {
+    /// Where the message came from.
     public let destination: String
 
+    /// One sentence for a log.
     public var description: String { "a message from \(destination) has neither a dedup-id nor a message-id" }
 }
 

@@ -6,22 +6,28 @@ public struct CircuitBreakerOptions: Sendable, Equatable {
     public var consecutiveFailures = 5
     /// So does this share of failures among the calls of the last `window`, from 0 to 1, once there were `minimumCalls`.
     public var failureRate = 0.5
+    /// How far back the share of failures looks.
     public var window: Duration = .seconds(10)
+    /// With fewer calls than this in the window, a share says nothing.
     public var minimumCalls = 20
     /// How long it refuses calls before it lets some through to see whether things are better.
     public var openFor: Duration = .seconds(10)
     /// So many calls are let through then, and all of them have to succeed.
     public var trials = 1
 
+    /// Five failures in a row, or half of at least 20 calls within 10 s; closed again by one success after 10 s.
     public init() {}
 }
 
 /// What a circuit breaker does with calls.
 ///
-///     closed ---failures---> open ---time---> halfOpen ---trials succeed---> closed
-///                              ^                  |
-///                              `---a trial fails--'
+/// ```text
+/// closed ---failures---> open ---time---> halfOpen ---trials succeed---> closed
+///                          ^                  |
+///                          `---a trial fails--'
+/// ```
 public enum CircuitState: Sendable, Equatable {
+    /// Calls are let through, and counted.
     case closed
     /// Calls are refused.
     case open

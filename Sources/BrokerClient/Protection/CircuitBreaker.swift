@@ -23,6 +23,7 @@ public final class CircuitBreaker: Sendable {
     private let shared: Mutex<State>
     private let now: @Sendable () -> Instant
 
+    /// A breaker of its own, closed at first, that goes by the steady clock of the machine. The name is for errors and logs.
     public convenience init(_ name: String, _ options: CircuitBreakerOptions = CircuitBreakerOptions()) {
         self.init(name, options) { Instant.now }
     }
@@ -37,6 +38,7 @@ public final class CircuitBreaker: Sendable {
         for continuation in shared.withLock({ Array($0.watching.values) }) { continuation.finish() }
     }
 
+    /// What it does with calls now. `open` turns into `halfOpen` with the first call after `openFor`, not by itself.
     public var state: CircuitState { shared.withLock { $0.circuit.state } }
 
     /// The states from now on, beginning with the present one; ends with the breaker. One that is not read keeps the

@@ -8,6 +8,8 @@ public struct RetryPolicy: Sendable, Equatable {
     /// The limit never grows over this.
     public var longest: Duration
 
+    /// Five tries, with waits of up to 100 ms, 200 ms, 400 ms and 800 ms between them, unless said otherwise. Fewer than one try
+    /// counts as one.
     public init(attempts: Int = 5, first: Duration = .milliseconds(100), longest: Duration = .seconds(10)) {
         self.attempts = attempts
         self.first = first

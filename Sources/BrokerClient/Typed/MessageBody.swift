@@ -33,7 +33,9 @@ public protocol MessageBody: Sendable {
 }
 
 extension MessageBody {
+    /// The major version of `schemaVersion`.
     public static var understoodMajors: Set<UInt32> { [schemaVersion.major] }
+    /// The one that it is sent with.
     public static var understoodContentTypes: [String] { [contentType] }
 }
 
@@ -47,6 +49,7 @@ public enum BodyError: Error, Equatable, Sendable {
     case typeUnknown(String)
     /// The type is known, its major version is not.
     case majorUnknown(type: String, version: SchemaVersion, understood: [UInt32])
+    /// The bytes are in a form that the type does not read.
     case contentTypeUnknown(String, understood: [String])
     /// The bytes are not what the headers say.
     case malformed(type: String, reason: String)
@@ -55,6 +58,7 @@ public enum BodyError: Error, Equatable, Sendable {
 }
 
 extension BodyError: CustomStringConvertible {
+    /// One sentence for a log; it is also what `rejected-because` says of a dead letter.
     public var description: String {
         switch self {
         case .headerMissing(let name): "the header \(name) is missing"

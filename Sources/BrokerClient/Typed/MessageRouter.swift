@@ -8,6 +8,7 @@
 ///
 /// What no handler understands goes to `otherwise`, if there is one, and else is an error for who called `route`.
 public struct MessageRouter: Sendable {
+    /// Deals with a message that no handler understands; the error says why none does.
     public typealias Otherwise = @Sendable (Message, BodyError) async throws -> Void
 
     private struct Form: Hashable {
@@ -20,6 +21,7 @@ public struct MessageRouter: Sendable {
     private var handlers: [Form: Handler] = [:]
     private var unknown: Otherwise?
 
+    /// Understands nothing yet: add handlers with `on`.
     public init() {}
 
     /// With a handler for the major versions that this type understands, instead of those that there were for them.

@@ -5,10 +5,14 @@
 /// * MINOR changes when something is added that an older consumer may leave out.
 /// * PATCH changes when only words are: a comment, a description.
 public struct SchemaVersion: Hashable, Sendable, Comparable, CustomStringConvertible {
+    /// Differs between forms that must not be taken for each other.
     public var major: UInt32
+    /// Grows when something is added.
     public var minor: UInt32
+    /// Grows when only words change.
     public var patch: UInt32
 
+    /// `SchemaVersion(2)` is 2.0.0.
     public init(_ major: UInt32, _ minor: UInt32 = 0, _ patch: UInt32 = 0) {
         self.major = major
         self.minor = minor
@@ -29,8 +33,10 @@ public struct SchemaVersion: Hashable, Sendable, Comparable, CustomStringConvert
         self.init(numbers[0], numbers[1], numbers[2])
     }
 
+    /// MAJOR.MINOR.PATCH, as the header has it.
     public var description: String { "\(major).\(minor).\(patch)" }
 
+    /// By major, then minor, then patch.
     public static func < (a: SchemaVersion, b: SchemaVersion) -> Bool {
         (a.major, a.minor, a.patch) < (b.major, b.minor, b.patch)
     }

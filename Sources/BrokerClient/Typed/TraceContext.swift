@@ -4,7 +4,9 @@
 /// message is `current`, and values sent there carry it. A tracing library that makes a span for the handler puts its own
 /// in place: `TraceContext.$current.withValue(span) { … }`.
 public struct TraceContext: Sendable, Equatable {
+    /// The header of that name: version, trace, span and flags.
     public var traceparent: String
+    /// The header of that name, as it came: what tracing systems add for themselves. nil: none.
     public var tracestate: String?
 
     /// What is being worked on in this task.
@@ -17,6 +19,7 @@ public struct TraceContext: Sendable, Equatable {
         self.tracestate = tracestate
     }
 
+    /// What came with a message; nil if it has no `traceparent`, or a malformed one.
     public init?(of message: Message) {
         let headers = message.headers
         guard let traceparent = headers["traceparent"] else { return nil }
