@@ -17,7 +17,9 @@ let orders: Subscription = some()
 let subscription: Subscription = some()
 let order: Message = some()
 let message: Message = some()
-let prices = ["bicycle": 890]
+let database: SQLiteTransaction = some()
+let picture: [UInt8] = []
+let prices = ["bicycle": "890"]
 
 func handle(_ message: Message) async throws {}
 func invoice(_ order: Message) async throws -> String { some() }
@@ -47,8 +49,17 @@ struct OrderCancelled: JSONBody {
     static let schemaVersion = SchemaVersion(1)
 }
 
-/// As protoc writes it.
-struct Shop_OrderPlaced {
+struct Shop {
+    init(_ client: Client) {}
+    func run() async throws {}
+}
+
+// As protoc writes them.
+struct Shop_OrderPlaced: Sendable {
+    func serializedBytes() throws -> [UInt8] { some() }
+    init(serializedBytes: [UInt8]) throws {}
+}
+struct Shop_Refund: Sendable {
     func serializedBytes() throws -> [UInt8] { some() }
     init(serializedBytes: [UInt8]) throws {}
 }

@@ -42,7 +42,7 @@ public final class Consumer: Sendable {
     /// Returns when it has been stopped. When the task that waits here is cancelled, this stops it, so a program can
     /// end with it:
     ///
-    ///     try await client.serve("/queue/prices") { request in Answer(prices[request.text] ?? "?") }.finished()
+    ///     try await client.serve("/queue/prices") { request in Answer(prices[request.text] ?? "unknown") }.finished()
     ///
     /// `grace` is what handlers have then to finish. Throws what ended the subscription, if that was not the program.
     nonisolated(nonsending) public func finished(grace: Duration = .seconds(30)) async throws(ClientError) {

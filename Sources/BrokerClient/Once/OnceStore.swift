@@ -47,7 +47,7 @@ extension Message {
     /// Has the effect of this message once, however often it is delivered, and acknowledges it.
     ///
     ///     let outcome = try await order.once(as: "billing", in: store) { database in
-    ///         try await database.execute("INSERT INTO invoices (customer) VALUES (?)", [.text(customer)])
+    ///         try await database.execute("INSERT INTO invoices (customer) VALUES (?)", [.text(order.text)])
     ///     }
     ///
     /// `consumer` names what is done about the message; keep the name, or it is done again. The change belongs to the

@@ -2,8 +2,8 @@
 ///
 /// `JSONBody` (product `BrokerClientJSON`) does it for `Codable` types. For what Protobuf or Avro generates, a few lines:
 ///
-///     extension Shop_OrderPlaced: MessageBody {
-///         public static var messageType: String { "shop.order-placed" }
+///     extension Shop_Refund: MessageBody {
+///         public static var messageType: String { "shop.refund" }
 ///         public static var schemaVersion: SchemaVersion { SchemaVersion(1, 2) }
 ///         public static var contentType: String { "application/x-protobuf" }
 ///         public func messageBody() throws -> [UInt8] { try serializedBytes() }
