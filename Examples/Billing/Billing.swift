@@ -13,7 +13,8 @@ import ShopEvents
         let orders = try await client.subscribe(
             to: OrderPlaced.topic, headers: ["durable": "true", "x-queue-name": "billing"])
         say("billing orders")
-        try await orders.once(as: "billing", in: store, failed: { say("\($0.messageID): \($1)") }) { message, database in
+        func failed(_ message: Message, _ error: any Error) { say("\(message.messageID): \(error)") }
+        try await orders.once(as: "billing", in: store, failed: failed) { message, database in
             let order = try message.decode(OrderPlaced.self)
             try await database.execute(
                 "CREATE TABLE IF NOT EXISTS invoices (number INTEGER, article TEXT, price INTEGER)")

@@ -74,7 +74,9 @@ enum PublicLines {
             let indentation = line.count - line.drop { $0 == " " }.count
             if words.hasPrefix("}"), open.last?.indentation == indentation { open.removeLast() }
             let isInside = open.last.map { $0.indentation + 4 == indentation && $0.isMember(words) } ?? false
-            let isPublic = !words.hasPrefix("//") && words.prefixMatch(of: /(?:@\w+(?:\([^)]*\))? |\w+(?:\(\w+\))? )*?public\b/) != nil
+            let isPublic =
+                !words.hasPrefix("//")
+                && words.prefixMatch(of: /(?:@\w+(?:\([^)]*\))? |\w+(?:\(\w+\))? )*?public\b/) != nil
             if isPublic || isInside { found.append(number) }
             guard isPublic, !words.hasSuffix("}") else { continue }
             if words.contains("public enum ") || words.contains("public indirect enum ") {

@@ -37,15 +37,20 @@ extension Client {
     ///         [Outgoing(try await invoice(order), to: "/queue/invoices")]
     ///     }
     ///
-    /// When the broker refuses a result, nothing of the transaction happens, and the message comes again. For the rest see
-    /// `consume`.
+    /// A result with a header that cannot be sent is a failure of the handler. When the broker refuses one, nothing of the
+    /// transaction happens, and the message comes again. For the rest see `consume`.
     nonisolated(nonsending) public func pipe(
         _ destination: String, concurrency: Int = 1, orderedBy ordering: Ordering = .none, prefetch: Int? = nil,
         headers: Headers = [:], retry: RetryPolicy = RetryPolicy(), timeout: Duration? = nil,
         onFailure: @escaping FailureRule = Unprocessable.rule,
         handler: @escaping @Sendable (Message) async throws -> [Outgoing]
     ) async throws(ClientError) -> Consumer {
-        let handling = Handling(ordering, retry, onFailure) { message in .sendOn(try await handler(message)) }
+        let handling = Handling(ordering, retry, onFailure) { message in
+            let results = try await handler(message)
+            // Found out in the transaction it would be nobody's failure, and the message would stay in hand.
+            for result in results { try result.check() }
+            return .sendOn(results)
+        }
         return try await consume(destination, concurrency, prefetch, headers, timeout, handling)
     }
 
@@ -70,7 +75,8 @@ public struct Outgoing: Sendable {
     public var body: [UInt8]
     /// Where it is sent to: `/queue/NAME` or `/topic/NAME`.
     public var destination: String
-    /// Go with the message. Those that the library writes itself are refused when it is sent.
+    /// Go with the message. `destination`, `content-length` and others that the library writes itself are not to be among
+    /// them, so those of another message cannot be taken over as they are.
     public var headers: Headers
     /// Whether the broker is to keep it on disk.
     public var persistent = true
@@ -86,4 +92,7 @@ public struct Outgoing: Sendable {
     public init(_ text: String, to destination: String, headers: Headers = [:]) {
         self.init(Array(text.utf8), to: destination, headers: headers.asText)
     }
+
+    /// Throws if it cannot be sent.
+    func check() throws(ClientError) { _ = try Client.frame(body, destination, headers, persistent) }
 }
