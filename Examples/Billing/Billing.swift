@@ -21,6 +21,7 @@ import ShopEvents
             try await database.execute(
                 "INSERT INTO invoices VALUES (?, ?, ?)",
                 [.integer(Int64(order.number)), .text(order.article), .integer(Int64(order.price))])
+            // Not a part of the transaction, so perhaps said twice.
             say("invoice for order \(order.number)")
         }
     }

@@ -46,6 +46,8 @@ public final class Client: Sendable {
 
     /// The circuit breaker of a destination, to look at its state or to run other calls through it. nil if the options
     /// want none.
+    ///
+    ///     if client.circuitBreaker(for: "/queue/prices")?.state == .open { print("no prices for now") }
     public func circuitBreaker(for destination: String) -> CircuitBreaker? {
         engine.circuits.breaker(for: destination)
     }

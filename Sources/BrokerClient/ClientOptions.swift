@@ -1,4 +1,10 @@
 /// How a client connects, waits and remembers. Every field has a default that suits most programs.
+///
+///     var options = ClientOptions()
+///     options.login = "shop"
+///     options.passcode = { try await vault.token() }
+///     options.timeout = .seconds(10)
+///     let client = try await Client.connect(to: ["mq1.example.org:61613", "mq2.example.org:61613"], options)
 public struct ClientOptions: Sendable {
     /// Sent as `login`. nil: no login is offered.
     public var login: String?

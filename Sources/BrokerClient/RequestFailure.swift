@@ -3,6 +3,14 @@ import STOMP
 /// What a service answers instead of a result. Its handler throws it, and the asker gets it in
 /// `ClientError.requestFailed`.
 ///
+///     do {
+///         let reply = try await client.request("unicycle", to: "/queue/prices")
+///         print(reply.text)
+///     } catch {
+///         guard case .requestFailed(let failure) = error, failure.code == "unknown-article" else { throw error }
+///         print("nobody sells it:", failure.detail)
+///     }
+///
 /// On the wire it is a reply with the header `error-code` and the text as its body.
 public struct RequestFailure: Error, Equatable, Sendable, CustomStringConvertible {
     /// A stable word for programs, such as `out-of-stock`. Those of the library are below.

@@ -145,6 +145,9 @@ public final class TestBroker: Sendable {
 
     /// Breaks all connections at once, as a network does. What was on its way is lost; clients connect again, when time
     /// has passed (`ClientOptions.reconnect`).
+    ///
+    ///     await broker.cutConnections()
+    ///     await broker.advance(by: .seconds(1))
     nonisolated(nonsending) public func cutConnections() async {
         await turn { loop in
             for connection in loop.broker.connections.values { connection.cut(code: "peer-reset") }
@@ -165,6 +168,11 @@ public final class TestBroker: Sendable {
     nonisolated(nonsending) public func loseNextAnswer() async { await turn { $0.broker.losesNextAnswer = true } }
 
     /// Nothing that anybody writes arrives any more, and nobody is told, until `thaw`: time-outs can be tried with it.
+    ///
+    ///     await broker.freeze()
+    ///     let sending = Task { try await client.send("x", to: "/queue/q", timeout: .seconds(5)) }
+    ///     try await broker.untilUnheard()
+    ///     await broker.advance(by: .seconds(5))           // `sending` throws ClientError.timedOut
     nonisolated(nonsending) public func freeze() async { await setFrozen(true) }
 
     /// Ends `freeze`. What was written meanwhile arrives.

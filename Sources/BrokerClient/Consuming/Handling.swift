@@ -85,9 +85,18 @@ public enum FailureAction: Sendable, Equatable {
 }
 
 /// Decides by the message and the error. Called once for each time that a handler throws.
+///
+///     let rule: FailureRule = { message, error in
+///         (message.deliveryCount ?? 1) > 3 ? .deadLetter : .redeliver
+///     }
 public typealias FailureRule = @Sendable (Message, any Error) -> FailureAction
 
 /// Thrown by a handler for a message that will never be any better: it goes to the dead-letter queue.
+///
+///     let consumer = try await client.consume("/queue/orders") { order in
+///         guard order.headers["customer"] != nil else { throw Unprocessable("an order has a customer") }
+///         try await handle(order)
+///     }
 public struct Unprocessable: Error, Equatable, Sendable, CustomStringConvertible {
     /// Why, in a sentence.
     public let description: String

@@ -1,4 +1,9 @@
 /// Which messages a consumer works on one after the other.
+///
+///     let byCustomer = Ordering.by { $0.headers["customer"] }
+///     let consumer = try await client.consume("/queue/orders", concurrency: 8, orderedBy: byCustomer) { order in
+///         try await handle(order)
+///     }
 public struct Ordering: Sendable {
     /// Those with the same answer are in one order. nil: in none.
     let group: @Sendable (Message) -> String?

@@ -5,6 +5,9 @@ import Synchronization
 ///
 /// It knows the last `most` messages, by default 100,000; a message that comes again after that many others has its
 /// effect again.
+///
+///     let store = MemoryOnceStore(most: 10_000)
+///     try await orders.once(as: "display", in: store) { order, _ in print(order.text) }
 public final class MemoryOnceStore: OnceStore {
     /// There is nothing to make a change with.
     public typealias Transaction = Void

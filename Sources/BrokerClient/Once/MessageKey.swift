@@ -1,4 +1,6 @@
 /// By what a consumer knows a message again, however often it is delivered, and however often it was sent.
+///
+///     if let key = MessageKey(of: order, for: "billing") { print("known as", key.id) }
 public struct MessageKey: Hashable, Sendable {
     /// Who does something about the message. Each consumer remembers for itself.
     public var consumer: String

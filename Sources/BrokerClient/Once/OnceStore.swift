@@ -78,6 +78,10 @@ extension Subscription {
     /// `Message.once`. A message whose handler throws is rejected, so that it comes again, later and at most as often as
     /// the queue's settings allow; `failed` is told before.
     ///
+    ///     try await orders.once(as: "billing", in: store) { order, database in
+    ///         try await database.execute("INSERT INTO invoices (customer) VALUES (?)", [.text(order.text)])
+    ///     }
+    ///
     /// Throws as iterating does, and `ClientError.cancelled` when the task is cancelled.
     nonisolated(nonsending) public func once<Store: OnceStore>(
         as consumer: String, in store: Store, failed: (Message, any Error) -> Void = { _, _ in },

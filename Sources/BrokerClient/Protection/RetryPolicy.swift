@@ -1,5 +1,8 @@
 /// How often something is tried, and how long after a failure: a random time between zero and a limit that doubles each
 /// time ("full jitter"), so that those who failed together do not come back together.
+///
+///     let price = try await client.request(
+///         "bicycle", to: "/queue/prices", timeout: .seconds(6), retry: RetryPolicy(attempts: 3))
 public struct RetryPolicy: Sendable, Equatable {
     /// Tries in all, the first one included.
     public var attempts: Int

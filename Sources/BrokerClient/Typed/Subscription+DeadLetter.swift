@@ -6,6 +6,8 @@ extension Subscription {
     /// `rejected-message-id`. `queue`: where to; nil: where brokerd would put it by its own, `/queue/NAME.dlq`. For what
     /// has no such place (topics, dead-letter queues themselves) the message is rejected without a reason.
     ///
+    ///     try await subscription.deadLetter(message, because: "the customer has gone")
+    ///
     /// Throws `ClientError`, and then nothing has happened, but after `outcomeUnknown` perhaps all of it.
     nonisolated(nonsending) public func deadLetter(
         _ message: Message, because reason: String, to queue: String? = nil, timeout: Duration? = nil

@@ -3,6 +3,10 @@
 /// The client makes no spans of its own; it passes on what came. In a handler of a `MessageRouter` the context of the
 /// message is `current`, and values sent there carry it. A tracing library that makes a span for the handler puts its own
 /// in place: `TraceContext.$current.withValue(span) { … }`.
+///
+///     var headers = Headers()
+///     TraceContext(of: message)?.add(to: &headers)
+///     try await client.send("a bicycle", to: "/queue/parcels", headers: headers)
 public struct TraceContext: Sendable, Equatable {
     /// The header of that name: version, trace, span and flags.
     public var traceparent: String
