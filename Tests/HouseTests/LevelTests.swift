@@ -68,6 +68,12 @@ import Testing
         }
     }
 
+    /// Who builds against the client, or runs the broker, needs no library of the system.
+    @Test func onlyTheStoreInSQLiteNeedsSQLite() {
+        #expect(Set(Self.uses.filter { $0.value.contains("CSQLite") }.keys) == ["BrokerClientSQLite"])
+        #expect(Self.uses.values.allSatisfy { !$0.contains("BrokerClientSQLite") })
+    }
+
     @Test func filesImportOnlyWhatTheirTargetMay() {
         var seen = 0
         for file in House.sources {

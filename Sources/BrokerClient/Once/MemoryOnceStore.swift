@@ -22,7 +22,7 @@ public final class MemoryOnceStore: OnceStore {
     private let marks = Mutex(Marks())
     private let turns = Turns<MessageKey>()
 
-    /// With nothing remembered yet. A key takes about as much memory as its three texts.
+    /// With nothing remembered yet. `most` bounds its memory; fewer than one counts as one.
     public init(most: Int = 100_000) { self.most = max(1, most) }
 
     /// Messages that are remembered.
