@@ -95,7 +95,7 @@ public final class Client: Sendable {
         _ body: [UInt8], to destination: String, headers: Headers = [:], persistent: Bool = true,
         confirmation: Confirmation = .receipt, timeout: Duration? = nil, retry: RetryPolicy = .never
     ) async throws(ClientError) {
-        if retry.attempts <= 1, engine.options.circuitBreaker == nil, !engine.options.observer.isSet {
+        if retry.attempts <= 1, engine.options.circuitBreaker == nil, !engine.options.observer.seesCalls {
             let frame = try Self.frame(body, destination, headers, persistent)
             return try await engine.send(frame, confirmation, deadline: engine.deadline(timeout))
         }

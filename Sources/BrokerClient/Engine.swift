@@ -260,7 +260,7 @@ final class Engine: Sendable {
                 shared.stateNumber += 1
                 shared.chores.append(.announce(state, number: shared.stateNumber))
             case .tell(let note):
-                if options.observer.isSet { shared.chores.append(.tell(note)) }
+                if options.observer.hearsNotes { shared.chores.append(.tell(note)) }
             }
         }
         if count > Self.effectsKept { shared.conversation.shrinkEffects() }

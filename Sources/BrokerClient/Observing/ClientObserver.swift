@@ -72,7 +72,7 @@ extension Engine {
         outcome: (Value) -> String
     ) async throws(ClientError) -> Value {
         let observer = options.observer
-        if observer.measure == nil, observer.span == nil { return try await body() }
+        if !observer.seesCalls { return try await body() }
         let began = now
         let result = await observer.inSpan(span, body)
         let word: String

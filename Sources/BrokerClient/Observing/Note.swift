@@ -13,7 +13,10 @@ enum Note: Sendable, Equatable {
 }
 
 extension ClientObserver {
-    var isSet: Bool { measure != nil || log != nil }
+    /// Wants to hear what a conversation has to tell.
+    var hearsNotes: Bool { measure != nil || log != nil }
+    /// Wants to know of each call.
+    var seesCalls: Bool { measure != nil || span != nil }
 
     func told(_ note: Note) {
         switch note {
