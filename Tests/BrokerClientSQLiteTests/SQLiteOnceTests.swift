@@ -74,7 +74,8 @@ import Testing
     }
 
     @Test(arguments: [
-        (Duration.milliseconds(1500), Int32(1500)), (.microseconds(1), 1), (.seconds(-1), 0), (.seconds(Int64.max), .max),
+        (Duration.milliseconds(1500), Int32(1500)), (.microseconds(1), 1), (.seconds(-1), 0),
+        (.seconds(Int64.max), .max),
     ])
     func otherWritersAreWaitedForAsLongAsIsSaid(busy: Duration, milliseconds: Int32) async throws {
         let store = try await SQLiteOnceStore(path: directory.path("app"), busy: busy)

@@ -11,6 +11,7 @@ public struct ClientLogEntry: Sendable, CustomStringConvertible {
         /// Something will not go well again by itself.
         case error
 
+        /// `debug` is the lowest, `error` the highest.
         public static func < (a: Level, b: Level) -> Bool { a.rank < b.rank }
 
         private var rank: Int {
@@ -23,6 +24,7 @@ public struct ClientLogEntry: Sendable, CustomStringConvertible {
         }
     }
 
+    /// How much it matters.
     public let level: Level
     /// The same words for the same thing; what differs is in `fields`.
     public let sentence: String

@@ -2,6 +2,7 @@ import Base
 
 /// One number about a client's work. docs/client/observing.md lists all of them.
 public struct ClientMeasurement: Sendable, Equatable {
+    /// What a number means to what was measured before.
     public enum Value: Sendable, Equatable {
         /// So many more: only ever up.
         case count(Int)
@@ -13,6 +14,7 @@ public struct ClientMeasurement: Sendable, Equatable {
 
     /// What was measured: `send`, `request`, `handler` and so on.
     public let name: String
+    /// How many, or how long.
     public let value: Value
     /// Where it went to, or came from; of an address that is made for one asker, only how it begins (`/reply-queue/`).
     public let destination: String?

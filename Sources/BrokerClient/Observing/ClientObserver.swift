@@ -21,6 +21,7 @@ public struct ClientObserver: Sendable {
     /// Spans for a tracer. Without it the trace of a message that is handled goes along with what its handler sends.
     public var span: SpanHook?
 
+    /// One that is told nothing.
     public init() {}
 }
 

@@ -1,5 +1,6 @@
 /// What a tracer may make a span of: a call of the client, or the handling of a message.
 public struct ClientSpan: Sendable {
+    /// What a span is around.
     public enum Kind: String, Sendable {
         /// `send`, of a transaction too.
         case send
@@ -11,7 +12,9 @@ public struct ClientSpan: Sendable {
         case handle
     }
 
+    /// What it is around.
     public let kind: Kind
+    /// Where the call sends to, or where the message that is handled came from.
     public let destination: String
     /// The one that is handled. Its headers say to which trace it belongs. nil in a call.
     public let message: Message?
