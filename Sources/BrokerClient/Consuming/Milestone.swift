@@ -2,9 +2,16 @@ import Synchronization
 
 /// Something that happens once. Who waits for it passes when it has happened.
 final class Milestone: Sendable {
+    private enum Waiter {
+        /// On the way to its continuation: it may give up, or be given up, before it gets there.
+        case coming
+        case waiting(CheckedContinuation<Bool, Never>)
+    }
+
     private struct State {
         var isReached = false
-        var waiters: [UInt64: CheckedContinuation<Bool, Never>] = [:]
+        /// Those who have not given up.
+        var waiters: [UInt64: Waiter] = [:]
         var lastWaiter: UInt64 = 0
     }
 
@@ -18,13 +25,14 @@ final class Milestone: Sendable {
             defer { state.waiters = [:] }
             return Array(state.waiters.values)
         }
-        for waiter in waiters { waiter.resume(returning: true) }
+        for case .waiting(let continuation) in waiters { continuation.resume(returning: true) }
     }
 
     /// False if the task was cancelled before it was reached, or the time passed.
     nonisolated(nonsending) func wait(for duration: Duration? = nil, by clock: ClientClock) async -> Bool {
         let number = state.withLock { state in
             state.lastWaiter += 1
+            state.waiters[state.lastWaiter] = .coming
             return state.lastWaiter
         }
         let alarm = duration.map { duration in
@@ -39,8 +47,9 @@ final class Milestone: Sendable {
             await withCheckedContinuation { continuation in
                 let answer: Bool? = state.withLock { state in
                     if state.isReached { return true }
-                    if Task.isCancelled { return false }
-                    state.waiters[number] = continuation
+                    // A short time can be over by now.
+                    if state.waiters[number] == nil { return false }
+                    state.waiters[number] = .waiting(continuation)
                     return nil
                 }
                 if let answer { continuation.resume(returning: answer) }
@@ -51,6 +60,7 @@ final class Milestone: Sendable {
     }
 
     private func giveUp(_ number: UInt64) {
-        state.withLock { $0.waiters.removeValue(forKey: number) }?.resume(returning: false)
+        let waiter = state.withLock { $0.waiters.removeValue(forKey: number) }
+        if case .waiting(let continuation) = waiter { continuation.resume(returning: false) }
     }
 }
