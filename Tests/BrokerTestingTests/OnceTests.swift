@@ -39,6 +39,24 @@ import Testing
         try await client.close()
     }
 
+    /// It goes back to its queue, and comes again as one that is known.
+    @Test func aSubscriptionThatIsCancelledMeanwhileIsNoFailure() async throws {
+        let client = try await broker.connect()
+        let store = MemoryOnceStore()
+        let orders = try await client.subscribe(to: "/queue/orders")
+        try await client.send("bicycle", to: "/queue/orders")
+        let order = try #require(try await orders.next())
+        let first = try await order.once(as: "billing", in: store) {
+            try await orders.cancel()
+            return 7
+        }
+        #expect(first == .done(7))
+        let later = try await client.subscribe(to: "/queue/orders")
+        let again = try #require(try await later.next())
+        #expect(try await again.once(as: "billing", in: store) {}.isSeenBefore)
+        try await client.close()
+    }
+
     @Test func aMessageThatWasSentAgainHasNoSecondEffect() async throws {
         try await broker.setPolicy(["dedup_seconds": "1"], for: "/queue/orders")
         let client = try await broker.connect()

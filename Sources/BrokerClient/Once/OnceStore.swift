@@ -53,7 +53,8 @@ extension Message {
     ///
     /// Throws what the closure or the store threw; then the message is neither marked nor acknowledged: `reject` it, or
     /// leave it and it comes back when the subscription ends. Throws `ClientError` when the effect was had but the
-    /// acknowledgement could not be said; a lost connection is not one of these, since the message comes again.
+    /// acknowledgement could not be said; a lost connection and a subscription that was cancelled meanwhile are none of
+    /// these, since the message comes again.
     @discardableResult
     nonisolated(nonsending) public func once<Store: OnceStore, R: Sendable>(
         as consumer: String, in store: Store, _ change: (Store.Transaction) async throws -> R
@@ -63,8 +64,11 @@ extension Message {
         do throws(ClientError) {
             try await acknowledge()
         } catch {
-            // When the connection is gone it comes again, and is known then.
-            guard case .connectionLost = error else { throw error }
+            switch error {
+            // It comes again, and is known then.
+            case .connectionLost, .subscriptionEnded: break
+            default: throw error
+            }
         }
         return result.map { .done($0) } ?? .seenBefore
     }
