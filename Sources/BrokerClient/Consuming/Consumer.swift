@@ -30,13 +30,15 @@ public final class Consumer: Sendable {
     /// When `timeout` is over, or the task is cancelled, the handlers' tasks are cancelled and it throws `timedOut` or
     /// `cancelled` without waiting for them; what they had in hand comes again.
     nonisolated(nonsending) public func stop(within timeout: Duration = .seconds(30)) async throws(ClientError) {
+        let clock = workshop.subscription.clock
+        let deadline = clock.now.advanced(by: timeout)
         workshop.stop()
         guard await workshop.waitForEnd(timeout) else {
             workshop.cancelHands()
             workshop.subscription.leave()
             throw Task.isCancelled ? .cancelled : .timedOut
         }
-        try await workshop.subscription.cancel(timeout: timeout)
+        try await workshop.subscription.cancel(timeout: clock.now.duration(to: deadline))
     }
 
     /// Returns when it has been stopped. When the task that waits here is cancelled, this stops it, so a program can
