@@ -68,7 +68,7 @@ let package = Package(
         // Level 6
         program("brokerd", uses: ["DaemonKit"]),
         program("brokerctl", uses: ["DaemonKit", "LogStorage", "Storage", "BrokerClient", "STOMP", "Net", "Base"]),
-        program("brokerbench", uses: ["Base", "CSystem"]),
+        program("brokerbench", uses: ["BrokerClient", "Base", "CSystem"]),
         program("brokersim", uses: ["Simulation", "Base"]),
 
         example("PriceService"),
@@ -87,7 +87,7 @@ let package = Package(
         tests("BrokerClientSQLiteTests", uses: ["BrokerClientSQLite", "BrokerTesting", "BrokerClient", "CSQLite"]),
         tests("DaemonKitTests", uses: ["brokerctl", "DaemonKit", "Net", "STOMP", "BrokerCore", "Base"]),
         tests("BrokerBenchTests", uses: ["brokerbench", "Base"]),
-        tests("ProcessTests", uses: ["BrokerClient", "STOMP", "Base"]),
+        tests("ProcessTests", uses: ["BrokerClientSQLite", "BrokerClient", "STOMP", "Base"]),
         tests("HouseTests", uses: []),
     ],
     swiftLanguageModes: [.v6]

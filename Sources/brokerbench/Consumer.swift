@@ -20,9 +20,6 @@ struct Consumer: ~Copyable {
         }
     }
 
-    /// The broker's times are milliseconds, and its clock may run a little beside ours.
-    private static let earlyNanoseconds: UInt64 = 2_000_000
-
     private let run: Run
     private let index: Int
     // Of the options: to copy all of them for each message was a fifth of what it cost us.
@@ -86,16 +83,9 @@ struct Consumer: ~Copyable {
         let isMeasured = schedule.measured.contains(now)
         try link.takeFrames { frame in
             guard frame.kind == .message else { return }
-            let reading = run.body.read(frame.body)
-            outcome.seen.note(reading)
-            outcome.total += 1
-            if outcome.firstMessage == 0 { outcome.firstMessage = now }
-            outcome.lastMessage = now
-            guard case .ours(let stamp) = reading else { return answer(frame, refuses: false) }
-            let due = run.due(stamp) ?? 0
-            if now + Self.earlyNanoseconds < due { outcome.seen.early += 1 }
-            let from = max(due, stamp.nanoseconds)
-            if isMeasured { outcome.measured.record(now > from ? now - from : 0) }
+            guard let stamp = outcome.note(frame.body, run, at: now, isMeasured: isMeasured) else {
+                return answer(frame, refuses: false)
+            }
             let refuses =
                 refusesEvery > 0 && outcome.total % refusesEvery == 0 && stamp.producer < outcome.refused.count
             if refuses { _ = outcome.refused[Int(stamp.producer)].insert(stamp.sequence) }
@@ -108,5 +98,26 @@ struct Consumer: ~Copyable {
         acks.append(refuses ? "NACK\nrequeue:false\nid:" : "ACK\nid:")
         acks.append(frame.ack)
         acks.append("\n\n\0")
+    }
+}
+
+extension Consumer.Outcome {
+    /// The broker's times are milliseconds, and its clock may run a little beside ours.
+    private static let earlyNanoseconds: UInt64 = 2_000_000
+
+    /// Counts a message. Nil: it is none of the run.
+    @discardableResult
+    mutating func note(_ body: UnsafeRawBufferPointer, _ run: Run, at now: UInt64, isMeasured: Bool) -> Stamp? {
+        let reading = run.body.read(body)
+        seen.note(reading)
+        total += 1
+        if firstMessage == 0 { firstMessage = now }
+        lastMessage = now
+        guard case .ours(let stamp) = reading else { return nil }
+        let due = run.due(stamp) ?? 0
+        if now + Self.earlyNanoseconds < due { seen.early += 1 }
+        let from = max(due, stamp.nanoseconds)
+        if isMeasured { measured.record(now > from ? now - from : 0) }
+        return stamp
     }
 }

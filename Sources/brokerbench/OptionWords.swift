@@ -37,6 +37,15 @@ struct OptionWords {
         return count
     }
 
+    mutating func choice<Choice: RawRepresentable<String> & CaseIterable>(of name: String) throws -> Choice {
+        let text = try value(of: name)
+        guard let choice = Choice(rawValue: text) else {
+            let known = Choice.allCases.map(\.rawValue).joined(separator: ", ")
+            throw Options.Misuse(line: "\(name): want one of \(known), got '\(text)'")
+        }
+        return choice
+    }
+
     mutating func header(of name: String) throws -> Options.HeaderLine {
         let text = try value(of: name)
         guard let colon = text.firstIndex(of: ":"), colon > text.startIndex, !text.contains("\n") else {

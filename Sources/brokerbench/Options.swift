@@ -2,6 +2,9 @@
 struct Options: Sendable {
     enum Workload: String, Sendable, CaseIterable { case publish, e2e, drain, fanout, rtt, idle, first }
 
+    /// What speaks with the broker: a client of this program that does no more than it must, or `BrokerClient`.
+    enum ClientKind: String, Sendable, CaseIterable { case wire, library }
+
     /// The command line cannot be understood; says which word and why.
     struct Misuse: Error, Equatable { let line: String }
 
@@ -11,6 +14,7 @@ struct Options: Sendable {
     }
 
     var workload = Workload.publish
+    var client = ClientKind.wire
     var host = "127.0.0.1"
     var port: UInt16 = 61613
     var login: String?
@@ -105,6 +109,7 @@ struct Options: Sendable {
 
     private mutating func take(_ name: String, from words: inout OptionWords) throws {
         switch name {
+        case "--client": client = try words.choice(of: name)
         case "--host": host = try words.value(of: name)
         case "--port": port = try words.number(of: name, in: 1...UInt16.max)
         case "--login": login = try words.value(of: name)
@@ -140,7 +145,17 @@ struct Options: Sendable {
         }
     }
 
-    private func check() throws {
+    private mutating func check() throws {
+        if client == .library {
+            guard [.publish, .e2e].contains(workload) else {
+                throw Misuse(line: "--client library is for publish and e2e")
+            }
+            // Tasks are overtaken by others between taking a number and sending.
+            isAnyOrder = true
+            guard rate == 0, backlog == 0, refusesEvery == 0, stateOut == nil else {
+                throw Misuse(line: "--client library goes without --rate, --backlog, --nack and --state-out")
+            }
+        }
         if !goesByCount, seconds <= 0 { throw Misuse(line: "--seconds must be above 0") }
         if [.rtt, .fanout].contains(workload), messages > 0 {
             throw Misuse(line: "\(workload.rawValue) goes by --seconds, not by --messages")

@@ -50,6 +50,9 @@ extension Options {
           --connections N            for idle (2000)
 
         How
+          --client wire|library      for publish and e2e: who speaks with the broker. wire is a client of this program that
+                                     does no more than it must (the habit); library is BrokerClient, with a task for
+                                     each place in the window and a loop for each subscription (prefetch-count 1000)
           --persistent               stored and confirmed (the habit of publish and e2e)
           --no-persistent            with persistent:false (the habit of rtt, which then asks for no RECEIPT)
           --header name:value        also on each SEND; may be repeated. The value may change: {1..9} counts

@@ -26,6 +26,7 @@ struct ProcessorUse: Sendable {
     private var seconds: Double { max(Double(endedAt - startedAt) / 1e9, 1e-9) }
     var ownCores: Double { (ownAfter - ownBefore) / seconds }
     var serverCores: Double? { server > 0 ? (serverAfter - serverBefore) / seconds : nil }
+    var ownResidentMiB: Double { ProcessorUse.mebibytes("VmRSS:", of: Int(getpid())) }
     var serverResidentMiB: Double? { server > 0 ? ProcessorUse.mebibytes("VmRSS:", of: server) : nil }
 
     static func residentMiB(of server: Int) -> Double { mebibytes("VmRSS:", of: server) }

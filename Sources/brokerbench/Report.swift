@@ -14,6 +14,7 @@ struct Report {
 
     init(_ options: Options) {
         lines.append(("work", .text(options.workload.rawValue)))
+        if options.client == .library { lines.append(("client", .text(options.client.rawValue))) }
         add("size", UInt64(options.size))
         add("producers", UInt64(options.producers))
         add("consumers", UInt64([.publish, .idle].contains(options.workload) ? 0 : options.consumers))
@@ -57,6 +58,7 @@ struct Report {
 
     mutating func add(_ use: ProcessorUse) {
         add("bench_cores", use.ownCores, decimals: 2)
+        add("bench_rss_mib", use.ownResidentMiB)
         if let cores = use.serverCores { add("server_cores", cores, decimals: 2) }
         if let resident = use.serverResidentMiB { add("server_rss_mib", resident) }
     }

@@ -9,7 +9,7 @@ struct PublishWorkload {
 
     func run() throws -> Report {
         let run = try Run(options)
-        let producers = try (0..<options.producers).map { try Producer.start(run, index: $0) }
+        let producers = try (0..<options.producers).map { try startProducer(run, $0) }
         try run.awaitArrivals()
         let schedule = run.begin()
         let (made, use) = try watchProducers(run, producers, schedule)
@@ -66,7 +66,7 @@ struct EndToEndWorkload {
             ProcessorUse.forgetPeak(of: options.serverPID)
         }
         course.consumersFrom = Instant.now.nanoseconds
-        let consumers = try (0..<options.consumers).map { try Consumer.start(run, index: $0) }
+        let consumers = try (0..<options.consumers).map { try startConsumer(run, $0) }
         try run.awaitArrivals()
         if options.backlog == 0 { producers = try startProducers(run) }
         course.schedule = run.begin()
@@ -83,7 +83,7 @@ struct EndToEndWorkload {
     }
 
     private func startProducers(_ run: Run) throws -> [Worker<Producer.Outcome>] {
-        let producers = try (0..<options.producers).map { try Producer.start(run, index: $0) }
+        let producers = try (0..<options.producers).map { try startProducer(run, $0) }
         try run.awaitArrivals()
         return producers
     }
@@ -136,6 +136,20 @@ struct EndToEndWorkload {
         report.add(use)
         if let peak = ProcessorUse.peakMiB(of: options.serverPID) { report.add("server_peak_mib", peak) }
         return report
+    }
+}
+
+private func startProducer(_ run: Run, _ index: Int) throws -> Worker<Producer.Outcome> {
+    switch run.options.client {
+    case .wire: try Producer.start(run, index: index)
+    case .library: try LibraryProducer.start(run, index: index)
+    }
+}
+
+private func startConsumer(_ run: Run, _ index: Int) throws -> Worker<Consumer.Outcome> {
+    switch run.options.client {
+    case .wire: try Consumer.start(run, index: index)
+    case .library: try LibraryConsumer.start(run, index: index)
     }
 }
 

@@ -49,12 +49,20 @@ import Testing
         "e2e --header a:{1..65535} --header b:{1..65536}", "publish --nack every:1",
         "e2e --drain --backlog 1 --messages 1", "drain", "publish --no-fill", "publish --state-in f",
         "e2e --state-out f",
-        "idle", "fanout --messages 5", "e2e --consumers 0", "first --consumers 1",
+        "publish --client fast", "rtt --client library", "publish --client library --rate 5",
+        "e2e --client library --backlog 5", "idle", "fanout --messages 5", "e2e --consumers 0", "first --consumers 1",
     ])
     func refusesWhatItDoesNotUnderstand(line: String) {
         #expect(throws: Options.Misuse.self) {
             _ = try Options(parsing: line.split(separator: " ").map(String.init))
         }
+    }
+
+    /// Tasks overtake each other between taking a number and sending.
+    @Test func aRunByTheLibraryIsInNoOrder() throws {
+        let words = ["e2e", "--client", "library"]
+        let options = try #require(try Options(parsing: words))
+        #expect(options.client == .library && options.isAnyOrder)
     }
 
     @Test func asksForHelpWithoutAWorkload() throws {

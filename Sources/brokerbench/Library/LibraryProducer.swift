@@ -1,0 +1,117 @@
+import Base
+import BrokerClient
+import Synchronization
+
+/// Sends by `BrokerClient` as a program would: the window is so many tasks, each of which waits until its message is
+/// confirmed before it sends the next.
+final class LibraryProducer: Sendable {
+    /// Messages of one kind, see `HeaderCycle`.
+    private struct Kind {
+        let destination: String
+        let headers: Headers
+    }
+
+    private struct State {
+        var outcome = Producer.Outcome()
+    }
+
+    private let run: Run
+    private let index: Int
+    // Of the options, which are too large to be copied for each message.
+    private let kinds: [Kind]
+    private let isPersistent: Bool
+    private let quota: UInt64
+    private let first: [UInt8]
+    private let state = Mutex(State())
+
+    private init(_ run: Run, index: Int) {
+        self.run = run
+        self.index = index
+        kinds = (0..<run.sendHeaders.count).map { number in
+            let lines = run.sendHeaders.lines(at: number)
+            return Kind(
+                destination: lines.first { $0.name == "destination" }?.value ?? "",
+                headers: Headers(lines.filter { $0.name != "destination" }.map { ($0.name, $0.value) }))
+        }
+        isPersistent = run.options.isStored
+        quota = run.options.quota(ofProducer: index)
+        first = run.body.first(ofProducer: index)
+    }
+
+    /// Starts the thread; it arrives when it is connected, and sends once the run begins.
+    static func start(_ run: Run, index: Int) throws -> Worker<Producer.Outcome> {
+        run.expectOne()
+        return try Worker {
+            let producer = LibraryProducer(run, index: index)
+            do {
+                let client = try producer.connect()
+                let schedule = run.awaitBegin()
+                if !run.hasFailed.load(ordering: .relaxed) {
+                    try LibraryClient.wait { try await producer.work(client, schedule) }
+                }
+            } catch {
+                run.fail("producer \(index)", error)
+            }
+            return producer.state.withLock { $0.outcome }
+        }
+    }
+
+    private func connect() throws -> Client {
+        defer { run.arrive() }
+        do {
+            return try LibraryClient.wait { [run] in try await LibraryClient.connect(run.options) }
+        } catch {
+            run.fail("producer", error)  // before the arrival, so that the run sees it
+            throw error
+        }
+    }
+
+    private func work(_ client: Client, _ schedule: Schedule) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for _ in 0..<run.options.window { group.addTask { try await self.send(client, schedule.measured) } }
+            try await group.waitForAll()
+        }
+        try await client.close()
+    }
+
+    /// One place in the window.
+    private func send(_ client: Client, _ measured: Range<UInt64>) async throws {
+        var sent: (sequence: UInt64, nanoseconds: UInt64)?
+        while true {
+            let now = Instant.now.nanoseconds
+            guard let sequence = next(behind: sent, at: now, measured) else { return }
+            let kind = kinds[Int(sequence % UInt64(kinds.count))]
+            try await client.send(
+                body(sequence, now), to: kind.destination, headers: kind.headers, persistent: isPersistent)
+            sent = (sequence, now)
+        }
+    }
+
+    /// Notes that one is confirmed, and says which is sent now; nil: none.
+    private func next(
+        behind sent: (sequence: UInt64, nanoseconds: UInt64)?, at now: UInt64, _ measured: Range<UInt64>
+    ) -> UInt64? {
+        state.withLock { state in
+            if let sent {
+                _ = state.outcome.confirmed.insert(sent.sequence)
+                state.outcome.confirms += 1
+                state.outcome.lastConfirm = now
+                if measured.contains(now) { state.outcome.measured.record(now - min(now, sent.nanoseconds)) }
+            }
+            guard state.outcome.sent < quota, now < measured.upperBound, !run.hasFailed.load(ordering: .relaxed) else {
+                return nil
+            }
+            state.outcome.sent += 1
+            return state.outcome.sent - 1
+        }
+    }
+
+    private func body(_ sequence: UInt64, _ now: UInt64) -> [UInt8] {
+        var bytes = first
+        bytes.withUnsafeMutableBytes { bytes in
+            guard let base = bytes.baseAddress else { return }
+            Body.write(sequence: sequence, nanoseconds: now, into: base, size: bytes.count)
+        }
+        return bytes
+    }
+}
