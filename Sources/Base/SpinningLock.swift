@@ -5,7 +5,8 @@ import Glibc
 /// The standard library's `Mutex` is a priority-inheriting futex on Linux: when it is contended it is handed over to
 /// the sleeping waiter, so that nobody holds it for the time of a wake-up (50 µs were seen), and all who come
 /// meanwhile queue up behind. This one (glibc's adaptive mutex) spins for a moment, and whoever runs may take it.
-public final class SpinningLock<Value: Sendable>: @unchecked Sendable {  // Sendable: `value` is under `lock`
+// Sendable: `value` is under `lock`
+public final class SpinningLock<Value: ~Copyable & Sendable>: @unchecked Sendable {
     private var value: Value
     private let lock: UnsafeMutablePointer<pthread_mutex_t>
 

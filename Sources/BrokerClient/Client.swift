@@ -81,6 +81,10 @@ public final class Client: Sendable {
         _ body: [UInt8], to destination: String, headers: Headers = [:], persistent: Bool = true,
         confirmation: Confirmation = .receipt, timeout: Duration? = nil, retry: RetryPolicy = .never
     ) async throws(ClientError) {
+        if retry.attempts <= 1, engine.options.circuitBreaker == nil {
+            let frame = try Self.frame(body, destination, headers, persistent)
+            return try await engine.send(frame, confirmation, deadline: engine.deadline(timeout))
+        }
         var headers = headers
         if retry.attempts > 1, headers["dedup-id"] == nil { headers["dedup-id"] = engine.newDedupID() }
         let frame = try Self.frame(body, destination, headers, persistent)
@@ -139,11 +143,13 @@ public final class Client: Sendable {
 }
 
 extension Client {
+    private static let reservedOfSend = ["destination", "receipt", "transaction", "content-length", "persistent"]
+
     static func frame(
         _ body: [UInt8], _ destination: String, _ headers: Headers, _ persistent: Bool
     ) throws(ClientError) -> Frame {
         try Headers.check("destination", destination)
-        try headers.check(reserved: ["destination", "receipt", "transaction", "content-length", "persistent"])
+        try headers.check(reserved: reservedOfSend)
         return .send(body, to: destination, headers: headers, persistent: persistent)
     }
 }

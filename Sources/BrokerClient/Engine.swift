@@ -4,9 +4,10 @@ import Synchronization
 
 /// Carries out what the conversation wants: connections, time, and the tasks that wait.
 ///
-/// Calls come in on any thread and connections live on the loop of a `Carrier`; both meet in one `Mutex` around the
-/// conversation. What belongs to the loop is left there as a chore, and the loop woken once for all of them.
-/// Continuations are resumed, and user code can run, only outside of the lock.
+/// Calls come in on any thread and connections live on the loop of a `Carrier`; both meet in one lock around the
+/// conversation. What belongs to the loop is left there as a chore, and the loop woken once for all of them. Confirmed SENDs,
+/// of which many tasks can have many, do not even meet there: they are left at the door, and the loop lets in all that
+/// stand there at once, so that they share a write. Continuations are resumed, and user code can run, only outside of the locks.
 final class Engine: Sendable {
     typealias Outcome = Result<Reply, ClientError>
 
@@ -19,9 +20,12 @@ final class Engine: Sendable {
         case wake(at: Instant)
     }
 
-    struct Shared: ~Copyable {
+    /// Unsafe means that nothing checks what `Shared.waiters` is for: who waits is taken out of there, and resumed, once.
+    typealias Waiter = UnsafeContinuation<Outcome, Never>
+
+    struct Shared: ~Copyable, Sendable {
         var conversation: Conversation
-        var waiters: [RequestID: CheckedContinuation<Outcome, Never>] = [:]
+        var waiters: [RequestID: Waiter] = [:]
         /// Frames that the loop has not taken yet.
         var output = Buffer()
         var chores: [Chore] = []
@@ -41,14 +45,24 @@ final class Engine: Sendable {
         }
     }
 
+    /// Who is expected is waited for so long, in milliseconds.
+    private static let patience: UInt64 = 1
+
     /// More than this many bytes that the loop has not taken yet are taken for a full socket.
     private static let outputBytes = 1 << 20
 
+    /// Memory for more effects at once is given back.
+    private static let effectsKept = 1_000
+
     let options: ClientOptions
     let circuits: CircuitBoard
+    /// See `ConversationSettings.identity`.
+    private let identity: String
     private let watchers = Watchers()
     private let carrier: any Carrier
-    private let shared: Mutex<Shared>
+    private let shared: SpinningLock<Shared>
+    /// Taken inside of the other lock, or alone.
+    private let door = SpinningLock(Door())
     private let lastNumber = Atomic<UInt64>(0)
 
     convenience init(_ addresses: [String], _ options: ClientOptions) throws(ClientError) {
@@ -62,7 +76,9 @@ final class Engine: Sendable {
         self.carrier = carrier
         self.options = options
         circuits = CircuitBoard(options.circuitBreaker) { carrier.now }
-        shared = Mutex(Shared(Conversation(ConversationSettings(addresses, options))))
+        let settings = ConversationSettings(addresses, options)
+        identity = settings.identity
+        shared = SpinningLock(Shared(Conversation(settings)))
     }
 
     var clock: ClientClock { ClientClock(carrier) }
@@ -72,10 +88,7 @@ final class Engine: Sendable {
     func nextNumber() -> UInt64 { lastNumber.add(1, ordering: .relaxed).newValue }
 
     /// For a SEND that is tried several times.
-    func newDedupID() -> String {
-        let number = nextNumber()
-        return shared.withLock { "\($0.conversation.settings.identity)-\(number)" }
-    }
+    func newDedupID() -> String { "\(identity)-\(nextNumber())" }
 
     var state: ConnectionState { shared.withLock { $0.state } }
 
@@ -109,7 +122,7 @@ final class Engine: Sendable {
     ) async throws(ClientError) -> Reply {
         let id = RequestID(number: nextNumber())
         let outcome: Outcome = await withTaskCancellationHandler {
-            await withCheckedContinuation { continuation in
+            await withUnsafeContinuation { continuation in
                 if Task.isCancelled { return continuation.resume(returning: .failure(.cancelled)) }
                 // A task cancelled before the lock is taken: the handler found nothing, so this looks itself.
                 // Cancelled later: the handler waits for the lock and finds the request.
@@ -127,9 +140,63 @@ final class Engine: Sendable {
 
     /// SEND, as `Client.send` says.
     nonisolated(nonsending) func send(
-        _ frame: Frame, _ confirmation: Confirmation, deadline: Instant
+        _ frame: consuming Frame, _ confirmation: Confirmation, deadline: Instant
     ) async throws(ClientError) {
-        _ = try await call { $0.send(frame, confirmation, as: $1, deadline: deadline, at: $2) }
+        let frame = frame
+        if confirmation == .none {
+            // Done when it is on its way, so it has nothing to wait for at the door.
+            _ = try await call { $0.send(frame, .none, as: $1, deadline: deadline, at: $2) }
+        } else {
+            try await sendConfirmed(frame, deadline: deadline)
+        }
+    }
+
+    private nonisolated(nonsending) func sendConfirmed(
+        _ frame: consuming Frame, deadline: Instant
+    ) async throws(ClientError) {
+        let id = RequestID(number: nextNumber())
+        let frame = frame.confirmable(as: id, identity)
+        let bytes = frame.weight
+        let outcome: Outcome = await withTaskCancellationHandler {
+            await withUnsafeContinuation { continuation in
+                if Task.isCancelled { return continuation.resume(returning: .failure(.cancelled)) }
+                arrive(
+                    Door.Arrival(id: id, frame: frame, bytes: bytes, deadline: deadline, waiter: continuation))
+                // As in `call`: cancelled before it stood at the door, the handler found nothing.
+                if Task.isCancelled { apply { $0.cancel(id, at: $1) } }
+            }
+        } onCancel: {
+            apply { $0.cancel(id, at: $1) }
+        }
+        _ = try outcome.get()
+    }
+
+    private func arrive(_ arrival: Door.Arrival) {
+        let mustWake = door.withLock { $0.arrive(arrival) }
+        if mustWake { carrier.submit { self.doChores(letsIn: true) } }
+    }
+
+    /// These are about to go on, and will be back soon if they are like most: then one write is better than many, and the
+    /// broker can sync once for all. On the loop.
+    private func expect(_ count: Int) {
+        guard let gathering = door.withLock({ $0.expect(count) }) else { return }
+        carrier.after(milliseconds: Self.patience) { [weak self] in self?.waitNoLonger(gathering) }
+    }
+
+    private func waitNoLonger(_ gathering: UInt64) {
+        if door.withLock({ $0.waitNoLonger(gathering) }) { doChores(letsIn: true) }
+    }
+
+    /// Under the lock: those who came first are let in first, whatever happens next.
+    private func letIn(_ shared: inout Shared) {
+        var arrivals = door.withLock { $0.takeAll() }
+        if arrivals.isEmpty { return }
+        let now = carrier.now
+        while let arrival = arrivals.popFirst() {
+            shared.waiters[arrival.id] = arrival.waiter
+            shared.conversation.sendConfirmed(
+                arrival.frame, bytes: arrival.bytes, as: arrival.id, deadline: arrival.deadline, at: now)
+        }
     }
 
     /// An event that nobody waits for.
@@ -155,15 +222,19 @@ final class Engine: Sendable {
 
     /// What may only be done without the lock, since it can run the code of others.
     private struct Aftermath {
-        var resumptions: [(waiter: CheckedContinuation<Outcome, Never>, outcome: Outcome)] = []
+        var resumptions: [(waiter: Waiter, outcome: Outcome)] = []
         var cancelled: Task<Void, Never>?
         var mustWake = false
+        /// SENDs, or what else the broker has confirmed.
+        var confirmed = 0
     }
 
-    /// The only door to the conversation. On the loop, chores are done before anybody is resumed.
+    /// The only way to the conversation. Calls come behind those who stand at the door; on the loop, which brings what
+    /// came from outside, chores are done before anybody is resumed.
     private func enter(onLoop: Bool = false, _ body: (inout Shared) -> Void) {
         var aftermath = Aftermath()
         shared.withLock { shared in
+            if !onLoop { letIn(&shared) }
             body(&shared)
             absorb(&shared, &aftermath)
             guard !shared.chores.isEmpty || !shared.output.isEmpty, !shared.isLoopWoken else { return }
@@ -172,14 +243,17 @@ final class Engine: Sendable {
         }
         aftermath.cancelled?.cancel()
         if aftermath.mustWake {
-            if onLoop { doChores() } else { carrier.submit { self.doChores() } }
+            if onLoop { doChores(letsIn: false) } else { carrier.submit { self.doChores(letsIn: true) } }
         }
+        if onLoop, aftermath.confirmed > 0, carrier.timePasses { expect(aftermath.confirmed) }
         for (waiter, outcome) in aftermath.resumptions { waiter.resume(returning: outcome) }
     }
 
     /// Effects become bytes, chores and resumptions.
     private func absorb(_ shared: inout Shared, _ aftermath: inout Aftermath) {
-        for effect in shared.conversation.takeEffects() {
+        var count = 0
+        while let effect = shared.conversation.takeEffect() {
+            count += 1
             switch effect {
             case .dial(let link, let address):
                 shared.chores.append(.dial(link, address: address))
@@ -197,12 +271,14 @@ final class Engine: Sendable {
             case .complete(let id, let outcome):
                 guard let waiter = shared.waiters.removeValue(forKey: id) else { continue }
                 aftermath.resumptions.append((waiter, outcome))
+                if case .success(.done) = outcome { aftermath.confirmed += 1 }
             case .announce(let state):
                 shared.state = state
                 shared.stateNumber += 1
                 shared.chores.append(.announce(state, number: shared.stateNumber))
             }
         }
+        if count > Self.effectsKept { shared.conversation.shrinkEffects() }
         if shared.output.count > Self.outputBytes, !shared.conversation.isCongested {
             shared.conversation.setCongested(true, on: shared.conversation.link, at: carrier.now)
         }
@@ -215,19 +291,26 @@ final class Engine: Sendable {
     // MARK: On the loop
 
     /// Output first: it was said before the chores were set, and belongs to the socket they may close.
-    private func doChores() {
+    private func doChores(letsIn: Bool) {
+        var aftermath = Aftermath()
         var output = Buffer()
         var chores: [Chore] = []
         var socket: (link: LinkNumber, connection: UInt64)?
+        // Whoever comes from here on wakes the loop again.
+        if letsIn { door.withLock { $0.open() } }
         shared.withLock { shared in
+            if letsIn { letIn(&shared) }
+            absorb(&shared, &aftermath)
             swap(&output, &shared.output)
             swap(&chores, &shared.chores)
             socket = shared.socket
             shared.isLoopWoken = false
         }
+        aftermath.cancelled?.cancel()
         let connection = socket.flatMap { carrier.connection($0.connection) }
         connection?.write(UnsafeBufferPointer(output.readable))
         for chore in chores { carryOut(chore) }
+        for (waiter, outcome) in aftermath.resumptions { waiter.resume(returning: outcome) }
         reuse(output, isCongested: connection?.isCongested ?? false, link: socket?.link)
     }
 

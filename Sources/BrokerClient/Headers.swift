@@ -1,3 +1,4 @@
+import Glibc
 import STOMP
 
 /// Headers of a message, in the order they are written. Of several with one name the first counts
@@ -60,9 +61,12 @@ extension Headers {
 
     /// A NUL ends a frame and no version can escape it.
     static func check(_ name: String, _ value: String) throws(ClientError) {
-        if name.utf8.contains(0) || value.utf8.contains(0) {
-            throw .invalidHeader(name: name, reason: "it contains NUL")
-        }
+        if hasNUL(name) || hasNUL(value) { throw .invalidHeader(name: name, reason: "it contains NUL") }
+    }
+
+    private static func hasNUL(_ text: String) -> Bool {
+        var text = text
+        return text.withUTF8 { bytes in bytes.baseAddress.map { memchr($0, 0, bytes.count) != nil } ?? false }
     }
 
     /// CONNECT is never escaped, so a line break in it would begin another header.

@@ -82,6 +82,8 @@ final class VirtualLoop: Carrier, @unchecked Sendable {
     // MARK: Time
 
     var now: Instant { Instant(nanoseconds: clock.load(ordering: .acquiring)) }
+    /// Only when the test says so.
+    var timePasses: Bool { false }
     var wallMilliseconds: UInt64 { moment.wall }
 
     var moment: Moment {

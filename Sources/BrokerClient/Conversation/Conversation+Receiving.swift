@@ -64,6 +64,7 @@ extension Conversation {
     private mutating func receivedReceipt(_ frame: Frame) {
         guard let id = frame["receipt-id"].flatMap({ UInt64($0) }).map({ RequestID(number: $0) }) else { return }
         if case .closing(id) = phase { return hangUpAndEnd(nil) }
+        if confirmSend(id) { return admit() }
         guard let request = requests[id] else { return }
         switch request.purpose {
         case .subscribe(let subscription):
@@ -74,7 +75,7 @@ extension Conversation {
         case .commit(let transaction):
             transactions[transaction] = nil
             succeed(id)
-        case .send where request.isUnconfirmed, .unsubscribe, .settle:
+        case .unsubscribe, .settle:
             succeed(id)
             admit()
         // A request is answered by its reply; the receipt is only there to be named by an ERROR.

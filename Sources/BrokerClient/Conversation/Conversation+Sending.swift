@@ -6,17 +6,41 @@ extension Conversation {
     /// is on its way. Waits while there is no connection, while too many are unconfirmed, and behind others
     /// that wait.
     mutating func send(
-        _ frame: Frame, _ confirmation: Confirmation, as id: RequestID, deadline: Instant, at now: Instant
+        _ frame: consuming Frame, _ confirmation: Confirmation, as id: RequestID, deadline: Instant, at now: Instant
     ) {
         self.now = now
         switch confirmation {
         case .none:
             wait(id, Request(.post(frame), deadline: deadline))
         case .receipt:
-            var frame = frame.with(receipt: id)
-            if frame["dedup-id"] == nil { frame.add("dedup-id", "\(settings.identity)-\(id.number)") }
-            wait(id, Request(.send(frame, bytes: frame.weight), deadline: deadline))
+            let frame = frame.confirmable(as: id, settings.identity)
+            sendConfirmed(frame, bytes: frame.weight, as: id, deadline: deadline, at: now)
         }
+    }
+
+    /// SEND with confirmation, of a frame that is `confirmable`, and its `weight`.
+    mutating func sendConfirmed(
+        _ frame: consuming Frame, bytes: Int, as id: RequestID, deadline: Instant, at now: Instant
+    ) {
+        self.now = now
+        var request = Request(.send(frame, bytes: bytes), deadline: deadline)
+        guard mayPass(bytes) else { return wait(id, request) }
+        request.isUnconfirmed = true
+        requests[id] = request
+        wakeBy(deadline)
+        isUnderWay(bytes)
+        transmit(frame)
+    }
+
+    /// Nobody waits, and there is room.
+    private func mayPass(_ bytes: Int) -> Bool {
+        guard case .ready = phase else { return false }
+        return !isCongested && waiting.isEmpty && hasRoom(for: bytes)
+    }
+
+    private mutating func isUnderWay(_ bytes: Int) {
+        unconfirmedMessages += 1
+        unconfirmedBytes += bytes
     }
 
     // MARK: Transactions
@@ -88,8 +112,7 @@ extension Conversation {
                 guard hasRoom(for: bytes) else { return admitAsks() }
                 request.isUnconfirmed = true
                 requests[id] = request
-                unconfirmedMessages += 1
-                unconfirmedBytes += bytes
+                isUnderWay(bytes)
                 transmit(frame)
             case .post(let frame):
                 transmit(frame)

@@ -52,7 +52,7 @@ struct Conversation {
     var due: Instant?
     /// Of the event that is being worked on.
     var now = Instant(nanoseconds: 0)
-    private(set) var effects: [Effect] = []
+    private(set) var effects = Deque<Effect>()
 
     /// The connection, or the last one, or the attempt.
     var link = LinkNumber(number: 0)
@@ -96,10 +96,16 @@ struct Conversation {
     }
 
     mutating func takeEffects() -> [Effect] {
-        let taken = effects
-        effects.removeAll(keepingCapacity: true)
+        var taken: [Effect] = []
+        while let effect = takeEffect() { taken.append(effect) }
         return taken
     }
+
+    /// The first of them.
+    mutating func takeEffect() -> Effect? { effects.popFirst() }
+
+    /// Gives memory back that many at once have needed.
+    mutating func shrinkEffects() { if effects.isEmpty { effects.removeAll() } }
 
     // MARK: Connecting
 
@@ -361,13 +367,27 @@ struct Conversation {
     mutating func succeed(_ id: RequestID, _ reply: Reply = .done) { complete(id, .success(reply)) }
     mutating func fail(_ id: RequestID, _ error: ClientError) { complete(id, .failure(error)) }
 
+    /// What most RECEIPTs are for, without a copy of the request. False: this one is for something else.
+    mutating func confirmSend(_ id: RequestID) -> Bool {
+        guard let request = requests.removeValue(forKey: id) else { return false }
+        guard request.isUnconfirmed, case .send(_, let bytes) = request.purpose else {
+            requests[id] = request
+            return false
+        }
+        isConfirmed(bytes)
+        effects.append(.complete(id, .success(.done)))
+        return true
+    }
+
+    private mutating func isConfirmed(_ bytes: Int) {
+        unconfirmedMessages -= 1
+        unconfirmedBytes -= bytes
+    }
+
     /// Each request is completed at most once: it is forgotten here.
     private mutating func complete(_ id: RequestID, _ result: Result<Reply, ClientError>) {
         guard let request = requests.removeValue(forKey: id) else { return }
-        if request.isUnconfirmed, case .send(_, let bytes) = request.purpose {
-            unconfirmedMessages -= 1
-            unconfirmedBytes -= bytes
-        }
+        if request.isUnconfirmed, case .send(_, let bytes) = request.purpose { isConfirmed(bytes) }
         if case .ask(let ask) = request.purpose { forgetAsk(id, ask) }
         effects.append(.complete(id, result))
     }

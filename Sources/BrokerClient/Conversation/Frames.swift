@@ -15,10 +15,13 @@ extension Frame {
     static func send(
         _ body: [UInt8], to destination: String, headers: Headers, persistent: Bool
     ) -> Frame {
-        var frame = Frame(.send, ["destination": destination, "persistent": persistent ? "true" : "false"])
+        var frame = Frame(.send, body: body)
+        // Two more are added when it is sent.
+        frame.headers.reserveCapacity(headers.fields.count + 5)
+        frame.add("destination", destination)
+        frame.add("persistent", persistent ? "true" : "false")
         frame.headers += headers.fields
         frame.add("content-length", String(body.count))
-        frame.body = body
         return frame
     }
 
@@ -61,10 +64,16 @@ extension Frame {
 
     mutating func add(_ name: String, _ value: String) { headers.append(Header(name, value)) }
 
-    func with(receipt: RequestID) -> Frame {
-        var frame = self
-        frame.add("receipt", String(receipt.number))
-        return frame
+    consuming func with(receipt: RequestID) -> Frame {
+        add("receipt", String(receipt.number))
+        return self
+    }
+
+    /// With what a SEND needs to be confirmed, and known again when it is repeated.
+    consuming func confirmable(as id: RequestID, _ identity: String) -> Frame {
+        add("receipt", String(id.number))
+        if self["dedup-id"] == nil { add("dedup-id", "\(identity)-\(id.number)") }
+        return self
     }
 
     /// About how much memory it takes, in bytes.

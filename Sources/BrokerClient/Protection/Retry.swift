@@ -50,6 +50,7 @@ extension Engine {
         _ policy: RetryPolicy, _ deadline: Instant, if rule: (ClientError) -> Bool,
         _ body: (Instant) async throws(ClientError) -> Value
     ) async throws(ClientError) -> Value {
+        if policy.attempts <= 1 { return try await body(deadline) }
         var retry = Retry(policy, deadline: deadline)
         while true {
             do throws(ClientError) {
