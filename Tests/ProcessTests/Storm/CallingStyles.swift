@@ -87,7 +87,9 @@ struct AskingStyle: StormStyle {
     @discardableResult
     private func ask(_ text: String, within timeout: Duration) async -> Bool {
         let retry = storm.below(3) == 0 ? RetryPolicy(attempts: 3, first: .milliseconds(10)) : .never
-        let outcome = await storm.ledger.call("request", within: timeout, cancelledAfter: storm.patience) {
+        let outcome = await storm.ledger.call(
+            "request", within: timeout, retries: retry != .never, cancelledAfter: storm.patience
+        ) {
             [caller = storm.caller] () throws(ClientError) in
             try await caller.request(text, to: "/queue/echo", timeout: timeout, retry: retry)
         }

@@ -69,7 +69,9 @@ final class Storm: Sendable {
         within timeout: Duration, retry: RetryPolicy = .never, patience: Duration? = nil
     ) async -> Bool {
         book.sends(text)
-        let outcome = await ledger.call("send", within: timeout, cancelledAfter: patience) {
+        let outcome = await ledger.call(
+            "send", within: timeout, retries: retry != .never, cancelledAfter: patience
+        ) {
             [caller] () throws(ClientError) in
             try await caller.send(text, to: destination, headers: headers, timeout: timeout, retry: retry)
         }

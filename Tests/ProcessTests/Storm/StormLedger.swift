@@ -38,7 +38,7 @@ final class StormLedger: Sendable {
 
     /// Runs a call that must end within this time, and notes how it ended.
     func call<Value: Sendable>(
-        _ what: String, within timeout: Duration, _ body: () async throws(ClientError) -> Value
+        _ what: String, within timeout: Duration, retries: Bool = false, _ body: () async throws(ClientError) -> Value
     ) async -> Result<Value, ClientError> {
         let number = state.withLock { state in
             state.lastCall += 1
@@ -48,17 +48,18 @@ final class StormLedger: Sendable {
         let begun = ContinuousClock.now
         let outcome: Result<Value, ClientError>
         do throws(ClientError) { outcome = .success(try await body()) } catch { outcome = .failure(error) }
-        ended(what, number, due: begun + Self.time(of: outcome, timeout), Self.word(for: outcome))
+        let time = retries ? timeout : Self.time(of: outcome, timeout)
+        ended(what, number, due: begun + time, Self.word(for: outcome))
         return outcome
     }
 
     /// The same, cancelled after a while: then it must end at once.
     func call<Value: Sendable>(
-        _ what: String, within timeout: Duration, cancelledAfter patience: Duration?,
+        _ what: String, within timeout: Duration, retries: Bool = false, cancelledAfter patience: Duration?,
         _ body: @escaping @Sendable () async throws(ClientError) -> Value
     ) async -> Result<Value, ClientError> {
-        guard let patience else { return await call(what, within: timeout, body) }
-        let calling = Task { await self.call(what, within: timeout, body) }
+        guard let patience else { return await call(what, within: timeout, retries: retries, body) }
+        let calling = Task { await self.call(what, within: timeout, retries: retries, body) }
         let ending = Task {
             let outcome = await calling.value
             return (outcome, ContinuousClock.now)
@@ -84,10 +85,10 @@ final class StormLedger: Sendable {
         }
     }
 
-    /// What is refused without being tried takes no time at all.
+    /// What is refused without being tried takes no time at all, if it is not tried again.
     private static func time<Value>(of outcome: Result<Value, ClientError>, _ timeout: Duration) -> Duration {
         switch outcome {
-        case .failure(.tooManyRequests): .zero
+        case .failure(.tooManyRequests), .failure(.circuitOpen): .zero
         default: timeout
         }
     }
