@@ -8,9 +8,6 @@ package protocol Carrier: AnyObject, Sendable {
     /// Deadlines, heart-beats and the pauses between attempts are measured by this one.
     var now: Instant { get }
 
-    /// It goes on by itself, so a moment can be waited for to have more to do at once.
-    var timePasses: Bool { get }
-
     /// Milliseconds since 1970, for what is compared with the broker's time.
     var wallMilliseconds: UInt64 { get }
 

@@ -45,9 +45,6 @@ final class Engine: Sendable {
         }
     }
 
-    /// Who is expected is waited for so long, in milliseconds.
-    private static let patience: UInt64 = 1
-
     /// More than this many bytes that the loop has not taken yet are taken for a full socket.
     private static let outputBytes = 1 << 20
 
@@ -176,17 +173,6 @@ final class Engine: Sendable {
         if mustWake { carrier.submit { self.doChores(letsIn: true) } }
     }
 
-    /// These are about to go on, and will be back soon if they are like most: then one write is better than many, and the
-    /// broker can sync once for all. On the loop.
-    private func expect(_ count: Int) {
-        guard let gathering = door.withLock({ $0.expect(count) }) else { return }
-        carrier.after(milliseconds: Self.patience) { [weak self] in self?.waitNoLonger(gathering) }
-    }
-
-    private func waitNoLonger(_ gathering: UInt64) {
-        if door.withLock({ $0.waitNoLonger(gathering) }) { doChores(letsIn: true) }
-    }
-
     /// Under the lock: those who came first are let in first, whatever happens next.
     private func letIn(_ shared: inout Shared) {
         var arrivals = door.withLock { $0.takeAll() }
@@ -225,8 +211,6 @@ final class Engine: Sendable {
         var resumptions: [(waiter: Waiter, outcome: Outcome)] = []
         var cancelled: Task<Void, Never>?
         var mustWake = false
-        /// SENDs, or what else the broker has confirmed.
-        var confirmed = 0
     }
 
     /// The only way to the conversation. Calls come behind those who stand at the door; on the loop, which brings what
@@ -245,7 +229,6 @@ final class Engine: Sendable {
         if aftermath.mustWake {
             if onLoop { doChores(letsIn: false) } else { carrier.submit { self.doChores(letsIn: true) } }
         }
-        if onLoop, aftermath.confirmed > 0, carrier.timePasses { expect(aftermath.confirmed) }
         for (waiter, outcome) in aftermath.resumptions { waiter.resume(returning: outcome) }
     }
 
@@ -271,7 +254,6 @@ final class Engine: Sendable {
             case .complete(let id, let outcome):
                 guard let waiter = shared.waiters.removeValue(forKey: id) else { continue }
                 aftermath.resumptions.append((waiter, outcome))
-                if case .success(.done) = outcome { aftermath.confirmed += 1 }
             case .announce(let state):
                 shared.state = state
                 shared.stateNumber += 1

@@ -22,7 +22,6 @@ final class SocketCarrier: Carrier {
     }
 
     var now: Instant { Instant.now }
-    var timePasses: Bool { true }
     var wallMilliseconds: UInt64 { wallClockMilliseconds() }
 
     func submit(_ work: @escaping @Sendable () -> Void) { loop.submit { _ in work() } }

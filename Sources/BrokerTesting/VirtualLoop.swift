@@ -82,8 +82,6 @@ final class VirtualLoop: Carrier, @unchecked Sendable {
     // MARK: Time
 
     var now: Instant { Instant(nanoseconds: clock.load(ordering: .acquiring)) }
-    /// Only when the test says so.
-    var timePasses: Bool { false }
     var wallMilliseconds: UInt64 { moment.wall }
 
     var moment: Moment {

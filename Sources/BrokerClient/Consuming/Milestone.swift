@@ -46,7 +46,10 @@ final class Milestone: Sendable {
         return await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 let answer: Bool? = state.withLock { state in
-                    if state.isReached { return true }
+                    if state.isReached {
+                        state.waiters[number] = nil
+                        return true
+                    }
                     // A short time can be over by now.
                     if state.waiters[number] == nil { return false }
                     state.waiters[number] = .waiting(continuation)

@@ -110,7 +110,7 @@ extension ProcessTests {
                 storms: \(campaign.count) from seed \(campaign.first), \(campaign.atOnce) at once; \(summary.kills) kills; \
                 \(summary.calls) calls
                 late by more than \(campaign.limit): \(summary.late), of these \(summary.explained) because the machine was, in \
-                \(summary.voids.count) storms, which are void; worst without what the machine was late: \(summary.worst)
+                \(summary.voids.count) storms, which are void: \(summary.voids.sorted()); worst without what the machine was late: \(summary.worst)
                 the machine was late by at most \(sleepers.worst.thread) (a thread), \(sleepers.worst.task) (a task)
                 """)
         }
