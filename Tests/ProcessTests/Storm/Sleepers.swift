@@ -13,11 +13,15 @@ final class Sleepers: Sendable {
         var isOver = false
         var thread: [Late] = []
         var task: [Late] = []
+        var worstThread = Duration.zero
+        var worstTask = Duration.zero
     }
 
     private static let step = Duration.milliseconds(5)
     /// Later than that by less is not worth a note.
     private static let noted = Duration.milliseconds(3)
+    /// Storms are over before so many more are noted.
+    private static let kept = 5_000
     private let state = Mutex(State())
 
     func begin() {
@@ -25,7 +29,7 @@ final class Sleepers: Sendable {
             while !self.isOver {
                 let due = ContinuousClock.now + Self.step
                 usleep(5_000)
-                self.note(due, \.thread)
+                self.note(due, \.thread, \.worstThread)
             }
         }
         Task.detached {
@@ -33,7 +37,7 @@ final class Sleepers: Sendable {
                 let due = ContinuousClock.now + Self.step
                 // Nobody cancels it.
                 _ = try? await Task.sleep(until: due, clock: .continuous)
-                self.note(due, \.task)
+                self.note(due, \.task, \.worstTask)
             }
         }
     }
@@ -42,9 +46,17 @@ final class Sleepers: Sendable {
 
     private var isOver: Bool { state.withLock { $0.isOver } }
 
-    private func note(_ due: ContinuousClock.Instant, _ list: any WritableKeyPath<State, [Late]> & Sendable) {
+    private func note(
+        _ due: ContinuousClock.Instant, _ list: any WritableKeyPath<State, [Late]> & Sendable,
+        _ worst: any WritableKeyPath<State, Duration> & Sendable
+    ) {
         let woke = ContinuousClock.now
-        if woke > due + Self.noted { state.withLock { $0[keyPath: list].append(Late(due: due, woke: woke)) } }
+        if woke <= due + Self.noted { return }
+        state.withLock { state in
+            state[keyPath: list].append(Late(due: due, woke: woke))
+            if state[keyPath: list].count > 2 * Self.kept { state[keyPath: list].removeFirst(Self.kept) }
+            state[keyPath: worst] = max(state[keyPath: worst], due.duration(to: woke))
+        }
     }
 
     /// How late the machine was for threads, and for tasks, at worst, in the course of an overrun. Asked a while later:
@@ -55,15 +67,8 @@ final class Sleepers: Sendable {
         }
     }
 
-    /// All noted times at which the machine was late by so much, in all.
-    var worst: (thread: Duration, task: Duration) {
-        state.withLock { state in
-            (
-                state.thread.map { $0.due.duration(to: $0.woke) }.max() ?? .zero,
-                state.task.map { $0.due.duration(to: $0.woke) }.max() ?? .zero
-            )
-        }
-    }
+    /// By how much the machine was late at the most.
+    var worst: (thread: Duration, task: Duration) { state.withLock { ($0.worstThread, $0.worstTask) } }
 
     private static func worst(_ list: [Late], _ overrun: StormLedger.Overrun) -> Duration {
         list.filter { $0.due < overrun.ended && $0.woke > overrun.due }
