@@ -124,9 +124,10 @@ def code_of_comments(graph):
 
 
 def code_of_guide(path):
+    """(line, code) of the same kind. Left out are manifests, and what says in its first line that it needs other packages."""
     text = path.read_text()
     for match in re.finditer(r"(?s)```swift\n(.*?)```", text):
-        if not match.group(1).startswith(("// Package.swift", "// swift-tools-version")):
+        if not match.group(1).startswith(("// Package.swift", "// swift-tools-version", "// Needs ")):
             yield text.count("\n", 0, match.start(1)) + 1, match.group(1)
 
 
