@@ -36,7 +36,7 @@ struct Check {
     var reader: Reader
     var bytes: [UInt8]
     /// Decides on cuts and limits; grown from the bytes, so that an input always does the same.
-    var numbers: SeededNumbers
+    var numbers: SplitMix64
 
     static let tight = FrameLimits(
         commandBytes: 12, headerLineBytes: 40, headerCount: 4, headerBytes: 100, bodyBytes: 16)
@@ -45,7 +45,7 @@ struct Check {
 
     init(role: FrameParser.Role, version: Version?, bytes: [UInt8]) {
         self.bytes = bytes
-        numbers = SeededNumbers(
+        numbers = SplitMix64(
             seed: bytes.reduce(14_695_981_039_346_656_037) { ($0 ^ UInt64($1)) &* 1_099_511_628_211 })
         let isTight = Bool.random(using: &numbers)
         reader = Reader(role: role, version: version, limits: isTight ? Check.tight : FrameLimits())
