@@ -184,8 +184,9 @@ extension Client {
         _ body: [UInt8], _ destination: String, _ headers: Headers, _ persistent: Bool
     ) throws(ClientError) -> Frame {
         try Headers.check("destination", destination)
+        let headers = headers.traced
         try headers.check(reserved: reservedOfSend)
-        return .send(body, to: destination, headers: headers.traced, persistent: persistent)
+        return .send(body, to: destination, headers: headers, persistent: persistent)
     }
 }
 

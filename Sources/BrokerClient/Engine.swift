@@ -214,15 +214,16 @@ final class Engine: Sendable {
         var mustWake = false
     }
 
-    /// The only way to the conversation. Calls come behind those who stand at the door; on the loop, which brings what
-    /// came from outside, chores are done before anybody is resumed.
+    /// The way to the conversation, besides the rounds of the loop (`doChores`). Calls come behind those who stand at the
+    /// door; on the loop, which brings what came from outside, chores are done before anybody is resumed, also those that
+    /// the loop was woken for already.
     private func enter(onLoop: Bool = false, _ body: (inout Shared) -> Void) {
         var aftermath = Aftermath()
         shared.withLock { shared in
             if !onLoop { letIn(&shared) }
             body(&shared)
             absorb(&shared, &aftermath)
-            guard !shared.chores.isEmpty || !shared.output.isEmpty, !shared.isLoopWoken else { return }
+            guard !shared.chores.isEmpty || !shared.output.isEmpty, onLoop || !shared.isLoopWoken else { return }
             shared.isLoopWoken = true
             aftermath.mustWake = true
         }

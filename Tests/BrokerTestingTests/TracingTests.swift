@@ -93,6 +93,20 @@ private let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
         try await client.close()
     }
 
+    /// It would break the connection for everybody.
+    @Test func aTraceThatCannotBeSentIsRefusedAndOneThatIsTooLongIsNone() async throws {
+        let client = try await broker.connect()
+        let broken = TraceContext(traceparent: trace, tracestate: "vendor=\0")
+        await #expect(throws: ClientError.self) {
+            try await TraceContext.$current.withValue(broken) { try await client.send("x", to: "/queue/q") }
+        }
+        #expect(await broker.queue("/queue/q").messages == 0)
+        let long = String(repeating: "x", count: 10_000)
+        #expect(TraceContext(traceparent: "01" + trace.dropFirst(2) + "-" + long) == nil)
+        #expect(TraceContext(traceparent: trace, tracestate: long)?.tracestate == nil)
+        try await client.close()
+    }
+
     /// Through a service, a pipe and a consumer, without a word of the program.
     @Test func aTraceGoesThroughHandlers() async throws {
         let client = try await broker.connect()

@@ -17,8 +17,6 @@ final class Milestone: Sendable {
 
     private let state = Mutex(State())
 
-    var isReached: Bool { state.withLock { $0.isReached } }
-
     func reach() {
         let waiters = state.withLock { state in
             state.isReached = true

@@ -37,7 +37,7 @@ public struct ClientLogEntry: Sendable, CustomStringConvertible {
         self.fields = fields
     }
 
-    /// `warning: the connection is lost reason=peer-closed`
+    /// `warning: not connected`
     public var description: String {
         fields.reduce("\(level.rawValue): \(sentence)") { $0 + " \($1.name)=\($1.value)" }
     }

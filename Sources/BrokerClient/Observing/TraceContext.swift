@@ -18,7 +18,8 @@ public struct TraceContext: Sendable, Equatable {
     public init?(traceparent: String, tracestate: String? = nil) {
         guard Self.isRight(traceparent) else { return nil }
         self.traceparent = traceparent
-        self.tracestate = tracestate
+        // The standard lets one drop what is too long to pass on.
+        if let tracestate, tracestate.utf8.count <= Self.mostBytes { self.tracestate = tracestate }
     }
 
     /// What came with a message; nil if it has no `traceparent`, or a malformed one.
@@ -35,11 +36,16 @@ public struct TraceContext: Sendable, Equatable {
         if let tracestate { headers["tracestate"] = tracestate }
     }
 
+    /// What came from outside goes on in all that is sent, beside headers that have their own limit.
+    private static let mostBytes = 512
+
     /// VERSION-TRACE-SPAN-FLAGS in lower-case hexadecimal; version ff, and ids of zeros only, are none. A later version
     /// may have more behind it.
     private static func isRight(_ text: String) -> Bool {
         let bytes = Array(text.utf8)
-        guard bytes.count >= 55, bytes.count == 55 || (bytes[55] == UInt8(ascii: "-") && bytes[..<2] != [48, 48]) else {
+        guard (55...mostBytes).contains(bytes.count),
+            bytes.count == 55 || (bytes[55] == UInt8(ascii: "-") && bytes[..<2] != [48, 48])
+        else {
             return false
         }
         for (at, byte) in bytes[..<55].enumerated() {
