@@ -30,6 +30,8 @@ final class Crew: Sendable {
     /// Errors: `failed` if the system has no descriptors.
     init(_ command: ShellCommand) throws(CtlFailure) {
         self.command = command
+        // Whoever started us may have it ignored; then nobody is told how a command ended.
+        signal(SIGCHLD, SIG_DFL)
         guard let pipe = PipeEnds.making.withLock({ _ in PipeEnds() }) else {
             throw CtlFailure(.failed, "No pipe can be made: \(systemError(errno))")
         }
@@ -90,6 +92,17 @@ final class Crew: Sendable {
         }
         for watchdog in running { watchdog.bite(because: .interruption) }
         ring()
+    }
+
+    /// Ends what runs, and returns when nothing does.
+    func disband() {
+        interrupt()
+        interrupt()
+        while inHand > 0 {
+            var entry = pollfd(fd: bell, events: Int16(POLLIN), revents: 0)
+            _ = poll(&entry, 1, -1)
+            _ = collect()
+        }
     }
 
     private func ring() {

@@ -29,8 +29,10 @@ enum RequestVerbs {
         }
         try asking.connection.disconnect(waiting: true)
         let limit = counted(asking.seconds, "second")
-        if got < most, !missing.isEmpty {
-            throw CtlFailure(.timedOut, "No answer from \(missing.sorted().joined(separator: ", ")) within \(limit)")
+        if !missing.isEmpty {
+            let names = missing.sorted().joined(separator: ", ")
+            throw CtlFailure(
+                .timedOut, "No answer from \(names) " + (got < most ? "within \(limit)" : "among the first \(most)"))
         }
         if got == 0 { throw CtlFailure(.timedOut, "Nobody answered within \(limit)") }
     }

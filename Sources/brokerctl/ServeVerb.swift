@@ -73,6 +73,8 @@ final class ServeVerb {
         _ = try bench.run { request throws(CtlFailure) in
             try self.reply(self.answer(request), to: request)
         } ended: { result throws(CtlFailure) in
+            // Somebody else is to answer.
+            if result.ending == .interrupted { return try self.connection.settle(.nack, result.message) }
             try self.reply(self.answer(result), to: result.message)
         }
         try connection.send(Frame(.unsubscribe, ["id": "1", "destination": destination]))
@@ -103,7 +105,7 @@ final class ServeVerb {
     /// A reply to a channel leaves behind the acknowledgement: when the connection breaks, neither would find its way.
     /// One to a queue goes with it in one transaction.
     private func reply(_ answer: Answer, to request: Frame) throws(CtlFailure) {
-        guard let address = ReplyAddress(request["reply-to"]) else {
+        guard let address = ReplyAddress(request["reply-to"]), Self.takes(address) else {
             unanswered += 1
             return try connection.settle(.ack, request)
         }
@@ -120,6 +122,15 @@ final class ServeVerb {
         try connection.send(frame)
         try connection.settle(.ack, request, transaction: transaction)
         try connection.send(Frame(.commit, ["transaction": transaction]))
+    }
+
+    /// Whether the broker has such a place. An ERROR for the answer to one request would end the service for all others, and
+    /// the request would come again.
+    private static func takes(_ address: ReplyAddress) -> Bool {
+        if address.isChannel { return address.destination.hasPrefix("/reply-queue/") }
+        var name = address.destination[...]
+        for kind in ["/queue/", "/topic/"] where name.hasPrefix(kind) { name = name.dropFirst(kind.count) }
+        return !name.hasPrefix("/") && (1...255).contains(name.utf8.count)
     }
 
     private func frame(_ answer: Answer, to request: Frame, _ address: ReplyAddress) -> Frame {

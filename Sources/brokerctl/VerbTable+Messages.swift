@@ -26,7 +26,9 @@ extension Verb {
     private static let commandDetail =
         "A command is run by `sh`, with the body on standard input, and with BROKERCTL_DESTINATION, "
         + "BROKERCTL_MESSAGE_ID, BROKERCTL_CORRELATION_ID and TRACEPARENT in its environment. Interrupted, brokerctl "
-        + "takes nothing more and lets commands finish; interrupted again, it ends them."
+        + "takes nothing more and lets commands finish; interrupted again, or when it finds that its connection is lost, "
+        + "it ends them, and the broker gives their messages to others. A command is over when it has ended and nothing "
+        + "that it started has its output open."
 
     private static func header(_ place: String) -> Option {
         Option(name: "--header", value: "NAME:VALUE", summary: "a header \(place)", isRepeatable: true)
@@ -125,7 +127,8 @@ extension Verb {
             ],
             detail: "Replies go to `reply-to` and bring the `correlation-id` back. A command that fails, takes too "
                 + "long or writes more than 16 MiB is answered with `error-code:internal-error` and a sentence; what it "
-                + "says on standard error is seen here only. A request without `reply-to` is worked on and not answered. "
+                + "says on standard error is seen here only. A request without `reply-to`, or with one that the broker does not "
+                + "have, is worked on and not answered. "
                 + commandDetail + " With --json: {\"answered\":1,\"failed\":0,\"unanswered\":0} at the end.",
             examples: [
                 "brokerctl serve /queue/prices --reply 890",

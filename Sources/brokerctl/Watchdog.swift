@@ -46,8 +46,11 @@ final class Watchdog: Sendable {
         while waitid(P_PID, id_t(id), &information, WEXITED | WNOWAIT) != 0, errno == EINTR {}
         return state.withLock { state in
             var status: Int32 = 0
-            while waitpid(id, &status, 0) < 0, errno == EINTR {}
+            var reaped = waitpid(id, &status, 0)
+            while reaped < 0, errno == EINTR { reaped = waitpid(id, &status, 0) }
             state.isReaped = true
+            // How it ended is not known, so it is not known to have succeeded.
+            if reaped != id { return 255 }
             return status & 0x7F == 0 ? status >> 8 & 0xFF : 128 + (status & 0x7F)
         }
     }

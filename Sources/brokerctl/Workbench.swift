@@ -12,8 +12,21 @@ struct Workbench {
     let idleSeconds: UInt64?
 
     /// Returns how many messages were taken. `work` has them when there is no crew, `ended` when the crew is done with one.
+    /// When it throws, no command runs any more.
     func run(
         work: (Frame) throws(CtlFailure) -> Void, ended: (Crew.Result) throws(CtlFailure) -> Void
+    ) throws(CtlFailure) -> UInt64 {
+        do throws(CtlFailure) {
+            return try takeAll(work, ended)
+        } catch {
+            // The broker gives their messages to others.
+            crew?.disband()
+            throw error
+        }
+    }
+
+    private func takeAll(
+        _ work: (Frame) throws(CtlFailure) -> Void, _ ended: (Crew.Result) throws(CtlFailure) -> Void
     ) throws(CtlFailure) -> UInt64 {
         var taken: UInt64 = 0
         while true {
@@ -29,7 +42,13 @@ struct Workbench {
                 if let crew { crew.begin(frame) } else { try work(frame) }
             case .frame: continue
             case .bell:
-                for result in crew?.collect() ?? [] { try ended(result) }
+                for result in crew?.collect() ?? [] {
+                    if case .notStarted = result.ending {
+                        // Not the fault of the message, which is left with the broker.
+                        throw CtlFailure(.failed, result.ending.complaint ?? "")
+                    }
+                    try ended(result)
+                }
             case .time: return taken
             }
         }

@@ -1,5 +1,6 @@
 import BrokerClient
 import Foundation
+import Glibc
 import Testing
 
 extension ProcessTests {
@@ -88,6 +89,63 @@ extension ProcessTests {
                 broker, "consume", "orders", "--count", "3", "--command", "grep good", "--timeout", "30")
             #expect(run.code == 1 && run.output == "good\n", "\(run.errors)")
             #expect(try broker.drain("orders.dlq") == ["bad"] && broker.drain("orders") == [])
+        }
+
+        /// A request that cannot be answered ends neither the service nor the next one.
+        @Test func addressesThatTheBrokerDoesNotHaveAreNotAnswered() async throws {
+            let home = try Home()
+            let broker = try BrokerProcess(home)
+            let client = try await Self.connect(broker)
+            let nowhere = ["/queue/" + String(repeating: "x", count: 256), "/exchange/a", "/temp-topic/a", "/queue/"]
+            for address in nowhere { try await client.send("x", to: "/queue/echo", headers: ["reply-to": address]) }
+            let replies = try await client.subscribe(to: "/queue/replies")
+            try await client.send("y", to: "/queue/echo", headers: ["reply-to": "/queue/replies"])
+            let run = try await Self.run(broker, "serve", "/queue/echo", "--echo", "--count", "5")
+            #expect(run.code == 0, "\(run.errors)")
+            #expect(run.output == "1 request answered, 0 of them with an error; 4 had nowhere to be answered to.\n")
+            #expect(try await replies.next()?.text == "y")
+            try await client.close()
+        }
+
+        @Test func whoIsNamedAndDoesNotAnswerIsMissed() async throws {
+            let home = try Home()
+            let broker = try BrokerProcess(home)
+            let client = try await Self.connect(broker)
+            let offers = try await client.serve("/topic/offers", name: "eu") { _ in Answer("9") }
+            let run = try await Self.run(
+                broker, "gather", "/topic/offers", "x", "--from", "eu", "--from", "us", "--at-most", "1")
+            #expect(run.code == 5 && run.errors == "brokerctl: No answer from us among the first 1\n", "\(run.errors)")
+            try await offers.stop()
+            try await client.close()
+        }
+
+        /// What it worked on goes to others, so no command may go on with it.
+        @Test func noCommandOutlivesTheConnection() throws {
+            let home = try Home()
+            let broker = try BrokerProcess(home)
+            _ = try Control.say(broker, "publish", "orders", "x")
+            let consumer = try Child(
+                Control.command(
+                    broker,
+                    ["consume", "orders", "--follow", "--concurrency", "2", "--command", "echo $$ >&2; exec sleep 600"])
+            )
+            _ = try consumer.readErrors(within: .seconds(30)) { $0.last == UInt8(ascii: "\n") }
+            let command = try #require(pid_t(String(decoding: consumer.errorText.dropLast(), as: UTF8.self)))
+            #expect(kill(command, 0) == 0)
+            broker.kill()
+            #expect(try consumer.exitCode() != 0)
+            #expect(kill(command, 0) == -1 && errno == ESRCH)
+        }
+
+        /// Who started brokerctl may have the ends of children ignored.
+        @Test func aCommandWhoseEndNobodyIsToldHasNotSucceeded() throws {
+            let home = try Home()
+            let broker = try BrokerProcess(home)
+            _ = try Control.say(broker, "queue", "create", "orders", "--set", "redelivery_delay_ms=3600000")
+            _ = try Control.say(broker, "publish", "orders", "x")
+            let command = try Control.command(broker, ["consume", "orders", "--command", "false"])
+            let run = try Child.run(["/bin/sh", "-c", "trap '' CHLD; exec \"$@\"", "sh"] + command)
+            #expect(run.code == 1 && run.errors.contains("the command ended with 1"), "\(run.errors)")
         }
 
         @Test func whatIsPublishedWhileADurableSubscriberIsAwayWaits() throws {
