@@ -3,7 +3,10 @@ struct Options: Sendable {
     enum Workload: String, Sendable, CaseIterable { case publish, e2e, drain, fanout, rtt, idle, first }
 
     /// What speaks with the broker: a client of this program that does no more than it must, or `BrokerClient`.
-    enum ClientKind: String, Sendable, CaseIterable { case wire, library }
+    enum ClientKind: String, Sendable, CaseIterable {
+        case wire
+        case brokerClient = "library"
+    }
 
     /// The command line cannot be understood; says which word and why.
     struct Misuse: Error, Equatable { let line: String }
@@ -146,7 +149,7 @@ struct Options: Sendable {
     }
 
     private mutating func check() throws {
-        if client == .library {
+        if client == .brokerClient {
             guard [.publish, .e2e].contains(workload) else {
                 throw Misuse(line: "--client library is for publish and e2e")
             }

@@ -62,7 +62,7 @@ import Testing
     @Test func aRunByTheLibraryIsInNoOrder() throws {
         let words = ["e2e", "--client", "library"]
         let options = try #require(try Options(parsing: words))
-        #expect(options.client == .library && options.isAnyOrder)
+        #expect(options.client == .brokerClient && options.isAnyOrder)
     }
 
     @Test func asksForHelpWithoutAWorkload() throws {
