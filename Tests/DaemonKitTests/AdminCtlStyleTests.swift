@@ -202,11 +202,30 @@ private func broker(replying replies: [([Frame.Header], String)]) throws -> Scri
     private static func run(_ text: String, input: [UInt8] = [], seconds: UInt64 = 60) async -> (
         ending: ShellCommand.Ending, output: [UInt8]
     ) {
+        await blocking { ShellCommand(text: text, seconds: seconds, keepsOutput: true).run(input: input) }
+    }
+
+    /// On a thread of its own.
+    private static func blocking<R: Sendable>(_ work: @escaping @Sendable () -> R) async -> R {
         await withCheckedContinuation { continuation in
-            Thread.detachNewThread {
-                let command = ShellCommand(text: text, seconds: seconds, keepsOutput: true)
-                continuation.resume(returning: command.run(input: input))
-            }
+            Thread.detachNewThread { continuation.resume(returning: work()) }
+        }
+    }
+
+    /// A pipe with a name, open at both ends: who writes a line to it never waits, and who reads waits for one.
+    private static func line(_ path: String) throws -> Int32 {
+        try #require(mkfifo(path, 0o600) == 0)
+        let number = open(path, O_RDWR | O_CLOEXEC)
+        try #require(number >= 0)
+        return number
+    }
+
+    /// What has ended when the crew rings.
+    private static func endings(of crew: Crew) async -> [ShellCommand.Ending] {
+        await blocking {
+            var bell = pollfd(fd: crew.bell, events: Int16(POLLIN), revents: 0)
+            while poll(&bell, 1, -1) < 0, errno == EINTR {}
+            return crew.collect().map(\.ending)
         }
     }
 
@@ -238,26 +257,29 @@ private func broker(replying replies: [([Frame.Header], String)]) throws -> Scri
         let room = try Room()
         let crew = try Crew(
             ShellCommand(
-                text: "cd '\(room.path)'; read -r word; if [ $word = first ]; then touch first; else touch second; fi; "
-                    + "while [ $word = second ] || [ ! -e go ]; do sleep 0.02; done",
+                text: "cd '\(room.path)'; read -r word; echo $word >begun; "
+                    + "if [ $word = first ]; then read -r word <go; else sleep 1000; fi",
                 seconds: 60, keepsOutput: true))
+        let (begun, go) = (try Self.line(room.path + "/begun"), try Self.line(room.path + "/go"))
+        defer { for end in [begun, go] { close(end) } }
         for word in ["first", "second"] { crew.begin(Frame(.message, [:], text: word + "\n")) }
-        func exists(_ name: String) -> Bool { FileManager.default.fileExists(atPath: room.path + "/" + name) }
-        while !exists("first") || !exists("second") { try await Task.sleep(for: .milliseconds(10)) }
+        await Self.blocking {
+            var bytes = [UInt8](repeating: 0, count: 64)
+            var lines = 0
+            while lines < 2 {
+                let count = read(begun, &bytes, bytes.count)
+                lines += bytes.prefix(max(0, count)).count { $0 == UInt8(ascii: "\n") }
+            }
+        }
         crew.interrupt()
         #expect(crew.isInterrupted && crew.inHand == 2)
-        try Data().write(to: URL(fileURLWithPath: room.path + "/go"))
+        #expect(write(go, "go\n", 3) == 3)
         var endings: [ShellCommand.Ending] = []
-        while endings.isEmpty {
-            endings += crew.collect().map(\.ending)
-            try await Task.sleep(for: .milliseconds(10))
-        }
+        // It rings for an interruption, too.
+        while endings.isEmpty { endings += await Self.endings(of: crew) }
         #expect(endings == [.succeeded])
         crew.interrupt()
-        while endings.count < 2 {
-            endings += crew.collect().map(\.ending)
-            try await Task.sleep(for: .milliseconds(10))
-        }
+        while endings.count < 2 { endings += await Self.endings(of: crew) }
         #expect(endings == [.succeeded, .interrupted] && crew.inHand == 0)
     }
 }
