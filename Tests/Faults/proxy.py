@@ -26,7 +26,8 @@ class Proxy:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.pairs = []
-        threading.Thread(target=self.accept, daemon=True).start()
+        self.acceptor = threading.Thread(target=self.accept, daemon=True)
+        self.acceptor.start()
 
     def accept(self):
         while True:
@@ -83,6 +84,10 @@ class Proxy:
             sock.close()
 
     def close(self):
+        # Closed under an accept that waits, its number would soon be another listener's; and the kernel begins the
+        # call anew, with that one, when the process has been stopped and goes on.
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.acceptor.join()
         self.listener.close()
         for pair in self.pairs:
             self.reset(*pair)

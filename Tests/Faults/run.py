@@ -39,12 +39,12 @@ OPTIONS = None  # of this run, and the shim: what a worker inherits
 
 
 def run_one(number):
-    """Runs one test, in a process of its own: (result, the line about it)."""
+    """Runs one test, in one of the workers: (result, what to print about it)."""
     test = suite.TESTS[number]
     options, shim = OPTIONS
     lab = suite.Lab(test, options, shim)
     began = time.monotonic()
-    result, seen = "ok", ""
+    result, seen, logged = "ok", "", []
     # A fault that cannot be undone is a result too, and not the end of the run.
     for step in (lambda: test.function(lab), lab.close):
         try:
@@ -55,7 +55,10 @@ def run_one(number):
             frames = traceback.extract_tb(problem.__traceback__)[1:]
             place = [f"{os.path.basename(frame.filename)}:{frame.lineno}" for frame in frames]
             result, seen = "not ok", f"{type(problem).__name__}: {str(problem)[:2000]} ({' '.join(place)})"
+            logged += lab.last_logged()
     seen = seen or lab.seen
+    if result == "not ok":
+        seen += "".join(f"\n# {os.path.basename(log)}: {line}" for log, line in logged)
     numbers = ", ".join(map(str, test.numbers))
     return result, f"{result} {test.name} [{numbers}] ({time.monotonic() - began:.1f} s){': ' + seen if seen else ''}"
 

@@ -3,6 +3,7 @@
 A test carries the numbers of the fault cases that it produces; the table in docs/testing.md has a row for each case
 and names the tests. `LONG` tests run with --long only.
 """
+import contextlib
 import ctypes
 import json
 import os
@@ -207,6 +208,13 @@ class Lab:
         done = subprocess.run([tool, "--data", broker.data, *words], capture_output=True, timeout=30, text=True,
                               stdin=subprocess.DEVNULL)
         return done.returncode, done.stdout + done.stderr
+
+    def last_logged(self, lines=20):
+        """What its brokers said last: (file, line)."""
+        for broker in self.brokers:
+            with contextlib.suppress(FileNotFoundError):
+                for line in broker.log_since().decode("utf-8", "replace").splitlines()[-lines:]:
+                    yield broker.log_path, line
 
     def close(self):
         for broker in self.brokers:
