@@ -236,7 +236,7 @@ package struct Keeper: ~Copyable {
             let inUse = store.state.withLock { $0.segments.count }
             let path = StorePath.segment(segment.number)
             if isPinned || isDamaged || segment.size != store.settings.segmentBytes
-                || spares.count + inUse > store.settings.journalSegmentsWanted(isBusy: isBusy)
+                || spares.count + inUse > filesKept(store)
             {
                 try store.disk.remove(path)
             } else {
@@ -249,10 +249,16 @@ package struct Keeper: ~Copyable {
         try removeDisposable(store)
     }
 
-    /// What a busy time has left: one spare more than are missing in use is kept, as `tidy` does.
+    /// Segments in use and spares. What a busy time has left is for the next, which is quicker for it, as long as nothing
+    /// else needs the room.
+    private func filesKept(_ store: Store) -> Int {
+        store.settings.journalSegmentsWanted(isBusy: shortage == nil && !isLow)
+    }
+
+    /// One spare more than are missing in use is kept, as `tidy` does.
     private mutating func removeSpares(_ store: Store) throws(DiskError) {
         let inUse = store.state.withLock { $0.segments.count }
-        let most = store.settings.journalSegmentsWanted(isBusy: isBusy) + 1
+        let most = filesKept(store) + 1
         while let spare = spares.last, spares.count + inUse > most {
             try store.disk.remove(spare)
             spares.removeLast()
@@ -290,12 +296,11 @@ package struct Keeper: ~Copyable {
     /// Compares free space with the watermarks. Something only when the answer changed.
     private mutating func measureRoom(_ store: Store, _ trouble: String?) -> StorageRoom? {
         let free: UInt64
-        do throws(DiskError) { free = try store.disk.freeBytes() } catch {
+        do throws(DiskError) { free = try freeBytes(store) } catch {
             return change(to: trouble ?? "\(error)")
         }
         store.state.withLock { $0.statistics.freeBytes = free }
         let settings = store.settings
-        isLow = free < (isLow ? settings.highWatermark : settings.lowWatermark)
         if let trouble { return change(to: trouble) }
         if isLow {
             return change(
@@ -304,6 +309,19 @@ package struct Keeper: ~Copyable {
         }
         setAsideReserve(store)
         return change(to: nil)
+    }
+
+    /// Spares make room before anybody is refused for want of it.
+    private mutating func freeBytes(_ store: Store) throws(DiskError) -> UInt64 {
+        let least = isLow ? store.settings.highWatermark : store.settings.lowWatermark
+        var free = try store.disk.freeBytes()
+        isLow = free < least
+        if isLow, !spares.isEmpty {
+            try removeSpares(store)
+            free = try store.disk.freeBytes()
+            isLow = free < least
+        }
+        return free
     }
 
     private mutating func change(to sentence: String?) -> StorageRoom? {
@@ -384,7 +402,7 @@ extension Store {
     }
 
     /// Messages in the journal, of 16 bytes of memory each, up to which retiring may be left for later.
-    private static let messagesWhenBusy = 2_000_000
+    private static let messagesWhenBusy = 4_000_000
 
     /// The oldest segment, if another is needed soon and what is in this one is done with. Messages never come to
     /// it while others are looked at, so what was seen once holds.

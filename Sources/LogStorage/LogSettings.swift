@@ -6,8 +6,9 @@ public struct LogSettings: Sendable, Equatable {
     public var segmentBytes = 64 << 20
     /// The keeper retires the oldest segment when more than this many are in use: 1 to 59.
     public var journalSegments = 4
-    /// At most this many are in use when retiring cannot keep up; then commits wait: up to 60.
-    public var journalSegmentsMax = 16
+    /// At most this many are in use when retiring cannot keep up; then commits wait: up to 60. As many as are used in a busy
+    /// time before anything is moved, two thirds of the way, are kept on the disk afterwards.
+    public var journalSegmentsMax = 24
     /// A queue file that has grown to this many bytes is closed and the next begun: 4 KiB to 1 GiB.
     public var queueFileBytes = 32 << 20
     /// Below this many free bytes new messages are to be refused.

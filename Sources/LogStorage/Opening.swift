@@ -287,7 +287,11 @@ package struct Opening {
         for path in journal.leftovers {
             let size = try attempt { () throws(DiskError) in try disk.open(path, .existing).size() }
             let isUsable = size == settings.segmentBytes && path != StorePath.segmentDraft
-            if isUsable, spares.count < settings.journalSegments { spares.append(path) } else { useless.append(path) }
+            if isUsable, spares.count < settings.journalSegmentsWanted(isBusy: true) {
+                spares.append(path)
+            } else {
+                useless.append(path)
+            }
         }
         for (index, segment) in unused.enumerated() where index > 0 || segment.header == nil {
             report.append("\(segment.path) was never used and is removed")

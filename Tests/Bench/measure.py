@@ -56,11 +56,13 @@ def generate(server, workload, seconds, loadgen=None, more=()):
     return result
 
 
-def run(name, workload, seconds, loadgen=None, arguments=(), reference=None):
-    """The same on a fresh server."""
+def run(name, workload, seconds, loadgen=None, arguments=(), reference=None, seasoned=False):
+    """The same on a fresh server; the broker may have had a burst before."""
     server = servers.make(name, arguments, reference)
     try:
         server.start()
+        if seasoned and name == "brokerd":
+            server.season()
         return generate(server, workload, seconds, loadgen)
     finally:
         server.remove()

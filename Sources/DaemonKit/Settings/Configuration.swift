@@ -102,7 +102,7 @@ public struct Configuration: Equatable, Sendable {
     public struct Journal: Equatable, Sendable {
         public var segmentBytes = 64 << 20
         public var segments = 4
-        public var segmentsMax = 16
+        public var segmentsMax = 24
     }
 
     public struct QueueFile: Equatable, Sendable {

@@ -183,8 +183,9 @@ public enum Settings {
                 + "come very fast, two thirds of the way to segments_max are used first."),
         .number(
             "journal.segments_max", \.journal.segmentsMax, 3...60, .restart,
-            "Journal files at most, when messages come faster than old ones can be emptied. Then senders wait. Fewer where the "
-                + "system allows less than 512 open files."),
+            "Journal files at most, when messages come faster than old ones can be emptied. Then senders wait. Two thirds of the way "
+                + "from segments to here are kept on the disk for the next such time, until the disk is short. Fewer where the system "
+                + "allows less than 512 open files."),
         .bytes(
             "queue_file.bytes", \.queueFile.bytes, 1 << 20...1 << 30, .restart,
             "Size at which a queue's file is closed. A file goes when all in it is acknowledged."),
