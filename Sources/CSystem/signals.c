@@ -35,3 +35,10 @@ int csystem_signal_to_pipe(int number)
     if (pthread_sigmask(SIG_UNBLOCK, &mask, NULL) != 0) return -1;
     return ends[0];
 }
+
+int csystem_signal_is_ignored(int number)
+{
+    struct sigaction now;
+
+    return sigaction(number, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
+}

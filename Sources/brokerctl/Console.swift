@@ -29,7 +29,7 @@ struct Console {
             fileExists: { FileManager.default.fileExists(atPath: $0) },
             outputIsTerminal: isatty(1) == 1,
             errorIsTerminal: isatty(2) == 1,
-            whenInterrupted: { handler in Signals { _ in handler() } })
+            whenInterrupted: { handler in Signals(leavingIgnored: true) { _ in handler() } })
     }
 
     /// A line of output, or several. What comes from outside must have gone through `harmless`.

@@ -115,6 +115,24 @@ import Testing
         withExtendedLifetime(signals) {}
     }
 
+    /// Goal: what nohup asks for is done. Method: a process of its own ignores SIGHUP, listens, and gets SIGHUP and SIGTERM;
+    /// only the second may be heard, and afterwards SIGHUP must still be ignored.
+    @Test func whatWasIgnoredBeforeStaysIgnored() async {
+        await #expect(processExitsWith: .exitCode(7)) {
+            signal(SIGHUP, SIG_IGN)
+            let (events, continuation) = AsyncStream.makeStream(of: Signals.Event.self)
+            var signals = Signals(leavingIgnored: true) { continuation.yield($0) }
+            var iterator = events.makeAsyncIterator()
+            kill(getpid(), SIGHUP)
+            kill(getpid(), SIGTERM)
+            let first = await iterator.next()
+            withExtendedLifetime(signals) {}
+            signals = nil
+            kill(getpid(), SIGHUP)
+            if first == .stop { exit(7) }
+        }
+    }
+
     /// A process whose signals nobody hears could not be stopped.
     @Test func withoutAListenerASignalEndsTheProcessAgain() async {
         await #expect(processExitsWith: .signal(SIGTERM)) {

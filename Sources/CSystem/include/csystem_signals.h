@@ -7,4 +7,7 @@
 /// or -1 with errno. Not to be called by two threads at once.
 int csystem_signal_to_pipe(int number);
 
+/// Whether `number` is ignored now, as by whoever started us (nohup).
+int csystem_signal_is_ignored(int number);
+
 #endif

@@ -18,13 +18,18 @@ public final class Signals {
     private static let numbers = [SIGTERM, SIGINT, SIGHUP]
 
     private let source: any DispatchSourceRead
+    private let handled: [Int32]
 
     /// From now on the signals are handled; `handler` is called on the queue of the signals, in the
     /// order in which they come. Keep the object as long as signals are wanted. nil, with `errno`,
     /// if the system refuses.
-    public init?(handler: @escaping @Sendable (Event) -> Void) {
+    ///
+    /// `leavingIgnored`: those that are ignored stay so, as programs at a terminal do: `nohup` and shells that run something
+    /// in the background ask for it. SIGTERM is always handled.
+    public init?(leavingIgnored: Bool = false, handler: @escaping @Sendable (Event) -> Void) {
+        handled = Self.numbers.filter { !leavingIgnored || $0 == SIGTERM || csystem_signal_is_ignored($0) == 0 }
         var pipe: Int32 = -1
-        for number in Self.numbers {
+        for number in handled {
             pipe = csystem_signal_to_pipe(number)
             if pipe < 0 { return nil }
         }
@@ -39,7 +44,7 @@ public final class Signals {
 
     /// Nobody listens any more: the signals end the process again.
     deinit {
-        for number in Self.numbers { signal(number, SIG_DFL) }
+        for number in handled { signal(number, SIG_DFL) }
         source.cancel()
     }
 
