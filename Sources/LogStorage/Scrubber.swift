@@ -8,13 +8,13 @@ import Synchronization
 ///
 /// It only reads. What can be mended from what is in memory is left to the keeper: a checkpoint is due again,
 /// a segment is retired early.
-struct Scrubber: ~Copyable {
+package struct Scrubber: ~Copyable {
     /// What a slice came to.
-    struct Slice: Sendable {
-        var bytes = 0
-        var findings: [StorageFinding] = []
+    package struct Slice: Sendable {
+        package var bytes = 0
+        package var findings: [StorageFinding] = []
         /// Everything was looked at; the next slice begins anew.
-        var isPassDone = false
+        package var isPassDone = false
     }
 
     private enum Target {
@@ -147,7 +147,7 @@ struct Scrubber: ~Copyable {
 
 extension Store {
     /// Looks at about `bytes` bytes of what is on disk. One caller at a time: the scrubber thread.
-    func scrub(_ bytes: Int) -> Scrubber.Slice { scrubber.withLock { $0.slice(bytes, self) } }
+    package func scrub(_ bytes: Int) -> Scrubber.Slice { scrubber.withLock { $0.slice(bytes, self) } }
 
     /// Damage that was found and stands.
     var findings: [StorageFinding] { state.withLock { $0.currentFindings() } }
@@ -191,7 +191,7 @@ extension Store {
             }
             problem = "it is damaged"
         } catch {
-            problem = "\(error)"
+            problem = error.isMissing ? "it is missing" : "\(error)"
         }
         // Others were written since this one was opened: what was wrong with it does not matter.
         let isCurrent = state.withLock { state in

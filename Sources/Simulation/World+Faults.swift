@@ -48,6 +48,7 @@ extension World {
         faults.isBusy = true
         if dice.oneIn(3) { _ = broker?.commit() }
         if dice.oneIn(8) { broker?.readPage() }
+        if operation.index % 4 == 0 { scrub() }
         faults.isBusy = false
     }
 

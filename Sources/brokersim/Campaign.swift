@@ -65,7 +65,8 @@ final class Campaign: Sendable {
         print(
             "\(done) seeds, \(counts.steps) steps in \(seconds) s: \(counts.messages) messages, \(counts.deliveries) "
                 + "deliveries, \(counts.recoveries) starts, \(counts.powerCuts) power cuts, \(counts.kills) kills, "
-                + "\(counts.stops) stops, \(counts.failures) failures of the disk, \(counts.flips) bits changed")
+                + "\(counts.stops) stops, \(counts.failures) failures of the disk, \(counts.flips) bits changed, "
+                + "\(counts.scrubs) times all read again")
         if let failure { tell(failure.seed, (failure.step, failure.sentence)) }
         print("\(done - (failure == nil ? 0 : 1)) passed, \(failure == nil ? 0 : 1) failed (first seed \(first))")
         return failure == nil
