@@ -183,10 +183,14 @@ extension Client {
     static func frame(
         _ body: [UInt8], _ destination: String, _ headers: Headers, _ persistent: Bool
     ) throws(ClientError) -> Frame {
-        try Headers.check("destination", destination)
         let headers = headers.traced
-        try headers.check(reserved: reservedOfSend)
+        try check(destination, headers)
         return .send(body, to: destination, headers: headers, persistent: persistent)
+    }
+
+    static func check(_ destination: String, _ headers: Headers) throws(ClientError) {
+        try Headers.check("destination", destination)
+        try headers.check(reserved: reservedOfSend)
     }
 }
 

@@ -118,7 +118,12 @@ final class Engine: Sendable {
     nonisolated(nonsending) func call(
         _ start: (inout Conversation, RequestID, Instant) -> Void
     ) async throws(ClientError) -> Reply {
-        let id = RequestID(number: nextNumber())
+        try await call(as: RequestID(number: nextNumber()), start)
+    }
+
+    private nonisolated(nonsending) func call(
+        as id: RequestID, _ start: (inout Conversation, RequestID, Instant) -> Void
+    ) async throws(ClientError) -> Reply {
         let outcome: Outcome = await withTaskCancellationHandler {
             await withUnsafeContinuation { continuation in
                 if Task.isCancelled { return continuation.resume(returning: .failure(.cancelled)) }
@@ -167,6 +172,16 @@ final class Engine: Sendable {
             apply { $0.cancel(id, at: $1) }
         }
         _ = try outcome.get()
+    }
+
+    func newBatch(_ messages: [Outgoing]) -> Batch {
+        let last = lastNumber.add(UInt64(messages.count), ordering: .relaxed).newValue
+        return Batch(messages, from: last - UInt64(messages.count) + 1, identity: identity)
+    }
+
+    /// Many by one call, answered as `Conversation.send` says.
+    nonisolated(nonsending) func send(_ batch: Batch, deadline: Instant) async throws(ClientError) -> Reply {
+        try await call(as: batch.id) { conversation, _, now in conversation.send(batch, deadline: deadline, at: now) }
     }
 
     private func arrive(_ arrival: Door.Arrival) {
@@ -244,6 +259,9 @@ final class Engine: Sendable {
                 shared.chores.append(.dial(link, address: address))
             case .transmit(let frame):
                 frame.encode(version: shared.conversation.version, into: &shared.output)
+            case .transmitBatch(let batch, let range):
+                let version = shared.conversation.version
+                for index in range { batch.encode(index, version: version, into: &shared.output) }
             case .heartBeat:
                 shared.output.append(10)
             case .hangUp(let link, let politely):
@@ -420,15 +438,20 @@ final class Engine: Sendable {
     // MARK: What a link reports
 
     /// Returns how many of the frames were taken; see `Conversation.received`.
-    func received(_ frames: [Frame], on link: LinkNumber) -> Int {
+    func received(_ frames: [Incoming], on link: LinkNumber) -> Int {
         var taken = 0
         enter(onLoop: true) { shared in
             let now = carrier.now
             shared.conversation.heard(link, at: now)
-            for frame in frames {
-                guard shared.conversation.received(frame, on: link, at: now) else { break }
+            loop: for frame in frames {
+                switch frame {
+                case .receipt(let request): shared.conversation.received(receipt: request, on: link, at: now)
+                case .frame(let frame):
+                    guard shared.conversation.received(frame, on: link, at: now) else { break loop }
+                }
                 taken += 1
             }
+            shared.conversation.admitAfterReceipts(at: now)
         }
         return taken
     }

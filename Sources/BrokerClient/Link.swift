@@ -1,6 +1,13 @@
 import Base
 import STOMP
 
+/// What a broker says.
+enum Incoming: Sendable {
+    case frame(Frame)
+    /// RECEIPT, of this request.
+    case receipt(RequestID)
+}
+
 /// One connection's bytes, as frames. Loop-confined.
 final class Link: CarriedHandler {
     private let number: LinkNumber
@@ -28,7 +35,7 @@ final class Link: CarriedHandler {
 
     /// What was found in one go.
     private struct Found {
-        var frames: [Frame] = []
+        var frames: [Incoming] = []
         /// Where each of them begins.
         var starts: [Int] = []
         /// How far the parser came.
@@ -72,7 +79,7 @@ final class Link: CarriedHandler {
                 case .incomplete: return found
                 case .heartBeat: break
                 case .frame:
-                    found.frames.append(try decode(rest))
+                    found.frames.append(try incoming(rest))
                     found.starts.append(found.end)
                 }
                 found.end += parser.consumed
@@ -81,6 +88,24 @@ final class Link: CarriedHandler {
             found.fault = error
         }
         return found
+    }
+
+    private func incoming(_ bytes: UnsafeBufferPointer<UInt8>) throws(FrameError) -> Incoming {
+        if let receipt = receipt(bytes) { return receipt }
+        return .frame(try decode(bytes))
+    }
+
+    /// Most of what comes to a sender, without making a frame of it. nil if it is something else, or not one of ours.
+    private func receipt(_ bytes: UnsafeBufferPointer<UInt8>) -> Incoming? {
+        guard parser.layout.command == .receipt, let value = parser.layout.value(.receiptID, in: bytes),
+            (1...19).contains(value.count)
+        else { return nil }
+        var number: UInt64 = 0
+        for byte in value {
+            guard (48...57).contains(byte) else { return nil }
+            number = number * 10 + UInt64(byte - 48)
+        }
+        return .receipt(RequestID(number: number))
     }
 
     /// The version counts from the frame behind CONNECTED on.

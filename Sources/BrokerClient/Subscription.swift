@@ -46,7 +46,7 @@ public final class Subscription: AsyncSequence, Sendable {
         if let delivery = try engine.ask({ $0.take(from: id, at: $1) }) { return Message(delivery, engine) }
         switch try await engine.call({ $0.next(from: id, as: $1, at: $2) }) {
         case .message(let delivery): return Message(delivery, engine)
-        case .done, .end, .replies: return nil
+        case .done, .end, .replies, .unfinished: return nil
         }
     }
 

@@ -6,6 +6,10 @@ struct Options: Sendable {
     enum ClientKind: String, Sendable, CaseIterable {
         case wire
         case brokerClient = "library"
+        /// The same, which sends messages one by one.
+        case brokerClientOneByOne = "library-one-by-one"
+
+        var isLibrary: Bool { self != .wire }
     }
 
     /// The command line cannot be understood; says which word and why.
@@ -149,14 +153,14 @@ struct Options: Sendable {
     }
 
     private mutating func check() throws {
-        if client == .brokerClient {
+        if client.isLibrary {
             guard [.publish, .e2e].contains(workload) else {
-                throw Misuse(line: "--client library is for publish and e2e")
+                throw Misuse(line: "--client \(client.rawValue) is for publish and e2e")
             }
             // Tasks are overtaken by others between taking a number and sending.
             isAnyOrder = true
             guard rate == 0, backlog == 0, refusesEvery == 0, stateOut == nil else {
-                throw Misuse(line: "--client library goes without --rate, --backlog, --nack and --state-out")
+                throw Misuse(line: "--client \(client.rawValue) goes without --rate, --backlog, --nack and --state-out")
             }
         }
         if !goesByCount, seconds <= 0 { throw Misuse(line: "--seconds must be above 0") }

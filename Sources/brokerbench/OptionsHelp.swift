@@ -33,7 +33,8 @@ extension Options {
           --producers N              (1)
           --consumers N              for e2e, drain and fanout (1)
           --window N                 unconfirmed messages of one producer, at most (1000)
-          --batch N                  free places in the window before writing again (a tenth of the window)
+          --batch N                  free places in the window before writing again; messages of one call of the
+                                     library (a tenth of the window)
           --seconds S                measured time (5) ...
           --messages N               ... or messages in all, measured from the first to the last
           --warmup S                 before the measured time (1)
@@ -50,9 +51,12 @@ extension Options {
           --connections N            for idle (2000)
 
         How
-          --client wire|library      for publish and e2e: who speaks with the broker. wire is a client of this program that
-                                     does no more than it must (the habit); library is BrokerClient, with a task for
-                                     each place in the window and a loop for each subscription (prefetch-count 1000)
+          --client wire|library|library-one-by-one
+                                     for publish and e2e: who speaks with the broker. wire is a client of this program that
+                                     does no more than it must (the habit); library is BrokerClient, with calls that send
+                                     --batch messages each, so many side by side as fill the window, and a loop for each
+                                     subscription (prefetch-count 1000); library-one-by-one has a task for each place in
+                                     the window, which sends one message and waits
           --persistent               stored and confirmed (the habit of publish and e2e)
           --no-persistent            with persistent:false (the habit of rtt, which then asks for no RECEIPT)
           --header name:value        also on each SEND; may be repeated. The value may change: {1..9} counts

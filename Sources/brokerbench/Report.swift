@@ -14,7 +14,7 @@ struct Report {
 
     init(_ options: Options) {
         lines.append(("work", .text(options.workload.rawValue)))
-        if options.client == .brokerClient { lines.append(("client", .text(options.client.rawValue))) }
+        if options.client.isLibrary { lines.append(("client", .text(options.client.rawValue))) }
         add("size", UInt64(options.size))
         add("producers", UInt64(options.producers))
         add("consumers", UInt64([.publish, .idle].contains(options.workload) ? 0 : options.consumers))

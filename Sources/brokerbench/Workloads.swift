@@ -142,14 +142,14 @@ struct EndToEndWorkload {
 private func startProducer(_ run: Run, _ index: Int) throws -> Worker<Producer.Outcome> {
     switch run.options.client {
     case .wire: try Producer.start(run, index: index)
-    case .brokerClient: try LibraryProducer.start(run, index: index)
+    case .brokerClient, .brokerClientOneByOne: try LibraryProducer.start(run, index: index)
     }
 }
 
 private func startConsumer(_ run: Run, _ index: Int) throws -> Worker<Consumer.Outcome> {
     switch run.options.client {
     case .wire: try Consumer.start(run, index: index)
-    case .brokerClient: try LibraryConsumer.start(run, index: index)
+    case .brokerClient, .brokerClientOneByOne: try LibraryConsumer.start(run, index: index)
     }
 }
 

@@ -50,6 +50,7 @@ import Testing
         "e2e --drain --backlog 1 --messages 1", "drain", "publish --no-fill", "publish --state-in f",
         "e2e --state-out f",
         "publish --client fast", "rtt --client library", "publish --client library --rate 5",
+        "rtt --client library-one-by-one",
         "e2e --client library --backlog 5", "idle", "fanout --messages 5", "e2e --consumers 0", "first --consumers 1",
     ])
     func refusesWhatItDoesNotUnderstand(line: String) {

@@ -55,6 +55,7 @@ struct Talk {
             switch effect {
             case .dial(_, let address): dials.append(address)
             case .transmit(let frame): sent.append(frame)
+            case .transmitBatch(let batch, let range): for index in range { sent.append(batch.frame(index)) }
             case .heartBeat: heartBeats += 1
             case .hangUp(let link, let politely): hangUps.append((link, politely))
             case .resumeReading: resumed += 1
@@ -120,6 +121,21 @@ struct Talk {
         let deadline = now.adding(milliseconds: within)
         event { $0.send(frame, confirmation, as: id, deadline: deadline, at: $1) }
         return id
+    }
+
+    /// Texts to /queue/a, by one call.
+    mutating func send(all texts: [String], within: UInt64 = 30_000) -> Batch {
+        let first = number()
+        for _ in texts.dropFirst() { _ = number() }
+        let batch = Batch(texts.map { Outgoing(Array($0.utf8), to: "/queue/a") }, from: first, identity: "me")
+        let deadline = now.adding(milliseconds: within)
+        event { $0.send(batch, deadline: deadline, at: $1) }
+        return batch
+    }
+
+    /// The broker confirms these messages of it.
+    mutating func confirm(_ batch: Batch, _ range: Range<Int>) {
+        for index in range { receipt(RequestID(number: batch.first + UInt64(index))) }
     }
 
     mutating func ask(_ text: String, within: UInt64 = 30_000, _ change: (inout Ask) -> Void = { _ in }) -> RequestID {

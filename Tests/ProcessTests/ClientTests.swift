@@ -89,5 +89,26 @@ extension ProcessTests {
             try await client.close()
             #expect(try next.drain("q") == ["after"])
         }
+
+        /// Goal: a kill in the midst of many that are sent by one call leaves each of them there once and in order. Method:
+        /// the limit of unconfirmed messages is small, so that most are not sent yet when the first has come.
+        @Test func manySentByOneCallOutliveAKill() async throws {
+            let home = try Home()
+            let broker = try BrokerProcess(home)
+            var options = ClientOptions()
+            options.reconnect = .exponential(first: .milliseconds(20), longest: .milliseconds(100))
+            options.unconfirmedMessages = 50
+            let client = try await Client.connect(to: ["127.0.0.1:\(broker.port)"], options)
+            let subscription = try await client.subscribe(to: "/queue/q", prefetch: 1)
+            let texts = (0..<3_000).map { "\($0)" }
+            async let sending: Void = client.send(texts.map { Outgoing($0, to: "/queue/q") }, timeout: .seconds(60))
+            #expect(try await subscription.next()?.text == "0")
+            let port = broker.port
+            broker.kill()
+            let next = try BrokerProcess(home, listen: ["127.0.0.1:\(port)"])
+            try await sending
+            try await client.close()
+            #expect(try next.drain("q") == texts)
+        }
     }
 }

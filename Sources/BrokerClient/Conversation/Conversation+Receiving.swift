@@ -18,6 +18,25 @@ extension Conversation {
         return true
     }
 
+    /// RECEIPT, as one of many: call `admitAfterReceipts` behind the last one.
+    mutating func received(receipt id: RequestID, on link: LinkNumber, at now: Instant) {
+        self.now = now
+        guard link == self.link else { return }
+        switch phase {
+        case .restoring, .ready, .closing: receivedReceipt(id)
+        case .loggingIn: broke(.connectionLost(.notSTOMP("RECEIPT before CONNECTED")))
+        case .idle, .dialing, .resting, .closed: break
+        }
+    }
+
+    /// What they made room for goes out at once, and not one by one.
+    mutating func admitAfterReceipts(at now: Instant) {
+        self.now = now
+        guard mayAdmit else { return }
+        mayAdmit = false
+        admit()
+    }
+
     private mutating func receivedFirst(_ frame: Frame) {
         switch frame.command {
         case .connected:
@@ -51,7 +70,11 @@ extension Conversation {
     private mutating func receivedLater(_ frame: Frame) -> Bool {
         switch frame.command {
         case .message: return deliver(frame)
-        case .receipt: receivedReceipt(frame)
+        case .receipt:
+            if let number = frame["receipt-id"].flatMap({ UInt64($0) }) {
+                receivedReceipt(RequestID(number: number))
+                admitAfterReceipts(at: now)
+            }
         case .error: receivedError(frame)
         default: broke(.connectionLost(.notSTOMP("unexpected \(frame.command.text)")))
         }
@@ -61,10 +84,12 @@ extension Conversation {
     // MARK: RECEIPT
 
     /// Answers to calls that gave up are no surprise, and are passed over.
-    private mutating func receivedReceipt(_ frame: Frame) {
-        guard let id = frame["receipt-id"].flatMap({ UInt64($0) }).map({ RequestID(number: $0) }) else { return }
+    private mutating func receivedReceipt(_ id: RequestID) {
         if case .closing(id) = phase { return hangUpAndEnd(nil) }
-        if confirmSend(id) { return admit() }
+        if confirmInBatch(id.number) || confirmSend(id) {
+            mayAdmit = true
+            return
+        }
         guard let request = requests[id] else { return }
         switch request.purpose {
         case .subscribe(let subscription):
@@ -79,7 +104,7 @@ extension Conversation {
             succeed(id)
             admit()
         // A request is answered by its reply; the receipt is only there to be named by an ERROR.
-        case .connect, .send, .post, .begin, .sendInTransaction, .ask, .next, .close:
+        case .connect, .send, .batch, .post, .begin, .sendInTransaction, .ask, .next, .close:
             return
         }
         restored(id)
@@ -90,7 +115,9 @@ extension Conversation {
     private mutating func receivedError(_ frame: Frame) {
         let error = BrokerError(frame)
         let culprit = error.receiptID.flatMap { UInt64($0) }.map { RequestID(number: $0) }
-        if let culprit, requests[culprit] != nil {
+        if let culprit, refusedInBatch(culprit.number, error) {
+            // Its call knows.
+        } else if let culprit, requests[culprit] != nil {
             refused(culprit, error)
         } else {
             suspectAll(error)
@@ -118,7 +145,7 @@ extension Conversation {
         case .replyChannel:
             requests[id] = nil
             refuseReplyChannel(error)
-        case .connect, .post, .begin, .sendInTransaction, .next, .close:
+        case .connect, .batch, .post, .begin, .sendInTransaction, .next, .close:
             break
         }
     }
@@ -126,13 +153,13 @@ extension Conversation {
     /// The broker does not say which frame it was. See `suspicions`.
     private mutating func suspectAll(_ error: BrokerError) {
         for (id, request) in requests.sorted(by: { $0.key < $1.key }) where request.isUnconfirmed {
+            guard case .send(let frame, _) = request.purpose else { continue }
             requests[id]?.suspicions += 1
             if request.suspicions + 1 < Self.suspicions { continue }
-            if case .send(let frame, _) = request.purpose {
-                tell(.givenUp(destination: frame["destination"] ?? "", error))
-            }
+            tell(.givenUp(destination: frame["destination"] ?? "", error))
             fail(id, .refused(error))
         }
+        suspectBatches(error)
     }
 }
 

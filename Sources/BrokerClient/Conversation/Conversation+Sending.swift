@@ -38,7 +38,7 @@ extension Conversation {
         return !isCongested && waiting.isEmpty && hasRoom(for: bytes)
     }
 
-    private mutating func isUnderWay(_ bytes: Int) {
+    mutating func isUnderWay(_ bytes: Int) {
         unconfirmedMessages += 1
         unconfirmedBytes += bytes
     }
@@ -92,7 +92,7 @@ extension Conversation {
 
     // MARK: Back-pressure
 
-    private mutating func wait(_ id: RequestID, _ request: Request) {
+    mutating func wait(_ id: RequestID, _ request: Request) {
         requests[id] = request
         if let finalError { return fail(id, finalError) }
         wakeBy(request.deadline)
@@ -114,6 +114,8 @@ extension Conversation {
                 requests[id] = request
                 isUnderWay(bytes)
                 transmit(frame)
+            case .batch:
+                guard admitBatch(id) else { return admitAsks() }
             case .post(let frame):
                 transmit(frame)
                 succeed(id)
@@ -142,7 +144,7 @@ extension Conversation {
     }
 
     /// One message that is larger than the limit may go when it is alone.
-    private func hasRoom(for bytes: Int) -> Bool {
+    func hasRoom(for bytes: Int) -> Bool {
         if unconfirmedMessages == 0 { return true }
         return unconfirmedMessages < settings.unconfirmedMessages
             && bytes <= settings.unconfirmedBytes - unconfirmedBytes
@@ -150,10 +152,21 @@ extension Conversation {
 
     /// What an earlier connection did not confirm goes out again, in its old order.
     mutating func resend() {
-        let unconfirmed = requests.filter { $0.value.isUnconfirmed }.sorted { $0.key < $1.key }
-        for (_, request) in unconfirmed {
-            if case .send(let frame, _) = request.purpose { transmit(frame) }
+        var count = 0
+        var records = batches.records[...]
+        for (id, request) in requests.sorted(by: { $0.key < $1.key }) {
+            guard case .send(let frame, _) = request.purpose, request.isUnconfirmed else { continue }
+            while let record = records.first, record.batch.id < id { count += resend(records.removeFirst()) }
+            transmit(frame)
+            count += 1
         }
-        if !unconfirmed.isEmpty { tell(.resent(unconfirmed.count)) }
+        for record in records { count += resend(record) }
+        if count > 0 { tell(.resent(count)) }
+    }
+
+    private mutating func resend(_ record: BatchRecord) -> Int {
+        let ranges = record.unconfirmed
+        for range in ranges { transmit(record.batch, range) }
+        return ranges.reduce(0) { $0 + $1.count }
     }
 }

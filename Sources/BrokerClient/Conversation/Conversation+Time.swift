@@ -62,7 +62,7 @@ extension Conversation {
         case .commit(let transaction):
             transactions[transaction] = nil
             fail(id, error)
-        case .send, .post, .begin, .sendInTransaction:
+        case .send, .batch, .post, .begin, .sendInTransaction:
             fail(id, error)
             sweepWaiting()
             admit()

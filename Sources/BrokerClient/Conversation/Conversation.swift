@@ -71,8 +71,11 @@ struct Conversation {
     var requests: [RequestID: Request] = [:]
     /// Sends in order that may not go out yet. Some may be gone by now.
     var waiting = Deque<RequestID>()
+    var batches = BatchBook()
     var unconfirmedMessages = 0
     var unconfirmedBytes = 0
+    /// RECEIPTs have made room; see `admitAfterReceipts`.
+    var mayAdmit = false
     var subscriptions: [SubscriptionID: SubscriptionRecord] = [:]
     var transactions: [TransactionID: TransactionRecord] = [:]
     var asks = AskBook()
@@ -229,7 +232,7 @@ struct Conversation {
             case .settle, .sendInTransaction: fail(id, .connectionLost(lastLoss))
             case .commit: fail(id, .outcomeUnknown)
             case .ask(let ask): loseAsk(id, ask)
-            case .connect, .send, .post, .subscribe, .begin, .next, .close: break
+            case .connect, .send, .batch, .post, .subscribe, .begin, .next, .close: break
             }
         }
     }
@@ -277,7 +280,7 @@ struct Conversation {
         endSubscriptions(nil)
         for (id, request) in requests.sorted(by: { $0.key < $1.key }) where !request.isUnconfirmed {
             switch request.purpose {
-            case .send, .post, .begin, .sendInTransaction, .subscribe: fail(id, .closed)
+            case .send, .batch, .post, .begin, .sendInTransaction, .subscribe: fail(id, .closed)
             case .unsubscribe: succeed(id)
             case .restore, .replyChannel: requests[id] = nil
             case .ask(let ask) where ask.isInFlight: fail(id, .outcomeUnknown)
@@ -304,6 +307,7 @@ struct Conversation {
             case .unsubscribe: succeed(id)
             case .commit: fail(id, .outcomeUnknown)
             case .send where request.isUnconfirmed: fail(id, .outcomeUnknown)
+            case .batch: endBatch(id, because: reason)
             case .ask(let ask) where ask.isInFlight: fail(id, .outcomeUnknown)
             case .connect, .ask, .send, .post, .subscribe, .settle, .begin, .sendInTransaction, .next:
                 fail(id, reason ?? .closed)
@@ -353,6 +357,11 @@ struct Conversation {
         effects.append(.transmit(frame))
     }
 
+    mutating func transmit(_ batch: Batch, _ range: Range<Int>) {
+        heart.spoke(at: now)
+        effects.append(.transmitBatch(batch, range))
+    }
+
     mutating func tell(_ note: Note) { effects.append(.tell(note)) }
 
     mutating func announce(_ state: ConnectionState) { effects.append(.announce(state)) }
@@ -381,7 +390,7 @@ struct Conversation {
         return true
     }
 
-    private mutating func isConfirmed(_ bytes: Int) {
+    mutating func isConfirmed(_ bytes: Int) {
         unconfirmedMessages -= 1
         unconfirmedBytes -= bytes
     }
@@ -391,6 +400,7 @@ struct Conversation {
         guard let request = requests.removeValue(forKey: id) else { return }
         if request.isUnconfirmed, case .send(_, let bytes) = request.purpose { isConfirmed(bytes) }
         if case .ask(let ask) = request.purpose { forgetAsk(id, ask) }
+        if case .batch = request.purpose { return endBatch(id, result) }
         effects.append(.complete(id, result))
     }
 

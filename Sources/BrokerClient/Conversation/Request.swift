@@ -7,6 +7,8 @@ struct Request: Sendable {
         case connect
         /// A confirmed SEND. Kept until its RECEIPT, and sent again after a reconnect.
         case send(Frame, bytes: Int)
+        /// Many confirmed SENDs, see `BatchBook`.
+        case batch
         /// A SEND without confirmation, done as soon as it is on its way.
         case post(Frame)
         case subscribe(SubscriptionID)
@@ -29,7 +31,7 @@ struct Request: Sendable {
 
     var purpose: Purpose
     var deadline: Instant?
-    /// Of a confirmed SEND: it counts among the unconfirmed ones, and was written at least once.
+    /// Of a confirmed SEND: it counts among the unconfirmed ones, and was written at least once. Of many: all were.
     var isUnconfirmed = false
     /// ERROR frames that named no culprit while this SEND was under way. See `Conversation.suspicions`.
     var suspicions = 0
@@ -48,6 +50,8 @@ enum Reply: Sendable, Equatable {
     case end
     /// What came for an ask.
     case replies([Delivery], GatheringEnd)
+    /// Not all of a batch is confirmed: what has become of each, and why.
+    case unfinished([BatchError.Outcome], ClientError)
 }
 
 /// A message as it was received, and where.
@@ -67,6 +71,8 @@ enum Effect: Sendable, Equatable {
     /// Open a socket to the address with this index, get the credentials, then call `opened` or `ended`.
     case dial(LinkNumber, address: Int)
     case transmit(Frame)
+    /// These of the messages of a batch.
+    case transmitBatch(Batch, Range<Int>)
     case heartBeat
     /// Close the socket of this link. Politely: what was transmitted still goes out.
     case hangUp(LinkNumber, politely: Bool)

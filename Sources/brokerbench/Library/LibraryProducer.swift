@@ -2,8 +2,8 @@ import Base
 import BrokerClient
 import Synchronization
 
-/// Sends by `BrokerClient` as a program would: the window is so many tasks, each of which waits until its message is
-/// confirmed before it sends the next.
+/// Sends by `BrokerClient` as a program would: tasks, each of which waits until its messages are confirmed before it sends
+/// the next. They send a batch by one call each, or a message, and are as many as fill the window.
 final class LibraryProducer: Sendable {
     /// Messages of one kind, see `HeaderCycle`.
     private struct Kind {
@@ -21,6 +21,10 @@ final class LibraryProducer: Sendable {
     private let kinds: [Kind]
     private let isPersistent: Bool
     private let quota: UInt64
+    private let window: Int
+    /// Messages of one call.
+    private let batch: Int
+    private let sendsOneByOne: Bool
     private let first: [UInt8]
     private let state = Mutex(State())
 
@@ -35,6 +39,9 @@ final class LibraryProducer: Sendable {
         }
         isPersistent = run.options.isStored
         quota = run.options.quota(ofProducer: index)
+        window = run.options.window
+        sendsOneByOne = run.options.client == .brokerClientOneByOne
+        batch = sendsOneByOne ? 1 : run.options.batchSize
         first = run.body.first(ofProducer: index)
     }
 
@@ -68,41 +75,70 @@ final class LibraryProducer: Sendable {
 
     private func work(_ client: Client, _ schedule: Schedule) async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
-            for _ in 0..<run.options.window { group.addTask { try await self.send(client, schedule.measured) } }
+            for begin in stride(from: 0, to: window, by: batch) {
+                let places = min(batch, window - begin)
+                group.addTask {
+                    if self.sendsOneByOne {
+                        try await self.send(client, schedule.measured)
+                    } else {
+                        try await self.send(client, places, schedule.measured)
+                    }
+                }
+            }
             try await group.waitForAll()
         }
         try await client.close()
     }
 
-    /// One place in the window.
-    private func send(_ client: Client, _ measured: Range<UInt64>) async throws {
-        var sent: (sequence: UInt64, nanoseconds: UInt64)?
+    /// So many places in the window.
+    private func send(_ client: Client, _ places: Int, _ measured: Range<UInt64>) async throws {
+        var sent: (sequences: Range<UInt64>, nanoseconds: UInt64) = (0..<0, 0)
         while true {
             let now = Instant.now.nanoseconds
-            guard let sequence = next(behind: sent, at: now, measured) else { return }
-            let kind = kinds[Int(sequence % UInt64(kinds.count))]
-            try await client.send(
-                body(sequence, now), to: kind.destination, headers: kind.headers, persistent: isPersistent)
-            sent = (sequence, now)
+            let sequences = next(places, behind: sent, at: now, measured)
+            if sequences.isEmpty { return }
+            let messages = sequences.map { sequence in
+                let kind = kinds[Int(sequence % UInt64(kinds.count))]
+                var message = Outgoing(body(sequence, now), to: kind.destination, headers: kind.headers)
+                message.persistent = isPersistent
+                return message
+            }
+            try await client.send(messages)
+            sent = (sequences, now)
         }
     }
 
-    /// Notes that one is confirmed, and says which is sent now; nil: none.
+    /// One place in the window.
+    private func send(_ client: Client, _ measured: Range<UInt64>) async throws {
+        var sent: (sequences: Range<UInt64>, nanoseconds: UInt64) = (0..<0, 0)
+        while true {
+            let now = Instant.now.nanoseconds
+            guard let sequence = next(1, behind: sent, at: now, measured).first else { return }
+            let kind = kinds[Int(sequence % UInt64(kinds.count))]
+            try await client.send(
+                body(sequence, now), to: kind.destination, headers: kind.headers, persistent: isPersistent)
+            sent = (sequence..<sequence + 1, now)
+        }
+    }
+
+    /// Notes that these are confirmed, and says which are sent now, at most so many; none when it is over.
     private func next(
-        behind sent: (sequence: UInt64, nanoseconds: UInt64)?, at now: UInt64, _ measured: Range<UInt64>
-    ) -> UInt64? {
+        _ most: Int, behind sent: (sequences: Range<UInt64>, nanoseconds: UInt64), at now: UInt64,
+        _ measured: Range<UInt64>
+    ) -> Range<UInt64> {
         state.withLock { state in
-            if let sent {
-                _ = state.outcome.confirmed.insert(sent.sequence)
+            for sequence in sent.sequences {
+                _ = state.outcome.confirmed.insert(sequence)
                 state.outcome.confirms += 1
                 state.outcome.lastConfirm = now
                 if measured.contains(now) { state.outcome.measured.record(now - min(now, sent.nanoseconds)) }
             }
             guard state.outcome.sent < quota, now < measured.upperBound, !run.hasFailed.load(ordering: .relaxed) else {
-                return nil
+                return 0..<0
             }
-            state.outcome.sent += 1
-            return state.outcome.sent - 1
+            let first = state.outcome.sent
+            state.outcome.sent = min(first + UInt64(most), quota)
+            return first..<state.outcome.sent
         }
     }
 

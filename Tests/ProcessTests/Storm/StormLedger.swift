@@ -142,6 +142,18 @@ final class StormBook: Sendable {
         }
     }
 
+    /// The same of one among many.
+    func knows<Value>(_ text: String, _ fate: BatchError.Outcome, _ outcome: Result<Value, ClientError>) {
+        switch fate {
+        case .confirmed: state.withLock { $0.fates[text] = .confirmed }
+        case .refused, .notSent: state.withLock { $0.fates[text] = .no }
+        case .unknown: break
+        }
+        if case .failure(let error) = outcome {
+            ledger.expect(Self.isOfTheStorm(error), "\(what): \(text) ended with \(error)")
+        }
+    }
+
     func saw(_ text: String) { state.withLock { $0.seen[text, default: 0] += 1 } }
 
     /// All that was confirmed is there; nothing that was not sent, or refused; nothing twice, where that is promised.

@@ -98,4 +98,5 @@ protocol StormStyle: Sendable {
 let allStormStyles: [any StormStyle.Type] = [
     SendingStyle.self, AskingStyle.self, LaterStyle.self, DurableStyle.self, GatheringStyle.self, GroupStyle.self,
     PipeStyle.self, OnceInMemoryStyle.self, OnceInSQLiteStyle.self, TransactionStyle.self, ComingAndGoingStyle.self,
+    BatchStyle.self,
 ]

@@ -1,0 +1,103 @@
+import BrokerClient
+import BrokerTesting
+import Testing
+
+/// Many messages by one call, with what programs try themselves with.
+@Suite(.timeLimit(.minutes(2))) struct BatchTests {
+    let broker = TestBroker(startingAt: 1_800_000_000_000)
+    let diary = Diary()
+
+    private func messages(_ count: Int, to destination: String = "/queue/q") -> [Outgoing] {
+        (0..<count).map { Outgoing("\($0)", to: destination) }
+    }
+
+    private func error(_ body: () async throws(BatchError) -> Void) async -> BatchError? {
+        do throws(BatchError) {
+            try await body()
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    @Test func theyArriveInOrderAtTheirDestinations() async throws {
+        var options = ClientOptions()
+        options.unconfirmedMessages = 10
+        let client = try await broker.connect(options)
+        let mixed = zip(messages(1_000), messages(1_000, to: "/queue/other")).flatMap { [$0, $1] }
+        try await client.send(mixed)
+        for name in ["/queue/q", "/queue/other"] {
+            let queue = try await client.subscribe(to: name, acknowledgement: .automatic)
+            for number in 0..<1_000 { #expect(try await queue.next()?.text == "\(number)") }
+            try await queue.cancel()
+        }
+        try await client.close()
+    }
+
+    @Test func thoseWhoseAnswerIsLostAreThereOnce() async throws {
+        let client = try await broker.connect(diary.options)
+        await broker.loseNextAnswer()
+        async let sent: Void = client.send(messages(20))
+        try await broker.until("/queue/q") { $0.messages == 20 }
+        await broker.advance(by: .seconds(1))
+        try await sent
+        #expect(await broker.queue("/queue/q").messages == 20)
+        #expect(diary.sum("resend") == 20)
+        try await client.close()
+    }
+
+    @Test func eachIsMeasured() async throws {
+        let client = try await broker.connect(diary.options)
+        try await client.send(messages(2) + messages(1, to: "/queue/other"))
+        #expect(diary.outcomes("send") == ["confirmed", "confirmed", "confirmed"])
+        #expect(diary.numbers("send").map(\.destination) == ["/queue/q", "/queue/q", "/queue/other"])
+        await broker.freeze()
+        let sending = Task {
+            await error { () async throws(BatchError) in try await client.send(messages(2), timeout: .seconds(3)) }
+        }
+        try await broker.untilUnheard()
+        await broker.advance(by: .seconds(3))
+        #expect(await sending.value == BatchError(.timedOut, [.unknown, .unknown]))
+        #expect(diary.outcomes("send").suffix(2) == ["timed-out", "timed-out"])
+        #expect(diary.durations("send").suffix(2) == [.seconds(3), .seconds(3)])
+    }
+
+    @Test func anOpenCircuitOfOneDestinationLetsNoneThrough() async throws {
+        var options = ClientOptions()
+        options.circuitBreaker = CircuitBreakerOptions()
+        options.circuitBreaker?.consecutiveFailures = 1
+        let client = try await broker.connect(options)
+        let refused = await error { () async throws(BatchError) in
+            try await client.send(messages(2) + messages(1, to: "/nowhere/x") + messages(1))
+        }
+        #expect(refused?.outcomes.prefix(3) == [.confirmed, .confirmed, .refused])
+        #expect(client.circuitBreaker(for: "/nowhere/x")?.state == .open)
+        #expect(client.circuitBreaker(for: "/queue/q")?.state == .closed)
+        await broker.advance(by: .seconds(1))
+        let kept = await broker.queue("/queue/q").messages
+        let open = await error { () async throws(BatchError) in
+            try await client.send(messages(1) + messages(1, to: "/nowhere/x"))
+        }
+        guard case .circuitOpen("/nowhere/x", _)? = open?.cause else {
+            Issue.record("\(String(describing: open))")
+            return
+        }
+        #expect(open?.outcomes == [.notSent, .notSent])
+        #expect(await broker.queue("/queue/q").messages == kept)
+        try await client.send(messages(1))
+        try await client.close()
+    }
+
+    @Test func allBelongToTheTraceOfTheirCall() async throws {
+        let client = try await broker.connect()
+        let trace = try #require(
+            TraceContext(traceparent: "00-\(String(repeating: "a", count: 32))-00000000000000b7-01"))
+        let own = Outgoing("own", to: "/queue/q", headers: ["traceparent": "mine"])
+        try await TraceContext.$current.withValue(trace) { try await client.send(messages(2) + [own]) }
+        let queue = try await client.subscribe(to: "/queue/q")
+        var traces: [String?] = []
+        for _ in 0..<3 { traces.append(try await queue.next()?.headers["traceparent"]) }
+        #expect(traces == [trace.traceparent, trace.traceparent, "mine"])
+        try await client.close()
+    }
+}
