@@ -4,7 +4,7 @@ extension Client {
     /// Sends messages in this order, to one destination or to several, and returns when the broker has all of them
     /// safely. One call for a thousand messages costs a fraction of a thousand calls.
     ///
-    ///     try await client.send(rows.map { Outgoing($0.text, to: "/queue/rows") }, timeout: .seconds(60))
+    ///     try await client.send(prices.map { Outgoing($0.value, to: "/queue/prices") }, timeout: .seconds(60))
     ///
     /// It is no transaction: each message counts by itself, and has a `dedup-id` of its own with which it goes out again
     /// after a reconnect as long as it is unconfirmed. More than `ClientOptions.unconfirmedMessages` or `unconfirmedBytes`

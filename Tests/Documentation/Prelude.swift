@@ -20,6 +20,7 @@ let message: Message = some()
 let database: SQLiteTransaction = some()
 let picture: [UInt8] = []
 let prices = ["bicycle": "890"]
+let invoices: [Outgoing] = []
 
 func handle(_ message: Message) async throws {}
 func invoice(_ order: Message) async throws -> String { some() }
