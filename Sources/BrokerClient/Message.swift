@@ -62,13 +62,13 @@ public struct Message: Sendable {
     private nonisolated(nonsending) func settle(
         _ verdict: Verdict, _ confirmation: Confirmation, _ timeout: Duration?
     ) async throws(ClientError) {
-        let deadline = engine.deadline(timeout)
         switch confirmation {
         case .none:
             try engine.ask { (conversation, now) throws(ClientError) in
-                try conversation.settle(delivery, verdict, deadline: deadline, at: now)
+                try conversation.settle(delivery, verdict, deadline: now, at: now)
             }
         case .receipt:
+            let deadline = engine.deadline(timeout)
             _ = try await engine.call { conversation, request, now in
                 conversation.settleConfirmed(delivery, verdict, as: request, deadline: deadline, at: now)
             }

@@ -82,13 +82,21 @@ public struct Frame: Equatable, Sendable {
         var scratch = Buffer()
         frame.headers.reserveCapacity(layout.headers.count)
         for header in layout.headers {
-            let version = header.hasEscape ? version : .v10
+            if !header.hasEscape {
+                frame.headers.append(Header(plain(bytes, header.name), plain(bytes, header.value)))
+                continue
+            }
             let name = try text(bytes, header.name, version, &scratch)
             let value = try text(bytes, header.value, version, &scratch)
             frame.headers.append(Header(name, value))
         }
         frame.body = Array(bytes[layout.body])
         return frame
+    }
+
+    /// Of a header in which nothing is escaped.
+    private static func plain(_ bytes: UnsafeBufferPointer<UInt8>, _ range: Range<Int>) -> String {
+        String(decoding: UnsafeBufferPointer(rebasing: bytes[range]), as: UTF8.self)
     }
 
     private static func text(

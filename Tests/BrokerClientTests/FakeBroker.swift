@@ -99,7 +99,10 @@ final class Peer {
 
     fileprivate init(accepting listener: Int32) throws {
         var waiting = pollfd(fd: listener, events: Int16(POLLIN), revents: 0)
-        guard poll(&waiting, 1, Int32(Peer.patience * 1000)) == 1 else { throw ScriptError.nothingCame }
+        // A process that is stopped and goes on interrupts its calls.
+        var ready = poll(&waiting, 1, Int32(Peer.patience * 1000))
+        while ready < 0, errno == EINTR { ready = poll(&waiting, 1, Int32(Peer.patience * 1000)) }
+        guard ready == 1 else { throw ScriptError.nothingCame }
         descriptor = accept(listener, nil, nil)
         guard descriptor >= 0 else { throw ScriptError.socket(errno) }
         var time = timeval(tv_sec: Peer.patience, tv_usec: 0)
@@ -161,7 +164,8 @@ final class Peer {
     private func readMore() throws {
         input.reserve(64 << 10)
         let room = input.room
-        let count = read(descriptor, room.baseAddress, room.count)
+        var count = read(descriptor, room.baseAddress, room.count)
+        while count < 0, errno == EINTR { count = read(descriptor, room.baseAddress, room.count) }
         if count > 0 { return input.written(count) }
         if count == 0 || errno == ECONNRESET { throw ScriptError.ended }
         throw errno == EAGAIN ? ScriptError.nothingCame : ScriptError.socket(errno)
@@ -176,6 +180,7 @@ final class Peer {
         var done = 0
         while done < bytes.count {
             let count = bytes[done...].withUnsafeBytes { send(descriptor, $0.baseAddress, $0.count, 0x4000) }
+            if count < 0, errno == EINTR { continue }
             guard count > 0 else { throw ScriptError.socket(errno) }
             done += count
         }

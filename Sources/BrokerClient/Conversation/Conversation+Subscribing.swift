@@ -66,10 +66,17 @@ extension Conversation {
     /// The next message, if there is one already.
     mutating func take(from id: SubscriptionID, at now: Instant) -> Delivery? {
         self.now = now
-        guard let delivery = subscriptions[id]?.buffer.popFirst() else { return nil }
+        let taken = with(id) { $0.buffer.popFirst() }
+        guard case let delivery?? = taken else { return nil }
         handOver(delivery)
         roomFor(id)
         return delivery
+    }
+
+    /// The record in its place: as it comes out of a dictionary it would be a copy.
+    private mutating func with<Value>(_ id: SubscriptionID, _ body: (inout SubscriptionRecord) -> Value) -> Value? {
+        guard let index = subscriptions.index(forKey: id) else { return nil }
+        return body(&subscriptions.values[index])
     }
 
     /// Answered with the next message, or with the end of the subscription.
@@ -85,8 +92,12 @@ extension Conversation {
     }
 
     private mutating func handOver(_ delivery: Delivery) {
-        subscriptions[delivery.subscription]?.handedOver(delivery)
-        if subscriptions[delivery.subscription]?.acknowledgement == .automatic {
+        let serial = delivery.serial
+        let isAutomatic = with(delivery.subscription) { record in
+            record.handedOver(serial)
+            return record.acknowledgement == .automatic
+        }
+        if isAutomatic == true {
             transmit(.settle(delivery, .acknowledge, version: version))
         }
     }
@@ -99,21 +110,21 @@ extension Conversation {
             receivedReply(frame)
             return true
         }
-        guard let id = named, subscriptions[id]?.isOpen == true else { return true }
-        while let consumer = subscriptions[id]?.consumers.popFirst() {
-            guard requests[consumer] != nil else { continue }
+        guard let id = named, with(id, { $0.isOpen }) == true else { return true }
+        while case let consumer?? = with(id, { $0.consumers.popFirst() }) {
+            guard requests.index(forKey: consumer) != nil else { continue }
             let delivery = delivery(frame, id)
             handOver(delivery)
             succeed(consumer, .message(delivery))
             return true
         }
-        if subscriptions[id]?.isFull == true {
+        if with(id, { $0.isFull }) == true {
             overrun = id
             heart.isDeaf = true
             return false
         }
         let delivery = delivery(frame, id)
-        subscriptions[id]?.buffer.append(delivery)
+        _ = with(id) { $0.buffer.append(delivery) }
         return true
     }
 
@@ -163,8 +174,9 @@ extension Conversation {
         guard delivery.link == link, canTransmit else { throw .connectionLost(lastLoss) }
         if verdict != .acknowledge, version == .v10 { throw .notSupported("STOMP 1.0 has no NACK") }
         if delivery.subscription == .replies { throw .alreadySettled }
-        guard subscriptions[delivery.subscription]?.isOpen == true else { throw .subscriptionEnded }
-        guard let undo = subscriptions[delivery.subscription]?.settle(serial: delivery.serial) else {
+        let serial = delivery.serial
+        guard with(delivery.subscription, { $0.isOpen }) == true else { throw .subscriptionEnded }
+        guard case let undo?? = with(delivery.subscription, { $0.settle(serial: serial) }) else {
             throw .alreadySettled
         }
 

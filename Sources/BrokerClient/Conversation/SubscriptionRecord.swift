@@ -47,8 +47,8 @@ struct SubscriptionRecord {
     var isHalfEmpty: Bool { buffer.count <= prefetch / 2 }
 
     /// The program has it now.
-    mutating func handedOver(_ delivery: Delivery) {
-        if acknowledgement == .individual { unsettled.insert(delivery.serial) }
+    mutating func handedOver(_ serial: UInt64) {
+        if acknowledgement == .individual { unsettled.insert(serial) }
     }
 
     /// What must be known to take a settlement back.
