@@ -66,6 +66,8 @@ struct NamedFile: Equatable, Sendable {
 ///     | done with | live ones: files | live ones: journal | not yet
 struct QueueLedger {
     let id: UInt32
+    /// The ledger knows that this has memory for places: see `Ledger.rest(most:)`.
+    fileprivate(set) var isNoted = false
     let name: [UInt8]
     var settled = SettledSet()
     /// The sequence that the next message gets.
@@ -184,6 +186,14 @@ struct QueueLedger {
         }
     }
 
+    /// No memory is kept for places that may come; false if there are some.
+    fileprivate mutating func rest() -> Bool {
+        guard placeCount == 0 else { return false }
+        if places.capacity > 0 { places = [] }
+        placesStart = 0
+        return true
+    }
+
     /// The file that holds `sequence`, if it was written to one.
     func file(holding sequence: UInt64) -> QueueFile? {
         var low = 0
@@ -202,6 +212,9 @@ struct Ledger {
     private(set) var queues: [QueueLedger] = []
     private var slots: [UInt32: Int] = [:]
     private var freeSlots: [Int] = []
+    /// Slots of queues that have memory for places, each once, and how far a look at them has come.
+    private var noted: [Int32] = []
+    private var restAt = 0
     /// The last queue looked up: records come in runs.
     private var recentID: UInt32 = .max
     private var recentSlot = -1
@@ -253,7 +266,9 @@ struct Ledger {
 
     mutating func add(_ queue: QueueLedger) {
         if let free = freeSlots.popLast() {
+            let isNoted = queues[free].isNoted
             queues[free] = queue
+            queues[free].isNoted = isNoted
             slots[queue.id] = free
         } else {
             slots[queue.id] = queues.count
@@ -265,7 +280,9 @@ struct Ledger {
     private mutating func remove(_ id: UInt32) {
         guard let slot = slots.removeValue(forKey: id) else { return }
         for file in queues[slot].files { condemned.append(NamedFile(queue: id, file: file)) }
+        let isNoted = queues[slot].isNoted
         queues[slot] = QueueLedger(id: 0, name: [])
+        queues[slot].isNoted = isNoted
         freeSlots.append(slot)
         recentSlot = -1
     }
@@ -285,6 +302,7 @@ struct Ledger {
                 segment: segment, offset: payload &+ Int(record.offset), length: Int(record.bytes),
                 headerBytes: record.headerBytes, flags: record.flags, checksum: checksum)
             queues[slot].append(place, bytes: record.bytes)
+            if !queues[slot].isNoted { note(slot) }
         case .settle:
             if let slot = slot(of: id) {
                 queues[slot].settle(record.sequence, count: record.count, bytes: record.bytes)
@@ -316,7 +334,35 @@ struct Ledger {
         let place = JournalPlace(
             segment: segment, offset: payload &+ Int(record.offset), length: Int(record.bytes),
             headerBytes: record.headerBytes, flags: record.flags, checksum: checksum)
+        if !queues[slot].isNoted { note(slot) }
         return queues[slot].locate(record.sequence, place)
+    }
+
+    // MARK: Memory
+
+    private mutating func note(_ slot: Int) {
+        queues[slot].isNoted = true
+        noted.append(Int32(slot))
+    }
+
+    /// Looks at `most` of the queues that have memory for places; those in which nothing is to be found give it back.
+    /// True if some are left to look at. A queue that is used all the time may be empty just now, and has to ask for
+    /// that memory once more: so this is to be done once a second, not more often.
+    mutating func rest(most: Int) -> Bool {
+        for _ in 0..<min(most, noted.count - restAt) {
+            let slot = Int(noted[restAt])
+            if queues[slot].rest() {
+                queues[slot].isNoted = false
+                noted.swapAt(restAt, noted.count - 1)
+                noted.removeLast()
+            } else {
+                restAt += 1
+            }
+        }
+        if restAt < noted.count { return true }
+        restAt = 0
+        if noted.isEmpty { noted = [] }
+        return false
     }
 
     /// Messages whose place is in `slot`, the oldest segment's, are not looked for there any more.

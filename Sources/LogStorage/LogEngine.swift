@@ -12,7 +12,7 @@ import Synchronization
 ///     read -----> requests ---> reader thread ---> then(page)
 ///                               scrubber thread: reads what is at rest, slowly ---> found(finding)
 public final class LogEngine: StorageEngine {
-    private let store: Store
+    let store: Store
     /// Filled by `append`, emptied by the journal thread.
     private let inbox = Monitor(Inbox())
     private let chores = Monitor(Chores())

@@ -140,4 +140,44 @@ struct LedgerTests {
             store.release()
         }
     }
+
+    /// Goal: what a queue needs for places in the journal is given back when nothing of it is there, a few queues at a
+    /// time, and no place is lost. Method: five queues, of which one keeps its message; a deleted one whose slot another
+    /// gets; all of it used once more.
+    @Test func queuesWithNothingInTheJournalKeepNoMemoryForIt() {
+        var ledger = Ledger()
+        func apply(_ kind: Record.Kind, _ queue: UInt32, _ sequence: UInt64) {
+            let record = Record(
+                kind: kind, headerBytes: 1, queue: QueueID(rawValue: queue), sequence: sequence,
+                count: kind == .settle ? 1 : 0, bytes: 10)
+            let fits = ledger.apply(record, checksum: 7, segment: 1, payload: 100) { _ in [] }
+            #expect(fits)
+        }
+        func holders() -> [UInt32] { ledger.ids.filter { (ledger.queue($0)?.memory ?? 0) > 0 } }
+        for id in 1...5 as ClosedRange<UInt32> {
+            apply(.createQueue, id, 0)
+            apply(.append, id, 1)
+        }
+        for id in [1, 2, 4, 5] as [UInt32] { apply(.settle, id, 1) }
+        #expect(holders() == [1, 2, 3, 4, 5])
+        let place = ledger.queue(3)?.place(1)
+        #expect(ledger.rest(most: 2) == true)
+        #expect(holders().count == 3)
+        #expect(ledger.rest(most: 2) == true)
+        #expect(ledger.rest(most: 2) == false)
+        #expect(holders() == [3])
+        #expect(ledger.queue(3)?.place(1) == place)
+
+        apply(.append, 1, 2)
+        apply(.append, 2, 2)
+        apply(.deleteQueue, 2, 0)
+        apply(.createQueue, 6, 0)
+        apply(.append, 6, 1)
+        #expect(ledger.rest(most: 100) == false)
+        #expect(holders() == [1, 3, 6])
+        #expect(ledger.queue(6)?.firstPlace == place && ledger.queue(1)?.placesEnd == 3)
+        for (id, sequence) in [(1, 2), (3, 1), (6, 1)] as [(UInt32, UInt64)] { apply(.settle, id, sequence) }
+        #expect(ledger.rest(most: 100) == false)
+        #expect(holders().isEmpty)
+    }
 }
