@@ -59,6 +59,9 @@ public struct Deque<Element> {
         return ring.place(ring.ends.pointee.count).move()
     }
 
+    /// Whether it has memory of its own, be there something in it or not.
+    @inlinable public var holdsMemory: Bool { ring != nil }
+
     /// Forgets everything and gives the memory back.
     @inlinable public mutating func removeAll() { ring = nil }
 

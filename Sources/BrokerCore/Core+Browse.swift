@@ -26,7 +26,7 @@ extension Core {
         subscriptions[Int(index)].isBrowser = true
         // For good, since it takes none.
         subscriptions[Int(index)].isInTurn = true
-        let lanes = queues[queue].lanes.isEmpty ? [queue] : queues[queue].lanes.map { Int($0) }
+        let lanes = queues[queue].rare.lanes.isEmpty ? [queue] : queues[queue].rare.lanes.map { Int($0) }
         browsers[index] = Browser(
             selector: selector, wantsEnd: extras.wantsBrowserEnd,
             lanes: lanes.map { (queue: queues[$0].id, end: queues[$0].next) }[...],

@@ -42,7 +42,7 @@ extension Core {
         if most == 0 || UInt64(found.second) + seconds < UInt64(second) { return false }
         // The last batch of the queue: the one of the first message or one behind it.
         requiredBatch = max(requiredBatch, found.lastBatch)
-        queues[index].counts.duplicates &+= 1
+        queues[index].rare.counts.duplicates &+= 1
         totals.duplicates &+= 1
         return true
     }
@@ -74,7 +74,7 @@ extension Core {
 
     /// How long and how many ids a queue remembers; none of either: none.
     private func dedupWindow(of index: Int) -> (seconds: UInt64, count: UInt64) {
-        let (seconds, count) = (queues[index].settings.dedupSeconds, queues[index].settings.dedupCount)
+        let (seconds, count) = (queues[index].settings.value.dedupSeconds, queues[index].settings.value.dedupCount)
         // So large that a sum with a second cannot overflow.
         return seconds == 0 || count == 0 ? (0, 0) : (min(seconds, .max >> 1), count)
     }

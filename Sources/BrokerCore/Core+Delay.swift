@@ -24,8 +24,8 @@ extension Core {
 
     private mutating func fallDue(_ lane: Int, into effects: inout Effects) {
         if queues[lane].isDelayed { return drain(lane, into: &effects) }
-        while let message = queues[lane].waiting.pop(dueAt: now.wall) { queues[lane].takeBack(message) }
-        if let due = queues[lane].waiting.nextDue { arm(lane, at: due) }
+        while let message = queues[lane].rare.popWaiting(dueAt: now.wall) { queues[lane].takeBack(message) }
+        if let due = queues[lane].rare.waiting.nextDue { arm(lane, at: due) }
         dispatch(lane, into: &effects)
     }
 
@@ -40,7 +40,7 @@ extension Core {
         guard case .delayed(let bucket) = queues[lane].lane else { return }
         guard bucket.start <= now.wall else { return arm(lane, at: bucket.start) }
         let index = Int(queues[lane].parent)
-        while let message = queues[lane].waiting.pop(dueAt: now.wall) {
+        while let message = queues[lane].rare.popWaiting(dueAt: now.wall) {
             guard let content = message.content else { continue }
             if file(
                 content, headerBytes: message.headerBytes, flags: message.flags, sequence: message.sequence, from: lane,
@@ -48,11 +48,11 @@ extension Core {
             {
                 continue
             }
-            queues[lane].waiting.insert(message, due: now.wall &+ 1000)
+            queues[lane].rare.waiting.insert(message, due: now.wall &+ 1000)
             return arm(lane, at: now.wall &+ 1000)
         }
         if !drainWindow(lane, bucket, into: &effects) { return }
-        if let due = queues[lane].waiting.nextDue { arm(lane, at: due) }
+        if let due = queues[lane].rare.waiting.nextDue { arm(lane, at: due) }
         if queues[lane].messages == 0 {
             if bucket.end <= now.wall { deleteLane(lane) } else { arm(lane, at: bucket.end) }
         }
@@ -61,7 +61,7 @@ extension Core {
 
     /// False if a message could not be filed: it stays, and the clock tries again.
     private mutating func drainWindow(_ lane: Int, _ bucket: DelayBucket, into effects: inout Effects) -> Bool {
-        while queues[lane].waiting.heldBytes <= limits.windowBytes {
+        while queues[lane].rare.waiting.heldBytes <= limits.windowBytes {
             switch queues[lane].head(durable: durableThrough) {
             case .window:
                 let entry = queues[lane].window[0]
@@ -77,7 +77,7 @@ extension Core {
                 }
                 _ = queues[lane].popWindow()
                 if isNear {
-                    queues[lane].waiting.insert(
+                    queues[lane].rare.waiting.insert(
                         Returned(
                             sequence: entry.sequence, bytes: entry.content.count, count: entry.count,
                             headerBytes: entry.headerBytes, content: entry.content, flags: entry.flags), due: due)

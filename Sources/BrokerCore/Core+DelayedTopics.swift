@@ -23,7 +23,7 @@ extension Core {
 
     /// Publishes what is due. A message leaves the queue in the batch in which durable subscriptions get it.
     mutating func publishDue(_ index: Int, into effects: inout Effects) {
-        let lanes = queues[index].lanes.isEmpty ? [Int32(index)] : queues[index].lanes
+        let lanes = queues[index].rare.lanes.isEmpty ? [Int32(index)] : queues[index].rare.lanes
         for lane in lanes { publishDue(Int(lane), to: queues[index].name, into: &effects) }
     }
 

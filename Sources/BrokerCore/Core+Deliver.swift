@@ -10,27 +10,27 @@ extension Core {
             if !delayedTopics.isEmpty, delayedTopics.contains(Int32(index)) { publishDue(index, into: &effects) }
             return
         }
-        if !queues[index].selectors.isEmpty { return serveAll(of: index, into: &effects) }
+        if !queues[index].rare.selectors.isEmpty { return serveAll(of: index, into: &effects) }
         serve(of: index, into: &effects)
     }
 
     /// Those who take everything (`view` -1), or those who have one of the queue's selectors.
     mutating func serve(of index: Int, view: Int = -1, into effects: inout Effects) {
-        if !queues[index].lanes.isEmpty { return serveLanes(of: index, view: view, into: &effects) }
+        if !queues[index].rare.lanes.isEmpty { return serveLanes(of: index, view: view, into: &effects) }
         _ = view < 0 ? serve(index, of: index, into: &effects) : serve(index, of: index, view: view, into: &effects)
     }
 
     /// Higher ranks first, strictly: while a lane is read from disk, lower ones wait.
     private mutating func serveLanes(of index: Int, view: Int, into effects: inout Effects) {
-        let lanes = queues[index].lanes
+        let lanes = queues[index].rare.lanes
         var at = 0
         while at < lanes.count {
             let rank = queues[Int(lanes[at])].lane.rank
             var end = at + 1
             while end < lanes.count, queues[Int(lanes[end])].lane.rank == rank { end += 1 }
             let count = end - at
-            if count > 1 { queues[index].turnOfLanes = (queues[index].turnOfLanes + 1) % count }
-            let first = count > 1 ? queues[index].turnOfLanes : 0
+            if count > 1 { queues[index].rare.turnOfLanes = (queues[index].rare.turnOfLanes + 1) % count }
+            let first = count > 1 ? queues[index].rare.turnOfLanes : 0
             var isReading = false
             for offset in 0..<count {
                 // An ACK makes room for one message: the other groups need not be looked at when it is gone.
@@ -94,14 +94,14 @@ extension Core {
 
     /// A group lane stands still for its holder alone.
     private func noConsumer(_ lane: Int, of index: Int) -> Served {
-        queues[lane].isGroup || queues[lane].waiting.count >= limits.waitingCount || queues[index].turn.first != nil
+        queues[lane].isGroup || queues[lane].rare.waitingCount >= limits.waitingCount || queues[index].turn.first != nil
             ? .nothing : .noCredit
     }
 
     /// Asks for a page, once.
     mutating func want(from: UInt64, of index: Int, into effects: inout Effects) {
         guard queues[index].isStored, !queues[index].pageOutstanding, !queues[index].waitsForDurable,
-            queues[index].failure == nil || queues[index].mayRetry
+            queues[index].rare.failure == nil || queues[index].mayRetry
         else { return }
         queues[index].mayRetry = false
         queues[index].pageOutstanding = true
@@ -116,8 +116,12 @@ extension Core {
     /// no turn.
     @inline(__always)
     private mutating func nextConsumer(_ lane: Int, of index: Int, isLooking: Bool = false) -> Int32? {
-        if queues[lane].waiting.count >= limits.waitingCount || queues[index].note.isDeliveryPaused { return nil }
-        if queues[lane].isGroup { return groupConsumer(lane, of: index) }
+        if lane != index || queues[index].rare.isMade {
+            if queues[lane].rare.waitingCount >= limits.waitingCount || queues[index].rare.isDeliveryPaused {
+                return nil
+            }
+            if queues[lane].isGroup { return groupConsumer(lane, of: index) }
+        }
         if let only = onlyConsumer(of: index) {
             return !subscriptions[Int(only)].isSelective && mayDeliver(to: Int(only)) ? only : nil
         }
@@ -133,8 +137,8 @@ extension Core {
     /// all where the queue is so. When it goes, the next takes over.
     @inline(__always)
     func onlyConsumer(of index: Int) -> Int32? {
-        if let first = queues[index].exclusives.first { return first }
-        return queues[index].settings.exclusiveConsumer ? queues[index].consumers.first : nil
+        if queues[index].rare.isMade, let first = queues[index].rare.exclusives.first { return first }
+        return queues[index].settings.value.exclusiveConsumer ? queues[index].consumers.first : nil
     }
 
     /// Brings a consumer that may have one more to the front of the turn, if there is one.

@@ -29,7 +29,7 @@ extension Core {
         binding.selector = extras.selector
         if let found = queueByName[name] {
             let index = Int(found)
-            let old = queues[index].note.binding
+            let old = queues[index].rare.note.binding
             guard let old, old.clientID == binding.clientID, old.name == binding.name else {
                 throw Refusal(
                     .subscriptionInUse,
@@ -54,7 +54,7 @@ extension Core {
             for: retainedBytes(of: retained) + 4 * (name.count + topic.count + extras.selector.count),
             records: 2 + retained.count, into: &effects)
         let index = try queue(named: name, into: &effects)
-        queues[index].note.binding = binding
+        queues[index].rare.note.binding = binding
         bind(index)
         writeNote(of: index, into: &effects)
         if extras.wantsRetained { giveRetained(to: index, matching: topic, into: &effects) }
@@ -63,7 +63,7 @@ extension Core {
 
     /// The durable subscription that is named by its own destination.
     func durableQueue(named name: [UInt8]) throws(Refusal) -> Int {
-        guard let found = queueByName[name], queues[Int(found)].note.binding != nil else {
+        guard let found = queueByName[name], queues[Int(found)].rare.note.binding != nil else {
             throw Refusal(
                 .noSuchSubscription,
                 "there is no durable subscription \(Self.text(name)); SUBSCRIBE to its topic with "
@@ -74,7 +74,7 @@ extension Core {
 
     /// An owned subscription has one consumer at a time.
     func checkMayAttach(to index: Int) throws(Refusal) {
-        guard let binding = queues[index].note.binding, !binding.clientID.isEmpty, !queues[index].consumers.isEmpty
+        guard let binding = queues[index].rare.note.binding, !binding.clientID.isEmpty, !queues[index].consumers.isEmpty
         else { return }
         throw Refusal(
             .subscriptionInUse,
@@ -96,7 +96,7 @@ extension Core {
 
     /// Topics write to the queue from now on, if it is that of a durable subscription.
     mutating func bind(_ index: Int) {
-        guard let binding = queues[index].note.binding else { return }
+        guard let binding = queues[index].rare.note.binding else { return }
         var bound = BoundQueue(queue: Int32(index))
         do throws(Refusal) {
             bound.selector = try Self.selector(binding.selector)
@@ -119,7 +119,7 @@ extension Core {
 
     /// A queue is going: topics do not write to it any more.
     mutating func unbind(_ index: Int) {
-        guard let binding = queues[index].note.binding else { return }
+        guard let binding = queues[index].rare.note.binding else { return }
         durableSubscriptions.remove(Int32(index), from: binding.topic)
         boundQueues[Int32(index)] = nil
         topicEpoch &+= 1
@@ -129,10 +129,10 @@ extension Core {
 
     /// While somebody consumes, the note has no time of last use: after a crash it counts from the start.
     mutating func noteUse(of index: Int, into effects: inout Effects) {
-        guard queues[index].note.binding != nil else { return }
+        guard queues[index].rare.note.binding != nil else { return }
         let time = queues[index].consumers.isEmpty ? max(1, now.wall / 1000) : 0
-        if queues[index].note.lastUsed == time { return }
-        queues[index].note.lastUsed = time
+        if queues[index].rare.note.lastUsed == time { return }
+        queues[index].rare.note.lastUsed = time
         writeNote(of: index, into: &effects)
     }
 
@@ -142,9 +142,9 @@ extension Core {
             let index = Int(bound)
             guard queues[index].consumers.isEmpty else { continue }
             // It was in use when the broker ended.
-            if queues[index].note.lastUsed == 0 { noteUse(of: index, into: &effects) }
-            let most = queues[index].settings.subscriptionExpirySeconds
-            let unused = now.wall / 1000 - min(now.wall / 1000, queues[index].note.lastUsed)
+            if queues[index].rare.note.lastUsed == 0 { noteUse(of: index, into: &effects) }
+            let most = queues[index].settings.value.subscriptionExpirySeconds
+            let unused = now.wall / 1000 - min(now.wall / 1000, queues[index].rare.note.lastUsed)
             guard most > 0, unused >= most else { continue }
             effects.reports.append(
                 .subscriptionExpired(
@@ -165,7 +165,7 @@ extension Core {
     /// The durable subscription that a client names goes. Nobody may be consuming from it.
     mutating func deleteSubscription(_ extras: SubscribeExtras, into effects: inout Effects) throws(Refusal) {
         let name = try Self.durableQueueName(extras)
-        guard let found = queueByName[name], let binding = queues[Int(found)].note.binding,
+        guard let found = queueByName[name], let binding = queues[Int(found)].rare.note.binding,
             binding.clientID == extras.clientID, binding.name == extras.durableName
         else {
             throw Refusal(.noSuchSubscription, "there is no durable subscription \(Self.text(name))")
@@ -179,7 +179,7 @@ extension Core {
     /// What UNSUBSCRIBE deletes; nil if that is not a durable subscription. Refuses if others consume from it.
     func durableQueue(ofSubscription index: Int32) throws(Refusal) -> Int? {
         let queue = Int(subscriptions[Int(index)].queue)
-        guard queues[queue].note.binding != nil else { return nil }
+        guard queues[queue].rare.note.binding != nil else { return nil }
         guard queues[queue].consumers.count == 1 else {
             throw Refusal(
                 .subscriptionInUse, "\(Self.text(queues[queue].name)) has other consumers; the last one may delete it")

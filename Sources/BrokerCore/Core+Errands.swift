@@ -74,7 +74,7 @@ extension Core {
         }
         var from = queues[lane].front
         if !queues[lane].returned.isEmpty { from = min(from, queues[lane].returned.lowestSequence) }
-        for waiting in queues[lane].waiting.messages { from = min(from, waiting.message.sequence) }
+        for waiting in queues[lane].rare.waiting.messages { from = min(from, waiting.message.sequence) }
         return LaneSummary(id: queues[lane].id, kind: kind, from: from, next: queues[lane].next)
     }
 
@@ -119,8 +119,10 @@ extension Core {
             }
             if isCold { isFront = false }
         }
-        queues[lane].waiting.remove(taken)
-        queues[lane].returned.remove(taken)
+        if !taken.isEmpty {
+            queues[lane].rare.waiting.remove(taken)
+            queues[lane].returned.remove(taken)
+        }
         if isFront, page.resumeAt > queues[lane].coldFrom { queues[lane].coldFrom = page.resumeAt }
         queues[lane].dropGaps()
         queues[lane].pageOutstanding = false
@@ -143,10 +145,10 @@ extension Core {
         init(_ lane: QueueState, _ page: ErrandPage) {
             let range = page.from..<max(page.from, page.resumeAt)
             for back in lane.returned.all where range.contains(back.sequence) { apart.insert(back.sequence) }
-            for waiting in lane.waiting.messages where range.contains(waiting.message.sequence) {
+            for waiting in lane.rare.waiting.messages where range.contains(waiting.message.sequence) {
                 apart.insert(waiting.message.sequence)
             }
-            dead = Set(lane.dead.map(\.sequence))
+            dead = Set(lane.rare.dead.map(\.sequence))
         }
 
         /// Came back, or waits.
@@ -154,7 +156,7 @@ extension Core {
     }
 
     private func isUntouched(_ sequence: UInt64, in lane: Int, _ there: Whereabouts) -> Bool {
-        sequence >= queues[lane].front && sequence < queues[lane].next && !queues[lane].taken.contains(sequence)
+        sequence >= queues[lane].front && sequence < queues[lane].next && !queues[lane].rare.taken.contains(sequence)
             && !there.dead.contains(sequence)
     }
 
@@ -218,7 +220,7 @@ extension Core {
         case .origin:
             guard let (target, name) = try origin(of: message, from: lane, into: &effects) else { return false }
             // A new life begins, as long as the queue allows.
-            let life = queues[target].settings.timeToLive
+            let life = queues[target].settings.value.timeToLive
             let (end, overflow) = now.wall.addingReportingOverflow(life)
             return try write(
                 message, to: target, name: name, due: 0, expires: life == 0 || overflow ? 0 : end, cutting: 0,
@@ -240,7 +242,7 @@ extension Core {
             let index = try queue(named: name, into: &effects)
             return index == Int(queues[lane].parent) ? nil : (index, name)
         case .durable?:
-            guard let found = queueByName[name], let binding = queues[Int(found)].note.binding else { return nil }
+            guard let found = queueByName[name], let binding = queues[Int(found)].rare.note.binding else { return nil }
             let isPattern = (try? TopicPattern(binding.topic))?.hasWildcard ?? true
             return (Int(found), isPattern ? name : binding.topic)
         default: return nil

@@ -36,16 +36,16 @@ extension Core {
         into effects: inout Effects
     ) {
         let index = Int(queues[lane].parent)
-        queues[index].counts.expired += 1
+        queues[index].rare.counts.expired += 1
         totals.expired += 1
         guard queues[lane].isStored else {
             queues[lane].bytes &-= UInt64(content.count)
             return
         }
-        if queues[index].settings.expired == .deadLetter, !isDeadLetterQueue(index) {
+        if queues[index].settings.value.expired == .deadLetter, !isDeadLetterQueue(index) {
             let dead = DeadMessage(sequence: sequence, bytes: content.count, count: count, reason: .expired, by: [])
             if moveToDeadLetters(content.bytes, headerBytes: headerBytes, dead, from: lane, into: &effects) { return }
-            queues[lane].dead.append(dead)
+            queues[lane].rare.dead.append(dead)
             return
         }
         makeRoom(for: 0, into: &effects)
@@ -98,7 +98,7 @@ extension Core {
         queues[lane].isPeeking = false
         queues[lane].peekAt = now.wall &+ Self.peekAgain
         guard queues[lane].window.isEmpty, queues[lane].coldFrom == from, queues[lane].coldCount > 0 else { return }
-        for message in messages where !queues[lane].taken.contains(message.sequence) {
+        for message in messages where !queues[lane].rare.taken.contains(message.sequence) {
             if let attempt = queues[lane].attempts[message.sequence], setAside(message, attempt, in: lane) {
                 queues[lane].attempts[message.sequence] = nil
                 takeCold(message, of: lane)

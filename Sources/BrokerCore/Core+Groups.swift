@@ -8,7 +8,7 @@ extension Core {
     /// The holder of a group lane if it may have one more; finds one where there is none.
     mutating func groupConsumer(_ lane: Int, of index: Int) -> Int32? {
         // One of a group that waits for its next delivery keeps what comes after it waiting.
-        if !queues[lane].waiting.isEmpty || !queues[lane].dead.isEmpty { return nil }
+        if !queues[lane].rare.waiting.isEmpty || !queues[lane].rare.dead.isEmpty { return nil }
         let holder = queues[lane].holder
         if holder >= 0, !subscriptions[Int(holder)].isSelective {
             if queues[lane].inFlight > 0 || !isUnfair(Int(holder), in: index) {
@@ -38,9 +38,9 @@ extension Core {
     /// Whether a consumer holds more than its share of lanes, or another is to have everything.
     private func isUnfair(_ consumer: Int, in index: Int) -> Bool {
         if let only = onlyConsumer(of: index) { return Int(only) != consumer }
-        let selective = queues[index].selectors.reduce(0) { $0 + $1.consumers.count }
+        let selective = queues[index].rare.selectors.reduce(0) { $0 + $1.consumers.count }
         let consumers = max(1, queues[index].consumers.count - selective)
-        return subscriptions[consumer].heldLanes > (queues[index].groupLanes + consumers - 1) / consumers
+        return subscriptions[consumer].heldLanes > (queues[index].rare.groupLanes + consumers - 1) / consumers
     }
 
     private func leastLoaded(of index: Int) -> Int32? {
@@ -71,6 +71,6 @@ extension Core {
     /// A consumer is leaving: its lanes are free for others.
     mutating func releaseLanes(of consumer: Int, in index: Int) {
         if subscriptions[consumer].heldLanes == 0 { return }
-        for lane in queues[index].lanes where Int(queues[Int(lane)].holder) == consumer { release(Int(lane)) }
+        for lane in queues[index].rare.lanes where Int(queues[Int(lane)].holder) == consumer { release(Int(lane)) }
     }
 }

@@ -70,7 +70,7 @@ extension Core {
     private func hasRoom(_ place: Int32, _ full: FullPlace) -> Bool {
         if place < 0 { return diskShort == nil }
         let index = Int(place)
-        return queues[index].generation != full.generation || queues[index].settings.overflow != .block
+        return queues[index].generation != full.generation || queues[index].settings.value.overflow != .block
             || !isOver(adding: 1, 1, in: index)
     }
 

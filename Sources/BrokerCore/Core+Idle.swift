@@ -17,7 +17,7 @@ extension Core {
 
     /// Begins or ends watching a queue, as its settings say.
     mutating func watchIdle(_ index: Int) {
-        if queues[index].settings.autoDeleteSeconds == 0 || !queues[index].isStored {
+        if queues[index].settings.value.autoDeleteSeconds == 0 || !queues[index].isStored {
             idle[Int32(index)] = nil
         } else if idle[Int32(index)] == nil {
             idle[Int32(index)] = IdleQueue()
@@ -46,7 +46,7 @@ extension Core {
             || size(of: at).messages > 0 || isBrowsed(at)
         guard isInUse else {
             let idleFor = mark.since.map { now.milliseconds(since: $0) } ?? 0
-            return idleFor >= queues[at].settings.autoDeleteSeconds * 1000
+            return idleFor >= queues[at].settings.value.autoDeleteSeconds * 1000
         }
         mark = IdleQueue(since: now, inTotal: queues[at].inTotal)
         idle[index] = mark

@@ -12,7 +12,7 @@ extension Core {
     /// The lane of that kind; made, on disk too, if there is none.
     mutating func lane(_ kind: Lane, of index: Int, into effects: inout Effects) throws(Refusal) -> Int {
         if kind == .main { return index }
-        if let lane = queues[index].laneByKind[kind] { return Int(lane) }
+        if let lane = queues[index].rare.laneByKind[kind] { return Int(lane) }
         guard laneCount < limits.lanes, nextQueueID < .max else {
             throw Refusal(
                 .tooManyQueues,
@@ -30,16 +30,20 @@ extension Core {
 
     mutating func placeLane(_ kind: Lane, id: QueueID, name: [UInt8], of index: Int) -> Int {
         let lane = placeQueue(id: id, name: name, kind: .stored, lane: kind, parent: Int32(index))
-        queues[index].laneByKind[kind] = Int32(lane)
+        queues[index].rare.laneByKind[kind] = Int32(lane)
         laneCount += 1
         if queues[lane].isServed {
-            if queues[index].lanes.isEmpty { queues[index].lanes = [Int32(index)] }
+            if queues[index].rare.lanes.isEmpty { queues[index].rare.lanes = [Int32(index)] }
             let rank = kind.rank
-            let at = queues[index].lanes.firstIndex { queues[Int($0)].lane.rank < rank } ?? queues[index].lanes.count
-            queues[index].lanes.insert(Int32(lane), at: at)
-            if queues[lane].isGroup { queues[index].groupLanes += 1 }
-            queues[lane].views = queues[index].selectors.map { _ in LaneView() }
-            queues[lane].returned.isIndexed = !queues[lane].views.isEmpty
+            let at =
+                queues[index].rare.lanes.firstIndex { queues[Int($0)].lane.rank < rank }
+                ?? queues[index].rare.lanes.count
+            queues[index].rare.lanes.insert(Int32(lane), at: at)
+            if queues[lane].isGroup { queues[index].rare.groupLanes += 1 }
+            if !queues[index].rare.selectors.isEmpty {
+                queues[lane].rare.views = queues[index].rare.selectors.map { _ in LaneView() }
+                queues[lane].returned.isIndexed = true
+            }
         }
         if case .delayed(let bucket) = kind { arm(lane, at: bucket.start) }
         return lane
@@ -54,22 +58,22 @@ extension Core {
     private mutating func takeOff(_ lane: Int) {
         let index = Int(queues[lane].parent)
         release(lane)
-        queues[index].laneByKind[queues[lane].lane] = nil
-        queues[index].lanes.removeAll { $0 == Int32(lane) }
-        if queues[index].lanes.count == 1 { queues[index].lanes = [] }
-        if queues[lane].isGroup { queues[index].groupLanes -= 1 }
+        queues[index].rare.laneByKind[queues[lane].lane] = nil
+        queues[index].rare.lanes.removeAll { $0 == Int32(lane) }
+        if queues[index].rare.lanes.count == 1 { queues[index].rare.lanes = [] }
+        if queues[lane].isGroup { queues[index].rare.groupLanes -= 1 }
         laneCount -= 1
         removeQueue(lane)
     }
 
     /// The queue goes, and its lanes with it.
     mutating func deleteLanes(of index: Int) {
-        for lane in queues[index].laneByKind.values.sorted() { deleteLane(Int(lane)) }
+        for lane in queues[index].rare.laneByKind.values.sorted() { deleteLane(Int(lane)) }
     }
 
     /// The queue itself and all its lanes.
     func allLanes(of index: Int) -> [Int] {
-        [index] + queues[index].laneByKind.values.map { Int($0) }.sorted()
+        [index] + queues[index].rare.laneByKind.values.map { Int($0) }.sorted()
     }
 }
 

@@ -88,8 +88,8 @@ extension Core {
             bytes: lanes.reduce(0) { $0 + queues[$1].bytes }, consumers: queue.consumers.count,
             inTotal: queue.inTotal,
             outTotal: queue.outTotal, redeliveredTotal: queue.redeliveredTotal, memoryBytes: queue.windowBytes,
-            failure: queue.failure, isDeliveryPaused: queue.note.isDeliveryPaused,
-            isSendingPaused: queue.note.isSendingPaused)
+            failure: queue.rare.failure, isDeliveryPaused: queue.rare.note.isDeliveryPaused,
+            isSendingPaused: queue.rare.note.isSendingPaused)
         for lane in lanes {
             if queues[lane].isDelayed {
                 view.delayed += queues[lane].messages
@@ -97,10 +97,10 @@ extension Core {
                 view.waiting += queues[lane].unready
             }
         }
-        view.counts = queue.counts
+        view.counts = queue.rare.counts
         view.lanes = lanes.count - 1
         view.oldestMilliseconds = oldest(of: lanes).map { now.wall - min(now.wall, $0) }
-        (view.inRate, view.outRate) = (queue.inRate, queue.outRate)
+        (view.inRate, view.outRate) = (queue.rates.coming, queue.rates.going)
         return view
     }
 
@@ -123,7 +123,8 @@ extension Core {
                 prefetchCount: subscription.prefetchCount, prefetchBytes: subscription.prefetchBytes,
                 unacknowledged: subscription.heldCount, delivered: subscription.deliveredTotal,
                 redelivered: subscription.redeliveredTotal, dropped: subscription.droppedTotal,
-                selector: subscription.selector?.text ?? queues[Int(subscription.queue)].note.binding?.selector ?? [],
+                selector: subscription.selector?.text ?? queues[Int(subscription.queue)].rare.note.binding?.selector
+                    ?? [],
                 isExclusive: subscription.isExclusive)
         }
     }
@@ -143,7 +144,7 @@ extension Core {
     public var topicCount: Int { topics.count }
     public var subscriptionCount: Int { subscriptions.count - freeSubscriptions.count }
     public var unreadableQueues: [[UInt8]] {
-        queues.filter { $0.failure != nil }.map { queues[Int($0.parent)].name }
+        queues.filter { $0.rare.failure != nil }.map { queues[Int($0.parent)].name }
     }
 
     public struct QueueTotals: Sendable {
@@ -180,7 +181,7 @@ extension Core {
         if queueByName[canonical] != nil { return false }
         let index = try queue(named: canonical, into: &effects)
         if !settings.isEmpty {
-            queues[index].note.settings = settings
+            queues[index].rare.note.settings = settings
             writeNote(of: index, into: &effects)
             resolveSettings(of: index)
         }
@@ -231,7 +232,7 @@ extension Core {
 
     /// A stored queue that no subscription looks at goes, on disk too, with all that is in it.
     mutating func forgetQueue(_ index: Int, into effects: inout Effects) {
-        makeRoom(for: 0, records: 1 + queues[index].laneByKind.count, into: &effects)
+        makeRoom(for: 0, records: 1 + queues[index].rare.laneByKind.count, into: &effects)
         let messages = size(of: index).messages
         deleteLanes(of: index)
         records.append(Record(kind: .deleteQueue, queue: queues[index].id))
@@ -278,13 +279,15 @@ extension Core {
             heldBytes += UInt64(bytes)
         }
         while let back = queues[index].returned.popLowest() { settled(back.sequence, back.bytes) }
-        for back in queues[index].waiting.removeAll() { settled(back.sequence, back.bytes) }
-        for body in queues[index].dead { settled(body.sequence, body.bytes) }
-        queues[index].dead.removeAll()
+        if queues[index].unready > 0 {
+            for back in queues[index].rare.waiting.removeAll() { settled(back.sequence, back.bytes) }
+            for body in queues[index].rare.dead { settled(body.sequence, body.bytes) }
+            queues[index].rare.dead.removeAll()
+        }
         queues[index].evict()
         settleCold(index, held: heldBytes, into: &effects)
         queues[index].attempts.removeAll()
-        queues[index].failure = nil
+        queues[index].rare.failure = nil
         queues[index].pageOutstanding = false
         queues[index].pageEpoch &+= 1
         if queues[index].isDelayed, queues[index].messages == 0 { arm(index, at: now.wall) }
@@ -312,7 +315,8 @@ extension Core {
             while from < end {
                 let count = UInt32(min(end - from, UInt64(UInt32.max)))
                 // Storage does not look at the bytes where there was nothing left to settle.
-                let isBare = !held.isEmpty && (from..<from + UInt64(count)).allSatisfy(queues[index].taken.contains)
+                let isBare =
+                    !held.isEmpty && (from..<from + UInt64(count)).allSatisfy(queues[index].rare.taken.contains)
                 records.append(
                     Record(
                         kind: .settle, queue: queues[index].id, sequence: from, count: count,
@@ -344,7 +348,7 @@ extension Core {
         let attempts = queues[Int(index)].attempts.filter { sequences.contains($0.key) }
         var counts = attempts.mapValues(\.count)
         var due = attempts.mapValues(\.notBefore).filter { $0.value > now.wall }
-        for waiting in queues[Int(index)].waiting.messages where sequences.contains(waiting.message.sequence) {
+        for waiting in queues[Int(index)].rare.waiting.messages where sequences.contains(waiting.message.sequence) {
             counts[waiting.message.sequence] = waiting.message.count
             due[waiting.message.sequence] = waiting.due
         }

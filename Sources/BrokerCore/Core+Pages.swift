@@ -39,7 +39,7 @@ extension Core {
         guard queues[index].pageOutstanding, queues[index].pageEpoch == wanted.epoch else { return }
         queues[index].pageOutstanding = false
         queues[index].lastPageWasEmpty = resumeAt <= wanted.from
-        if let failure { fail(index, failure, into: &effects) } else { queues[index].failure = nil }
+        if let failure { fail(index, failure, into: &effects) } else { queues[index].rare.failure = nil }
         // What could be read before the failure is as good as any.
         queues[index].returned.attach(messages, below: resumeAt)
         extendWindow(messages, from: wanted.from, resumeAt: resumeAt, of: index, into: &effects)
@@ -74,7 +74,7 @@ extension Core {
             return
         }
         for message in messages where message.sequence >= queues[index].coldFrom {
-            if !queues[index].taken.isEmpty, queues[index].taken.contains(message.sequence) { continue }
+            if !queues[index].rare.taken.isEmpty, queues[index].rare.taken.contains(message.sequence) { continue }
             queues[index].coldCount -= min(1, queues[index].coldCount)
             var count: UInt32 = 0
             if !queues[index].attempts.isEmpty,
@@ -82,7 +82,7 @@ extension Core {
             {
                 if setAside(message, attempt, in: index) {
                     // The window may be let go of and read again.
-                    queues[index].taken.insert(message.sequence)
+                    queues[index].rare.taken.insert(message.sequence)
                     continue
                 }
                 count = attempt.count
@@ -103,7 +103,7 @@ extension Core {
         let index = Int(queues[lane].parent)
         if attempt.verdict == .deadLetter || isSpent(attempt.count, in: index), !isDeadLetterQueue(index) {
             let reason = attempt.verdict == .deadLetter ? DeadLetterReason.rejected : .deliveryLimit
-            queues[lane].dead.append(
+            queues[lane].rare.dead.append(
                 DeadMessage(
                     sequence: message.sequence, bytes: message.content.count, count: attempt.count, reason: reason,
                     by: []))
@@ -113,7 +113,7 @@ extension Core {
         let back = Returned(
             sequence: message.sequence, bytes: message.content.count, count: attempt.count,
             headerBytes: message.headerBytes, content: nil, flags: message.flags)
-        queues[lane].waiting.insert(back, due: attempt.notBefore)
+        queues[lane].rare.waiting.insert(back, due: attempt.notBefore)
         arm(lane, at: attempt.notBefore)
         return true
     }
@@ -138,10 +138,10 @@ extension Core {
     }
 
     mutating func fail(_ index: Int, _ reason: String, into effects: inout Effects) {
-        if queues[index].failure != reason {
+        if queues[index].rare.failure != reason {
             effects.reports.append(.queueUnreadable(name: queues[Int(queues[index].parent)].name, reason: reason))
         }
-        queues[index].failure = reason
+        queues[index].rare.failure = reason
     }
 }
 

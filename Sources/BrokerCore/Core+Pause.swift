@@ -9,19 +9,19 @@ extension Core {
         _ name: [UInt8], delivery: Bool?, sending: Bool?, into effects: inout Effects
     ) -> Bool {
         guard let index = storedQueue(named: name) else { return false }
-        let old = queues[index].note
-        if let delivery { queues[index].note.isDeliveryPaused = delivery }
-        if let sending { queues[index].note.isSendingPaused = sending }
-        if queues[index].note == old { return true }
+        let old = queues[index].rare.note
+        if let delivery { queues[index].rare.note.isDeliveryPaused = delivery }
+        if let sending { queues[index].rare.note.isSendingPaused = sending }
+        if queues[index].rare.note == old { return true }
         writeNote(of: index, into: &effects)
-        if !queues[index].note.isDeliveryPaused { dispatch(index, into: &effects) }
+        if !queues[index].rare.note.isDeliveryPaused { dispatch(index, into: &effects) }
         seal(into: &effects)
         return true
     }
 
     @inline(__always)
     func checkSending(to index: Int) throws(Refusal) {
-        if queues[index].note.isSendingPaused { throw paused(index) }
+        if queues[index].rare.isSendingPaused { throw paused(index) }
     }
 
     private func paused(_ index: Int) -> Refusal {

@@ -67,19 +67,20 @@ extension Core {
 
     /// What a queue is told from now on; no message is touched.
     mutating func resolveSettings(of index: Int) {
-        queues[index].settings = policies.settings(for: queues[index].name, own: queues[index].note.settings)
+        let settings = policies.settings(for: queues[index].name, own: queues[index].rare.note.settings)
+        queues[index].settings = settingsPool.shared(settings)
         watchIdle(index)
     }
 
     private mutating func changeSettings(of index: Int, into effects: inout Effects) {
-        let old = queues[index].settings
+        let old = queues[index].settings.value
         resolveSettings(of: index)
-        if queues[index].settings != old { dispatch(index, into: &effects) }
+        if queues[index].settings.value != old { dispatch(index, into: &effects) }
     }
 
     /// The settings that a queue was given itself; nil if there is no such stored queue.
     public func ownSettings(of name: [UInt8]) -> [String: String]? {
-        storedQueue(named: name).map { queues[$0].note.settings }
+        storedQueue(named: name).map { queues[$0].rare.note.settings }
     }
 
     /// Gives a queue settings of its own and takes others back. Returns false if there is no such stored queue.
@@ -89,7 +90,7 @@ extension Core {
     ) throws(PolicyError) -> Bool {
         guard let index = storedQueue(named: name) else { return false }
         let scope = DestinationPattern.Name(queues[index].name)?.scope ?? .queues
-        var own = queues[index].note.settings
+        var own = queues[index].rare.note.settings
         for name in unset {
             // One that only another version of the broker knows can be taken back too.
             if own.removeValue(forKey: name) == nil, QueueSetting.named(name) == nil {
@@ -97,8 +98,8 @@ extension Core {
             }
         }
         own.merge(try Policy.checked(set, for: scope)) { $1 }
-        if own == queues[index].note.settings { return true }
-        queues[index].note.settings = own
+        if own == queues[index].rare.note.settings { return true }
+        queues[index].rare.note.settings = own
         writeNote(of: index, into: &effects)
         changeSettings(of: index, into: &effects)
         seal(into: &effects)
@@ -120,7 +121,7 @@ extension Core {
 
     /// Has storage remember what is to be remembered of a queue. The caller seals.
     mutating func writeNote(of index: Int, into effects: inout Effects) {
-        append(note: queues[index].note.encoded(), of: queues[index].id, into: &effects)
+        append(note: queues[index].rare.note.encoded(), of: queues[index].id, into: &effects)
     }
 
     private mutating func append(note: [UInt8], of queue: QueueID, into effects: inout Effects) {

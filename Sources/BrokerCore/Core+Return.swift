@@ -13,12 +13,12 @@ extension Core {
         if let reason = deathReason(of: delivery.count, ending, in: index) {
             guard queues[lane].isStored else {
                 queues[lane].bytes &-= UInt64(delivery.bytes)
-                queues[index].counts.dropped += 1
+                queues[index].rare.counts.dropped += 1
                 return
             }
             attempt.verdict = reason == .rejected ? .deadLetter : .redeliver
             note(attempt, of: delivery.sequence, in: lane)
-            queues[lane].dead.append(
+            queues[lane].rare.dead.append(
                 DeadMessage(
                     sequence: delivery.sequence, bytes: delivery.bytes, count: delivery.count, reason: reason,
                     by: name(of: consumer, ending)))
@@ -43,7 +43,7 @@ extension Core {
 
     private mutating func takeBack(_ message: Returned, notBefore: UInt64, in lane: Int) {
         if notBefore > now.wall {
-            queues[lane].waiting.insert(message, due: notBefore)
+            queues[lane].rare.waiting.insert(message, due: notBefore)
             arm(lane, at: notBefore)
         } else {
             queues[lane].takeBack(message)
@@ -60,7 +60,7 @@ extension Core {
 
     /// Whether a message has been delivered as often as its queue allows.
     func isSpent(_ count: UInt32, in index: Int) -> Bool {
-        let limit = queues[index].settings.deliveryLimit
+        let limit = queues[index].settings.value.deliveryLimit
         return limit > 0 && count >= limit && !isDeadLetterQueue(index)
     }
 
@@ -69,7 +69,7 @@ extension Core {
     private func wait(after delivery: Subscription.InFlight, _ ending: Ending, in index: Int) -> UInt64 {
         switch ending {
         case .settled(.requeueAfter(let milliseconds)): UInt64(milliseconds)
-        case .settled: queues[index].settings.redeliveryWait(after: delivery.count, of: delivery.sequence)
+        case .settled: queues[index].settings.value.redeliveryWait(after: delivery.count, of: delivery.sequence)
         case .lost: 0
         }
     }
@@ -90,7 +90,7 @@ extension Core {
 
     /// Where dead messages of a queue go; nil: nowhere.
     func deadLetterName(of index: Int) -> [UInt8]? {
-        if let name = queues[index].settings.deadLetterQueue { return name.isEmpty ? nil : name }
+        if let name = queues[index].settings.value.deadLetterQueue { return name.isEmpty ? nil : name }
         let name = queues[index].name
         if name.starts(with: Destination.queuePrefix) { return Self.deadLetterName(from: name) }
         // Of a durable subscription: "/dsub/NAME" has "/queue/dsub.NAME.dlq".
@@ -113,12 +113,12 @@ extension Core {
 
     /// Has the dead messages of a lane read, so that they can be moved.
     mutating func bury(_ lane: Int, into effects: inout Effects) {
-        guard !queues[lane].dead.isEmpty, !queues[lane].isBurying else { return }
-        if !isSorted(queues[lane].dead) { queues[lane].dead.sort { $0.sequence < $1.sequence } }
+        guard !queues[lane].rare.dead.isEmpty, !queues[lane].isBurying else { return }
+        if !isSorted(queues[lane].rare.dead) { queues[lane].rare.dead.sort { $0.sequence < $1.sequence } }
         queues[lane].isBurying = true
         effects.pages.append(
             PageWanted(
-                queue: queues[lane].id, from: queues[lane].dead[0].sequence, maxCount: limits.pageCount,
+                queue: queues[lane].id, from: queues[lane].rare.dead[0].sequence, maxCount: limits.pageCount,
                 maxBytes: limits.pageBytes, epoch: queues[lane].generation, purpose: .bury))
     }
 
@@ -132,7 +132,7 @@ extension Core {
         _ lane: Int, _ messages: [PageMessage], from: UInt64, resumeAt: UInt64, into effects: inout Effects
     ) {
         queues[lane].isBurying = false
-        let dead = queues[lane].dead.sorted { $0.sequence < $1.sequence }
+        let dead = queues[lane].rare.dead.sorted { $0.sequence < $1.sequence }
         var left: [DeadMessage] = []
         var at = 0
         var isStuck = resumeAt <= from
@@ -151,7 +151,7 @@ extension Core {
                 isStuck = true
             }
         }
-        queues[lane].dead = left
+        queues[lane].rare.dead = left
         if !isStuck { bury(lane, into: &effects) }
     }
 
@@ -188,7 +188,7 @@ extension Core {
 
     private mutating func forget(_ dead: DeadMessage, in lane: Int) {
         queues[lane].bytes &-= UInt64(dead.bytes)
-        queues[Int(queues[lane].parent)].counts.deadLettered += 1
+        queues[Int(queues[lane].parent)].rare.counts.deadLettered += 1
         totals.deadLettered += 1
         settle(queues[lane].id, dead.sequence, bytes: dead.bytes)
     }

@@ -30,8 +30,8 @@ extension Core {
     /// Whether nothing that is set for a queue has to do with a message that has no wishes itself.
     @inline(__always)
     private func takesPlainly(_ index: Int) -> Bool {
-        !queues[index].note.isSendingPaused && queues[index].settings.timeToLive == 0
-            && queues[index].settings.lengthMost == 0 && queues[index].settings.bytesMost == 0
+        !queues[index].rare.isSendingPaused && queues[index].settings.value.timeToLive == 0
+            && queues[index].settings.value.lengthMost == 0 && queues[index].settings.value.bytesMost == 0
     }
 
     mutating func send(
@@ -125,7 +125,9 @@ extension Core {
             id: id, name: name, kind: kind, generation: generation, lane: lane,
             parent: parent < 0 ? Int32(index) : parent)
         if index == queues.count { queues.append(state) } else { queues[index] = state }
-        if lane == .main { queues[index].settings = policies.settings(for: name, own: [:]) }
+        if lane == .main {
+            queues[index].settings = settingsPool.shared(policies.settings(for: name, own: [:]))
+        }
         if kind != .subscription, lane == .main { queueByName[name] = Int32(index) }
         if kind == .stored { queueByID[id] = Int32(index) }
         return index
@@ -193,8 +195,8 @@ extension Core {
 
     @inline(__always)
     func stamp(_ extras: SendExtras?, for index: Int) -> Stamp {
-        if extras == nil, queues[index].settings.timeToLive == 0 { return Stamp() }
-        return stamp(extras ?? SendExtras(), queues[index].settings.timeToLive)
+        if extras == nil, queues[index].settings.value.timeToLive == 0 { return Stamp() }
+        return stamp(extras ?? SendExtras(), queues[index].settings.value.timeToLive)
     }
 
     /// `most` is the longest that the destination allows a message to live, in milliseconds; 0: no limit.

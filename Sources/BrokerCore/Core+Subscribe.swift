@@ -50,7 +50,7 @@ extension Core {
         queues[queue].consumers.append(index)
         if extras?.isExclusive == true, topic == nil {
             subscriptions[Int(index)].isExclusive = true
-            queues[queue].exclusives.append(index)
+            queues[queue].rare.exclusives.append(index)
         }
         if destination.kind != .topic, let selector { look(with: index, for: selector, in: queue) }
         takeTurn(Int(index))
@@ -106,7 +106,7 @@ extension Core {
         let subscription = subscriptions[at]
         let queue = Int(subscription.queue)
         queues[queue].consumers.removeAll { $0 == index }
-        if subscription.isExclusive { queues[queue].exclusives.removeAll { $0 == index } }
+        if subscription.isExclusive { queues[queue].rare.exclusives.removeAll { $0 == index } }
         releaseLanes(of: at, in: queue)
         if subscription.isBrowser {
             browsers[index] = nil

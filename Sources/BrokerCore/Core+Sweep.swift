@@ -32,6 +32,7 @@ extension Core {
         sweepTopics(into: &effects)
         deleteIdleQueues(now: now.monotonic, into: &effects)
         endOldTransactions(into: &effects)
+        trimSubscriptions()
         return false
     }
 
@@ -43,16 +44,26 @@ extension Core {
     }
 
     private mutating func look(after index: Int, into effects: inout Effects) {
-        if queues[index].failure != nil || queues[index].hasUnreadableView { retry(index, into: &effects) }
-        if sweep.seconds > 0 { queues[index].takeStock(seconds: sweep.seconds) }
+        if queues[index].rare.failure != nil || queues[index].hasUnreadableView { retry(index, into: &effects) }
+        if sweep.seconds > 0, queues[index].takeStock(seconds: sweep.seconds) { rested &+= 1 }
         if queues[index].id.rawValue != 0 { expireIdle(index, into: &effects) }
     }
 
     /// Asks once more for what could not be read: a lack of descriptors passes, damage does not.
     private mutating func retry(_ index: Int, into effects: inout Effects) {
         queues[index].mayRetry = true
-        for view in queues[index].views.indices { queues[index].views[view].isUnreadable = false }
+        for view in queues[index].rare.views.indices { queues[index].rare.views[view].isUnreadable = false }
         proceed(index, into: &effects)
+    }
+
+    /// Places at the end of the table that nobody has any more go, once they are most of it.
+    private mutating func trimSubscriptions() {
+        if freeSubscriptions.count < 64 || freeSubscriptions.count < subscriptions.count / 2 { return }
+        var end = subscriptions.count
+        while end > 0, subscriptions[end - 1].isFree { end -= 1 }
+        if end > subscriptions.count / 2 { return }
+        subscriptions = Array(subscriptions[..<end])
+        freeSubscriptions = freeSubscriptions.filter { Int($0) < end }
     }
 
     private func endOldTransactions(into effects: inout Effects) {
@@ -69,20 +80,24 @@ extension Core {
 }
 
 extension QueueState {
-    /// Rates since the last time; what nothing has gone through since then, and is empty, gives its memory back.
-    fileprivate mutating func takeStock(seconds: Double) {
-        let isQuiet = inTotal == ratedTotals.in && outTotal == ratedTotals.out
-        inRate = Double(inTotal &- ratedTotals.in) / seconds
-        outRate = Double(outTotal &- ratedTotals.out) / seconds
-        ratedTotals = (inTotal, outTotal)
+    /// Rates since the last time; what nothing has gone through since then, and is empty, gives its memory
+    /// back; whether that happened.
+    fileprivate mutating func takeStock(seconds: Double) -> Bool {
+        let isQuiet = !rates.look(come: inTotal, gone: outTotal, seconds: seconds)
         ages.drop(before: window.first?.sequence ?? coldFrom)
-        if isQuiet { rest() }
+        return isQuiet && rest()
     }
 
-    private mutating func rest() {
+    /// Whether there was anything to give back.
+    private mutating func rest() -> Bool {
+        let had = window.holdsMemory || turn.holdsMemory || consumers.capacity > 0
         if window.isEmpty { window.removeAll() }
         if turn.isEmpty { turn.removeAll() }
         if consumers.isEmpty { consumers = [] }
+        if returned.isEmpty { returned.giveBack() }
+        if attempts.isEmpty { attempts = [:] }
         if messages == 0 { ages = AgeMarks() }
+        rare.rest()
+        return had && !window.holdsMemory && !turn.holdsMemory && consumers.capacity == 0
     }
 }

@@ -34,12 +34,12 @@ extension Core {
 
     private func view(ofDurable index: Int) -> DurableView? {
         let queue = queues[index]
-        guard let binding = queue.note.binding else { return nil }
+        guard let binding = queue.rare.note.binding else { return nil }
         let size = size(of: index)
         return DurableView(
             destination: queue.name, name: binding.name, clientID: binding.clientID, topic: binding.topic,
             selector: binding.selector, consumers: queue.consumers.count, messages: size.messages, bytes: size.bytes,
-            lastUsed: queue.note.lastUsed, isOrphan: queue.consumers.isEmpty)
+            lastUsed: queue.rare.note.lastUsed, isOrphan: queue.consumers.isEmpty)
     }
 
     /// Deletes a durable subscription with all that waits in it; returns how many messages. With `force` its
@@ -66,7 +66,9 @@ extension Core {
             if let topic = subscription.topic { change(topic) { $0.subscribers += 1 } }
         }
         for bound in boundQueues.keys {
-            if let binding = queues[Int(bound)].note.binding { change(binding.topic) { $0.durableSubscribers += 1 } }
+            if let binding = queues[Int(bound)].rare.note.binding {
+                change(binding.topic) { $0.durableSubscribers += 1 }
+            }
         }
         for topic in retained.byTopic.keys { change(topic) { $0.isRetaining = true } }
         return Array(views.values)

@@ -236,8 +236,8 @@ extension Core {
     /// The only consumer, if it may have a message at once: nothing is in front of it, and nobody else could get it.
     private mutating func idleConsumer(of index: Int) -> Int? {
         guard queues[index].window.isEmpty, queues[index].turn.count == 1, queues[index].consumers.count == 1,
-            queues[index].returned.isEmpty, queues[index].waiting.isEmpty, queues[index].selectors.isEmpty,
-            !queues[index].note.isDeliveryPaused
+            queues[index].returned.isEmpty, queues[index].rare.waiting.isEmpty, queues[index].rare.selectors.isEmpty,
+            !queues[index].rare.note.isDeliveryPaused
         else { return nil }
         let consumer = Int(queues[index].turn[0])
         return mayDeliver(to: consumer) ? consumer : nil

@@ -4,12 +4,12 @@ import Base
 extension Core {
     /// Asks for a page, if no other selector has asked for the same one: an answer is for all.
     mutating func wantPage(from: UInt64, of lane: Int, view at: Int, into effects: inout Effects) {
-        let view = queues[lane].views[at]
+        let view = queues[lane].rare.views[at]
         guard view.reading == nil, !view.isUnreadable else { return }
         if let empty = view.empty, empty.from == from, empty.durable == durableThrough { return }
-        for other in queues[lane].views.indices where queues[lane].views[other].reading == from { return }
-        queues[lane].views[at].reading = from
-        queues[lane].views[at].askedAt = durableThrough
+        for other in queues[lane].rare.views.indices where queues[lane].rare.views[other].reading == from { return }
+        queues[lane].rare.views[at].reading = from
+        queues[lane].rare.views[at].askedAt = durableThrough
         effects.pages.append(
             PageWanted(
                 queue: queues[lane].id, from: from, maxCount: limits.pageCount, maxBytes: limits.pageBytes,
@@ -19,26 +19,27 @@ extension Core {
     /// The next page may come while what was found in the last is worked on.
     mutating func readAhead(_ lane: Int, view at: Int, into effects: inout Effects) {
         guard queues[lane].coldCount > 0, hasRoom(lane, view: at) else { return }
-        let cursor = queues[lane].views[at].cursor
+        let cursor = queues[lane].rare.views[at].cursor
         guard cursor >= queues[lane].coldFrom, cursor < queues[lane].next else { return }
         wantPage(from: cursor, of: lane, view: at, into: &effects)
     }
 
     /// A view holds half a page and one more at most.
     private func hasRoom(_ lane: Int, view at: Int) -> Bool {
-        queues[lane].views[at].matched.count <= limits.pageCount / 2
-            && queues[lane].views[at].matchedBytes <= limits.pageBytes / 2
+        queues[lane].rare.views[at].matched.count <= limits.pageCount / 2
+            && queues[lane].rare.views[at].matchedBytes <= limits.pageBytes / 2
     }
 
     /// A page that a view wanted has come.
     mutating func viewed(_ lane: Int, from: UInt64, _ page: LanePage, into effects: inout Effects) {
         let index = Int(queues[lane].parent)
-        for at in queues[lane].views.indices {
-            let isAsker = queues[lane].views[at].reading == from
-            if isAsker { queues[lane].views[at].reading = nil }
+        for at in queues[lane].rare.views.indices {
+            let isAsker = queues[lane].rare.views[at].reading == from
+            if isAsker { queues[lane].rare.views[at].reading = nil }
             if isAsker || hasRoom(lane, view: at) {
                 look(
-                    through: page, from: from, of: lane, view: at, queues[index].selectors[at].selector, into: &effects)
+                    through: page, from: from, of: lane, view: at, queues[index].rare.selectors[at].selector,
+                    into: &effects)
             }
             if isAsker { note(page, from: from, of: lane, view: at, into: &effects) }
         }
@@ -50,14 +51,14 @@ extension Core {
         _ page: LanePage, from: UInt64, of lane: Int, view at: Int, into effects: inout Effects
     ) {
         if let failure = page.failure {
-            queues[lane].views[at].isUnreadable = true
+            queues[lane].rare.views[at].isUnreadable = true
             return fail(lane, failure, into: &effects)
         }
-        queues[lane].failure = nil
-        guard page.resumeAt <= from, queues[lane].views[at].askedAt == durableThrough else { return }
-        queues[lane].views[at].empty = (from, durableThrough)
+        queues[lane].rare.failure = nil
+        guard page.resumeAt <= from, queues[lane].rare.views[at].askedAt == durableThrough else { return }
+        queues[lane].rare.views[at].empty = (from, durableThrough)
         if queues[lane].awaitedBatch <= durableThrough, queues[lane].isAvailable(from) {
-            queues[lane].views[at].isUnreadable = true
+            queues[lane].rare.views[at].isUnreadable = true
             missing(from, in: lane, into: &effects)
         }
     }
@@ -66,14 +67,14 @@ extension Core {
         through page: LanePage, from: UInt64, of lane: Int, view at: Int, _ selector: Selector,
         into effects: inout Effects
     ) {
-        let before = queues[lane].views[at].cursor
+        let before = queues[lane].rare.views[at].cursor
         let isNext = from <= before && before < page.resumeAt
         var aside: [UInt64] = []
         var position = 0
-        while let again = queues[lane].views[at].again.lowest,
+        while let again = queues[lane].rare.views[at].again.lowest,
             again < (isNext ? page.resumeAt : min(before, page.resumeAt))
         {
-            queues[lane].views[at].again.popLowest()
+            queues[lane].rare.views[at].again.popLowest()
             if again < from {
                 aside.append(again)
                 continue
@@ -87,12 +88,12 @@ extension Core {
                 missing(again, in: lane, into: &effects)
             }
         }
-        for sequence in aside { queues[lane].views[at].again.insert(sequence) }
+        for sequence in aside { queues[lane].rare.views[at].again.insert(sequence) }
         guard isNext else { return }
         for message in page.messages where message.sequence >= before {
             consider(message, of: lane, view: at, selector, into: &effects)
         }
-        queues[lane].views[at].cursor = page.resumeAt
+        queues[lane].rare.views[at].cursor = page.resumeAt
     }
 
     /// Looks at one message of a page.
@@ -115,7 +116,7 @@ extension Core {
         }
         let head = UnsafeBufferPointer(rebasing: message.content.bytes.prefix(Int(message.headerBytes)))
         guard selector.matches(head) else { return }
-        queues[lane].views[at].keep(
+        queues[lane].rare.views[at].keep(
             Returned(
                 sequence: sequence, bytes: message.content.count, count: 0, headerBytes: message.headerBytes,
                 content: keepMatch(message.content), flags: message.flags))
@@ -128,10 +129,10 @@ extension Core {
 
     /// Memory is short: what was found can be found again.
     mutating func letMatchesGo() {
-        for lane in queues.indices where !queues[lane].views.isEmpty {
-            for at in queues[lane].views.indices {
-                while let message = queues[lane].views[at].popMatched() {
-                    queues[lane].views[at].again.insert(message.sequence)
+        for lane in queues.indices where !queues[lane].rare.views.isEmpty {
+            for at in queues[lane].rare.views.indices {
+                while let message = queues[lane].rare.views[at].popMatched() {
+                    queues[lane].rare.views[at].again.insert(message.sequence)
                 }
             }
         }

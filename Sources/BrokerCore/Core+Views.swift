@@ -8,7 +8,7 @@ import Base
 /// whether what was found is still there, so views need not be told who takes what.
 extension Core {
     func hasPlainConsumers(_ index: Int) -> Bool {
-        queues[index].selectors.reduce(0) { $0 + $1.consumers.count } < queues[index].consumers.count
+        queues[index].rare.selectors.reduce(0) { $0 + $1.consumers.count } < queues[index].consumers.count
     }
 
     // MARK: Consumers
@@ -18,33 +18,35 @@ extension Core {
         subscriptions[Int(consumer)].isSelective = true
         // It stands in the turn of its selector for good.
         subscriptions[Int(consumer)].isInTurn = true
-        if let at = queues[index].selectors.firstIndex(where: { $0.selector == selector }) {
-            queues[index].selectors[at].consumers.append(consumer)
+        if let at = queues[index].rare.selectors.firstIndex(where: { $0.selector == selector }) {
+            queues[index].rare.selectors[at].consumers.append(consumer)
             return
         }
-        queues[index].selectors.append(SelectiveConsumers(selector: selector, consumers: [consumer]))
+        queues[index].rare.selectors.append(SelectiveConsumers(selector: selector, consumers: [consumer]))
         for lane in servedLanes(of: index) {
             queues[lane].returned.isIndexed = true
             var view = LaneView()
             view.cursor = queues[lane].front
             for back in queues[lane].returned.all { view.again.insert(back.sequence) }
-            queues[lane].views.append(view)
+            queues[lane].rare.views.append(view)
         }
     }
 
     mutating func stopLooking(_ consumer: Int32, in index: Int) {
-        guard let at = queues[index].selectors.firstIndex(where: { $0.consumers.contains(consumer) }) else { return }
-        queues[index].selectors[at].consumers.removeAll { $0 == consumer }
-        guard queues[index].selectors[at].consumers.isEmpty else { return }
-        queues[index].selectors.remove(at: at)
+        guard let at = queues[index].rare.selectors.firstIndex(where: { $0.consumers.contains(consumer) }) else {
+            return
+        }
+        queues[index].rare.selectors[at].consumers.removeAll { $0 == consumer }
+        guard queues[index].rare.selectors[at].consumers.isEmpty else { return }
+        queues[index].rare.selectors.remove(at: at)
         for lane in servedLanes(of: index) {
-            queues[lane].views.remove(at: at)
-            if queues[lane].views.isEmpty { queues[lane].returned.isIndexed = false }
+            queues[lane].rare.views.remove(at: at)
+            if queues[lane].rare.views.isEmpty { queues[lane].returned.isIndexed = false }
         }
     }
 
     private func servedLanes(of index: Int) -> [Int] {
-        queues[index].lanes.isEmpty ? [index] : queues[index].lanes.map { Int($0) }
+        queues[index].rare.lanes.isEmpty ? [index] : queues[index].rare.lanes.map { Int($0) }
     }
 
     // MARK: Delivery
@@ -52,12 +54,12 @@ extension Core {
     /// Those who take everything and those who select are first by turns: a message that both want goes to
     /// the one or the other, and neither waits for ever.
     mutating func serveAll(of index: Int, into effects: inout Effects) {
-        let selectorsGoFirst = queues[index].selectorsGoFirst
-        queues[index].selectorsGoFirst = !selectorsGoFirst
+        let selectorsGoFirst = queues[index].rare.selectorsGoFirst
+        queues[index].rare.selectorsGoFirst = !selectorsGoFirst
         if !selectorsGoFirst { serve(of: index, into: &effects) }
-        let count = queues[index].selectors.count
-        queues[index].turnOfSelectors = (queues[index].turnOfSelectors + 1) % count
-        let first = queues[index].turnOfSelectors
+        let count = queues[index].rare.selectors.count
+        queues[index].rare.turnOfSelectors = (queues[index].rare.turnOfSelectors + 1) % count
+        let first = queues[index].rare.turnOfSelectors
         for offset in 0..<count { serve(of: index, view: (first + offset) % count, into: &effects) }
         if selectorsGoFirst { serve(of: index, into: &effects) }
     }
@@ -66,7 +68,8 @@ extension Core {
     mutating func serve(_ lane: Int, of index: Int, view: Int, into effects: inout Effects) -> Served {
         while true {
             guard let consumer = nextConsumer(lane, of: index, view: view) else {
-                return queues[lane].isGroup || queues[lane].waiting.count >= limits.waitingCount ? .nothing : .noCredit
+                return queues[lane].isGroup || queues[lane].rare.waitingCount >= limits.waitingCount
+                    ? .nothing : .noCredit
             }
             switch nextMatch(lane, of: index, view: view, into: &effects) {
             case .found(let found, let content):
@@ -82,11 +85,11 @@ extension Core {
     }
 
     private mutating func nextConsumer(_ lane: Int, of index: Int, view: Int) -> Int32? {
-        if queues[lane].waiting.count >= limits.waitingCount || queues[index].note.isDeliveryPaused { return nil }
-        let consumers = queues[index].selectors[view].consumers
+        if queues[lane].rare.waitingCount >= limits.waitingCount || queues[index].rare.isDeliveryPaused { return nil }
+        let consumers = queues[index].rare.selectors[view].consumers
         if queues[lane].isGroup {
             // As in `groupConsumer`: a group goes over when its consumer has nothing of it any more.
-            if !queues[lane].waiting.isEmpty || !queues[lane].dead.isEmpty { return nil }
+            if !queues[lane].rare.waiting.isEmpty || !queues[lane].rare.dead.isEmpty { return nil }
             let holder = queues[lane].holder
             if queues[lane].inFlight > 0 {
                 return consumers.contains(holder) && mayDeliver(to: Int(holder)) ? holder : nil
@@ -95,7 +98,7 @@ extension Core {
         if let only = onlyConsumer(of: index) {
             return consumers.contains(only) && mayDeliver(to: Int(only)) ? only : nil
         }
-        let first = queues[index].selectors[view].turn
+        let first = queues[index].rare.selectors[view].turn
         for offset in 0..<consumers.count {
             let consumer = consumers[(first + offset) % consumers.count]
             if mayDeliver(to: Int(consumer)) { return consumer }
@@ -104,9 +107,9 @@ extension Core {
     }
 
     private mutating func passTurn(of consumer: Int32, _ index: Int, _ view: Int) {
-        let consumers = queues[index].selectors[view].consumers
+        let consumers = queues[index].rare.selectors[view].consumers
         guard consumers.count > 1, let at = consumers.firstIndex(of: consumer) else { return }
-        queues[index].selectors[view].turn = (at + 1) % consumers.count
+        queues[index].rare.selectors[view].turn = (at + 1) % consumers.count
     }
 
     // MARK: The next one
@@ -122,41 +125,41 @@ extension Core {
     private mutating func nextMatch(
         _ lane: Int, of index: Int, view at: Int, into effects: inout Effects
     ) -> Match {
-        let selector = queues[index].selectors[at].selector
+        let selector = queues[index].rare.selectors[at].selector
         while true {
-            queues[lane].views[at].cursor = max(queues[lane].views[at].cursor, queues[lane].front)
-            if let again = queues[lane].views[at].again.lowest, again < queues[lane].views[at].cursor,
-                queues[lane].views[at].matched.all.first.map({ again < $0.sequence }) ?? true
+            queues[lane].rare.views[at].cursor = max(queues[lane].rare.views[at].cursor, queues[lane].front)
+            if let again = queues[lane].rare.views[at].again.lowest, again < queues[lane].rare.views[at].cursor,
+                queues[lane].rare.views[at].matched.all.first.map({ again < $0.sequence }) ?? true
             {
                 guard queues[lane].isAvailable(again) else {
-                    queues[lane].views[at].again.popLowest()
+                    queues[lane].rare.views[at].again.popLowest()
                     continue
                 }
                 guard let back = queues[lane].returned[again], let content = back.content else {
                     wantPage(from: again, of: lane, view: at, into: &effects)
                     return .reading
                 }
-                queues[lane].views[at].again.popLowest()
+                queues[lane].rare.views[at].again.popLowest()
                 if let found = take(back, content, selector, from: lane, into: &effects) { return found }
                 continue
             }
-            if let message = queues[lane].views[at].popMatched() {
+            if let message = queues[lane].rare.views[at].popMatched() {
                 readAhead(lane, view: at, into: &effects)
                 guard queues[lane].isAvailable(message.sequence), let content = message.content else { continue }
                 if let found = take(message, content, nil, from: lane, into: &effects) { return found }
                 continue
             }
-            if queues[lane].views[at].cursor < queues[lane].coldFrom {
+            if queues[lane].rare.views[at].cursor < queues[lane].coldFrom {
                 guard let found = nextInWindow(lane, view: at, selector, into: &effects) else { continue }
                 return found
             }
-            if queues[lane].coldCount > 0, queues[lane].views[at].cursor < queues[lane].next {
-                wantPage(from: queues[lane].views[at].cursor, of: lane, view: at, into: &effects)
+            if queues[lane].coldCount > 0, queues[lane].rare.views[at].cursor < queues[lane].next {
+                wantPage(from: queues[lane].rare.views[at].cursor, of: lane, view: at, into: &effects)
                 return .reading
             }
             // All is looked at but for what others have taken and given back since.
-            guard let again = queues[lane].views[at].again.lowest else { return .nothing }
-            queues[lane].views[at].cursor = max(queues[lane].views[at].cursor, again + 1)
+            guard let again = queues[lane].rare.views[at].again.lowest else { return .nothing }
+            queues[lane].rare.views[at].cursor = max(queues[lane].rare.views[at].cursor, again + 1)
         }
     }
 
@@ -191,30 +194,30 @@ extension Core {
     private mutating func nextInWindow(
         _ lane: Int, view at: Int, _ selector: Selector, into effects: inout Effects
     ) -> Match? {
-        let again = queues[lane].views[at].again.lowest ?? .max
-        var position = queues[lane].position(from: queues[lane].views[at].cursor)
+        let again = queues[lane].rare.views[at].again.lowest ?? .max
+        var position = queues[lane].position(from: queues[lane].rare.views[at].cursor)
         while position < queues[lane].window.count {
             let entry = queues[lane].window[position]
             if entry.sequence > again {
-                queues[lane].views[at].cursor = entry.sequence
+                queues[lane].rare.views[at].cursor = entry.sequence
                 return nil
             }
             if entry.batch > durableThrough {
-                queues[lane].views[at].cursor = entry.sequence
+                queues[lane].rare.views[at].cursor = entry.sequence
                 return .nothing
             }
             position += 1
             if entry.isGap { continue }
             let isStamped = entry.flags & MessageFlags.stamped != 0
             guard isStamped || selects(selector, entry.content, entry.headerBytes) else { continue }
-            queues[lane].views[at].cursor = entry.sequence + 1
+            queues[lane].rare.views[at].cursor = entry.sequence + 1
             let message = Returned(
                 sequence: entry.sequence, bytes: entry.content.count, count: 0, headerBytes: entry.headerBytes,
                 content: nil, flags: entry.flags)
             // After an end of life the positions are others.
             return take(message, entry.content, selector, from: lane, into: &effects)
         }
-        queues[lane].views[at].cursor = queues[lane].coldFrom
+        queues[lane].rare.views[at].cursor = queues[lane].coldFrom
         return nil
     }
 }

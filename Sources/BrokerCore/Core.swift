@@ -24,6 +24,7 @@ public struct Core: Sendable {
 
     var queues: [QueueState] = []
     var freeQueues: [Int32] = []
+    var settingsPool = SettingsPool()
     var queueByName: [[UInt8]: Int32] = [:]
     var queueByID: [QueueID: Int32] = [:]
     var nextQueueID: UInt32
@@ -35,6 +36,10 @@ public struct Core: Sendable {
     /// When rates were last worked out.
     var ratedAt = Instant(nanoseconds: 0)
     var sweep = Sweep()
+    /// How often a queue that had become idle gave back the memory that it had while it was used.
+    public internal(set) var rested: UInt64 = 0
+    /// Queues, and whatever else has a place among them.
+    public var places: Int { queues.count }
 
     /// Queues that are deleted when nobody has used them for some time, by index.
     var idle: [Int32: IdleQueue] = [:]
@@ -134,7 +139,7 @@ public struct Core: Sendable {
             index = placeLane(lane, id: id, name: name, of: Int(parent))
         } else {
             index = placeQueue(id: id, name: name, kind: .stored)
-            queues[index].note = QueueNote(decoding: note)
+            if !note.isEmpty { queues[index].rare.note = QueueNote(decoding: note) }
             resolveSettings(of: index)
             bind(index)
             if name.starts(with: Destination.topicPrefix) { delayedTopics.insert(Int32(index)) }

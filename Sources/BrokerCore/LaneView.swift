@@ -84,7 +84,7 @@ extension QueueState {
 
     /// Whether a message that was seen here waits for a consumer. Only while there are views.
     func isAvailable(_ sequence: UInt64) -> Bool {
-        if sequence >= front, sequence < next, !taken.contains(sequence) { return true }
+        if sequence >= front, sequence < next, !rare.taken.contains(sequence) { return true }
         return returned.contains(sequence)
     }
 
@@ -102,7 +102,7 @@ extension QueueState {
     mutating func takeOut(_ sequence: UInt64) -> UInt32 {
         if let back = returned.remove(sequence) { return back.count }
         if sequence >= coldFrom {
-            taken.insert(sequence)
+            rare.taken.insert(sequence)
             coldCount -= min(1, coldCount)
             return attempts.isEmpty ? 0 : attempts.removeValue(forKey: sequence)?.count ?? 0
         }
@@ -113,12 +113,12 @@ extension QueueState {
             _ = popWindow()
             return count
         }
-        taken.insert(sequence)
+        rare.taken.insert(sequence)
         windowBytes &-= Int(window[at].content.count)
         // The bytes go; the place goes when most are such places.
         window[at].content = Slice(chunk: window[at].content.chunk, offset: 0, count: 0)
-        gaps += 1
-        if gaps > 64, gaps * 2 > window.count { closeGaps() }
+        rare.gaps += 1
+        if rare.gaps > 64, rare.gaps * 2 > window.count { closeGaps() }
         return count
     }
 
@@ -126,41 +126,41 @@ extension QueueState {
         var full = Deque<Entry>()
         for index in 0..<window.count where !window[index].isGap { full.append(window[index]) }
         window = full
-        gaps = 0
+        rare.gaps = 0
     }
 
     /// No gap stays in front.
     mutating func dropGaps() {
         while let first = window.first, first.isGap {
             window.popFirst()
-            gaps -= 1
+            rare.gaps -= 1
         }
         forgetTaken()
     }
 
     mutating func forgetTaken() {
-        if !taken.isEmpty { taken.forget(below: front) }
+        if !rare.taken.isEmpty { rare.taken.forget(below: front) }
     }
 
     /// All that was here before is gone.
     mutating func startViewsAnew() {
         forgetTaken()
-        for at in views.indices {
-            views[at].again = LowestFirst()
-            views[at].matched = ReturnedMessages()
-            views[at].matchedBytes = 0
-            views[at].cursor = next
+        for at in rare.views.indices {
+            rare.views[at].again = LowestFirst()
+            rare.views[at].matched = ReturnedMessages()
+            rare.views[at].matchedBytes = 0
+            rare.views[at].cursor = next
         }
     }
 
     /// A message has come back: views look at it again.
     mutating func showAgain(_ sequence: UInt64) {
-        for at in views.indices {
-            views[at].again.insert(sequence)
-            if views[at].again.count > views[at].again.pruneAt {
-                var again = views[at].again
+        for at in rare.views.indices {
+            rare.views[at].again.insert(sequence)
+            if rare.views[at].again.count > rare.views[at].again.pruneAt {
+                var again = rare.views[at].again
                 again.prune { isAvailable($0) }
-                views[at].again = again
+                rare.views[at].again = again
             }
         }
     }
@@ -168,5 +168,5 @@ extension QueueState {
 
 extension QueueState {
     /// A view of this lane waits for the clock to try again what could not be read.
-    var hasUnreadableView: Bool { views.contains { $0.isUnreadable } }
+    var hasUnreadableView: Bool { rare.views.contains { $0.isUnreadable } }
 }

@@ -65,3 +65,30 @@ public struct QueueSettings: Sendable, Equatable {
 
     public init() {}
 }
+
+/// Settings that any number of queues have together: most have the same.
+final class SharedSettings: Sendable {
+    let value: QueueSettings
+
+    init(_ value: QueueSettings) { self.value = value }
+
+    static let standard = SharedSettings(QueueSettings())
+}
+
+/// The settings that queues were given lately, each once.
+struct SettingsPool: Sendable {
+    private var recent: [SharedSettings] = []
+
+    /// More than a broker usually has policies for queues; one that is not found costs memory only.
+    private static let most = 16
+
+    /// These settings; the same ones that others have, where they are known. What is found moves to the front.
+    mutating func shared(_ settings: QueueSettings) -> SharedSettings {
+        if let first = recent.first, first.value == settings { return first }
+        let at = recent.firstIndex { $0.value == settings }
+        let found = at.map { recent.remove(at: $0) } ?? SharedSettings(settings)
+        if recent.count >= Self.most { recent.removeLast() }
+        recent.insert(found, at: 0)
+        return found
+    }
+}

@@ -41,46 +41,14 @@ struct QueueState: Sendable {
     var owner: SessionID?
     /// Which use of this place in the table this is.
     let generation: UInt32
-
-    // Of the queue itself; its lanes leave these alone.
-    var settings = QueueSettings()
-    var note = QueueNote()
-    /// The lanes that consumers are served from, with the main one, highest rank first; empty if there is
-    /// only that one.
-    var lanes: [Int32] = []
-    var laneByKind: [Lane: Int32] = [:]
-    /// Which of several lanes of one rank is served first.
-    var turnOfLanes = 0
-    var groupLanes = 0
-    /// Consumers that want everything for themselves, in order of coming.
-    var exclusives: [Int32] = []
-    /// The selectors that consumers have, each once, and who has it; see Core+Views.swift.
-    var selectors: [SelectiveConsumers] = []
-    /// Which of them is served first, and whether before those who take everything.
-    var turnOfSelectors = 0
-    var selectorsGoFirst = false
-
-    // Of a lane.
-    /// What each of the queue's `selectors` has seen of this lane.
-    var views: [LaneView] = []
-    /// What views took out from between others, behind the front of the lane.
-    var taken = TakenMessages()
-    /// Places in the window that these have left. The first place is never such a one.
-    var gaps = 0
     /// Of a group lane: the subscription that gets its messages, or -1.
     var holder: Int32 = -1
-    /// Came back and must not be delivered yet; in a delayed lane: read, and not due yet.
-    var waiting = WaitingMessages()
-    /// Came back for good: to be moved to the dead-letter queue as soon as their bytes are read.
-    var dead: [DeadMessage] = []
-    var isBurying = false
-    /// Something in it may have an end of its life.
-    var mayExpire = false
-    /// When its front is to be read again for that, and that it is being read.
-    var peekAt: UInt64 = 0
-    var isPeeking = false
-    /// When the next timer of this lane goes off, in milliseconds since 1970.
-    var armedFor = UInt64.max
+
+    // Words of 8 bytes stand together, and so do flags: there may be very many queues, and most are idle.
+
+    /// Of the queue itself; its lanes leave them alone.
+    var settings = SharedSettings.standard
+    var rare = Rare()
 
     var next: UInt64 = 1
     var window = Deque<Entry>()
@@ -99,33 +67,37 @@ struct QueueState: Sendable {
     /// when its turn comes, and put back when it gets credit or room: see `Subscription.isInTurn`.
     var turn = Deque<Int32>()
 
-    var pageOutstanding = false
-    var pageEpoch: UInt32 = 0
     /// What was durable when the page was asked for.
     var pageAskedAt: UInt64 = 0
-    var lastPageWasEmpty = false
-    /// A page was empty: ask again when the awaited batch is durable.
-    var waitsForDurable = false
     /// The last batch that this queue waits for.
     var awaitedBatch: UInt64 = 0
-    /// Its subscriber was too slow and is being disconnected.
-    var isCutOff = false
-    /// Why storage cannot give the messages back; delivery stands still.
-    var failure: String?
-    /// Some time has passed since the failure: it may have been of the moment.
-    var mayRetry = false
+    /// When its front is to be read again for messages whose life has ended.
+    var peekAt: UInt64 = 0
+    /// When the next timer of this lane goes off, in milliseconds since 1970.
+    var armedFor = UInt64.max
 
     var inTotal: UInt64 = 0
     var outTotal: UInt64 = 0
     var redeliveredTotal: UInt64 = 0
-    // Of the queue itself, over all its lanes.
-    var counts = QueueCounts()
     /// Messages per second over the last second, and the totals at its end.
-    var inRate = 0.0
-    var outRate = 0.0
-    var ratedTotals = (in: UInt64(0), out: UInt64(0))
+    var rates = QueueRates()
     /// When which sequence came, now and then: how old the oldest message is.
     var ages = AgeMarks()
+
+    var pageEpoch: UInt32 = 0
+    var pageOutstanding = false
+    var lastPageWasEmpty = false
+    /// A page was empty: ask again when the awaited batch is durable.
+    var waitsForDurable = false
+    var isBurying = false
+    /// Something in it may have an end of its life.
+    var mayExpire = false
+    /// The front is being read for that.
+    var isPeeking = false
+    /// Its subscriber was too slow and is being disconnected.
+    var isCutOff = false
+    /// Some time has passed since the failure: it may have been of the moment.
+    var mayRetry = false
 
     init(id: QueueID, name: [UInt8], kind: Kind, generation: UInt32, lane: Lane, parent: Int32) {
         self.lane = lane
@@ -137,11 +109,11 @@ struct QueueState: Sendable {
         self.generation = generation
     }
 
-    var ready: UInt64 { UInt64(window.count - gaps) + coldCount + UInt64(returned.count) }
+    var ready: UInt64 { UInt64(window.count - rare.gaps) + coldCount + UInt64(returned.count) }
     /// Read or came back, and not to be delivered yet.
-    var unready: UInt64 { UInt64(waiting.count) + UInt64(dead.count) }
+    var unready: UInt64 { UInt64(rare.waitingCount) + UInt64(rare.dead.count) }
     var messages: UInt64 { ready + inFlight + unready }
-    var isPlain: Bool { laneByKind.isEmpty }
+    var isPlain: Bool { rare.laneByKind.isEmpty }
 
     /// Where the next message to deliver is.
     enum Head {
@@ -193,14 +165,14 @@ struct QueueState: Sendable {
     @inline(__always) mutating func popWindow() -> Entry? {
         guard let entry = window.popFirst() else { return nil }
         windowBytes &-= Int(entry.content.count)
-        if gaps > 0 { dropGaps() }
+        if rare.gaps > 0 { dropGaps() }
         return entry
     }
 
     /// Puts a message back at its place.
     mutating func takeBack(_ message: Returned) {
         returned.insert(message)
-        if !views.isEmpty { showAgain(message.sequence) }
+        if !rare.views.isEmpty { showAgain(message.sequence) }
         // What comes back may well be durable, whatever the queue waited for.
         waitsForDurable = false
     }
@@ -213,22 +185,30 @@ struct QueueState: Sendable {
             attempts[window[index].sequence] = Attempt(count: window[index].count)
         }
         coldFrom = first.sequence
-        coldCount += UInt64(window.count - gaps)
-        gaps = 0
+        coldCount += UInt64(window.count - rare.gaps)
+        if rare.gaps > 0 { rare.gaps = 0 }
         window.removeAll()
         windowBytes = 0
     }
 }
 
-/// What happened to messages of one queue since the start, beside being delivered.
-public struct QueueCounts: Sendable, Equatable {
-    public var expired: UInt64 = 0
-    public var deadLettered: UInt64 = 0
-    public var duplicates: UInt64 = 0
-    /// Refused or thrown out because the queue was full.
-    public var rejected: UInt64 = 0
-    public var dropped: UInt64 = 0
-    public init() {}
+/// How fast messages come and go.
+struct QueueRates: Sendable {
+    /// Messages a second.
+    private(set) var coming = 0.0
+    private(set) var going = 0.0
+    /// The totals at the last look, as far as they go into 32 bits: what came since is the difference all the same.
+    private var comeBefore: UInt32 = 0
+    private var goneBefore: UInt32 = 0
+
+    /// Works out the rates of the last `seconds`; whether anything came or went in them.
+    mutating func look(come: UInt64, gone: UInt64, seconds: Double) -> Bool {
+        let came = UInt32(truncatingIfNeeded: come) &- comeBefore
+        let went = UInt32(truncatingIfNeeded: gone) &- goneBefore
+        (coming, going) = (Double(came) / seconds, Double(went) / seconds)
+        (comeBefore, goneBefore) = (comeBefore &+ came, goneBefore &+ went)
+        return came > 0 || went > 0
+    }
 }
 
 /// A message that no consumer gets any more.

@@ -19,12 +19,19 @@ struct ReturnedMessages: Sendable {
     /// In no order that means anything, but the first is the lowest.
     private(set) var all: [Returned] = []
     /// Where each is in `all`, by sequence; kept only while somebody takes them out of order.
-    private var places: [UInt64: Int] = [:]
-    var isIndexed = false {
-        didSet {
-            if isIndexed == oldValue { return }
-            places = [:]
-            if isIndexed { for (at, message) in all.enumerated() { places[message.sequence] = at } }
+    private var places: [UInt64: Int]?
+
+    var isIndexed: Bool {
+        get { places != nil }
+        set {
+            if newValue == isIndexed { return }
+            if !newValue {
+                places = nil
+                return
+            }
+            var found: [UInt64: Int] = [:]
+            for (at, message) in all.enumerated() { found[message.sequence] = at }
+            places = found
         }
     }
 
@@ -35,18 +42,22 @@ struct ReturnedMessages: Sendable {
     @inline(__always) var lowestSequence: UInt64 { all[0].sequence }
     @inline(__always) var lowestIsInMemory: Bool { all[0].content != nil }
 
+    /// Nothing is in it, and nothing is kept for what may come.
+    mutating func giveBack() {
+        all = []
+        if isIndexed { places = [:] }
+    }
+
     mutating func insert(_ message: Returned) {
         all.append(message)
-        if isIndexed { places[message.sequence] = all.count - 1 }
+        places?[message.sequence] = all.count - 1
         rise(all.count - 1)
     }
 
     private mutating func swap(_ a: Int, _ b: Int) {
         all.swapAt(a, b)
-        if isIndexed {
-            places[all[a].sequence] = a
-            places[all[b].sequence] = b
-        }
+        places?[all[a].sequence] = a
+        places?[all[b].sequence] = b
     }
 
     private mutating func rise(_ from: Int) {
@@ -81,7 +92,7 @@ struct ReturnedMessages: Sendable {
         let last = all.count - 1
         if place != last { swap(place, last) }
         let removed = all.popLast()
-        if isIndexed, let removed { places[removed.sequence] = nil }
+        if let removed { places?[removed.sequence] = nil }
         if place < last {
             sink(place)
             rise(place)
@@ -92,12 +103,12 @@ struct ReturnedMessages: Sendable {
     // MARK: Out of order
 
     /// The message of that sequence, if it is here. Only while `isIndexed`, like the others.
-    subscript(sequence: UInt64) -> Returned? { places[sequence].map { all[$0] } }
+    subscript(sequence: UInt64) -> Returned? { places?[sequence].map { all[$0] } }
 
-    func contains(_ sequence: UInt64) -> Bool { places[sequence] != nil }
+    func contains(_ sequence: UInt64) -> Bool { places?[sequence] != nil }
 
     mutating func remove(_ sequence: UInt64) -> Returned? {
-        guard let place = places[sequence] else { return nil }
+        guard let place = places?[sequence] else { return nil }
         return remove(at: place)
     }
 
@@ -105,7 +116,8 @@ struct ReturnedMessages: Sendable {
     mutating func remove(_ sequences: Set<UInt64>) {
         guard all.contains(where: { sequences.contains($0.sequence) }) else { return }
         let before = all
-        (all, places) = ([], [:])
+        all = []
+        if isIndexed { places = [:] }
         for back in before where !sequences.contains(back.sequence) { insert(back) }
     }
 

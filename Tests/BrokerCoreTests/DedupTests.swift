@@ -88,8 +88,10 @@ private final class IDRig {
 
     func configure(_ name: String, seconds: UInt64, count: UInt64) {
         guard let index = rig.core.queueByName[bytes(name)] else { return }
-        rig.core.queues[Int(index)].settings.dedupSeconds = seconds
-        rig.core.queues[Int(index)].settings.dedupCount = count
+        var settings = rig.core.queues[Int(index)].settings.value
+        settings.dedupSeconds = seconds
+        settings.dedupCount = count
+        rig.core.queues[Int(index)].settings = SharedSettings(settings)
     }
 
     func stored(_ name: String, in ledger: Ledger) -> (bodies: [String], ids: Int) {
@@ -118,7 +120,7 @@ struct DedupTests {
         #expect(rig.send([Once(body: "4", id: "x")], of: other).batch <= 1)
         #expect(rig.stored("/queue/a", in: rig.storage.durable).bodies == ["1"])
         #expect(rig.core.totals.duplicates == 3 && rig.core.totals.messagesIn == 1)
-        #expect(rig.core.queues[0].counts.duplicates == 3)
+        #expect(rig.core.queues[0].rare.counts.duplicates == 3)
         #expect(rig.storage.wrong.isEmpty)
     }
 
@@ -144,7 +146,7 @@ struct DedupTests {
                 Once(body: "1", id: "x", priority: 7), Once(body: "2", id: "x"), Once(body: "3", id: "x", delay: 9000),
                 Once(body: "4", id: "y", delay: 9000), Once(body: "5", id: "y", priority: 0),
             ], of: session)
-        #expect(rig.core.totals.duplicates == 3 && rig.core.queues[0].counts.duplicates == 3)
+        #expect(rig.core.totals.duplicates == 3 && rig.core.queues[0].rare.counts.duplicates == 3)
         #expect(rig.storage.appended.queues.values.reduce(0) { $0 + $1.live.count } == 2)
         #expect(rig.stored("/queue/a", in: rig.storage.appended).ids == 2, "the queue remembers, not its lanes")
         #expect(rig.storage.wrong.isEmpty)

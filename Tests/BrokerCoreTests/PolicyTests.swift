@@ -222,23 +222,23 @@ struct PolicyTests {
         rig.apply(.send("/queue/a", "x"), of: session)
         #expect(try rig.core.setPolicy(policy("p", "/queue/a"), into: &rig.effects) == false)
         rig.carryOut()
-        #expect(rig.core.queues[0].settings.deliveryLimit == 5)
+        #expect(rig.core.queues[0].settings.value.deliveryLimit == 5)
         #expect(try rig.core.setPolicy(policy("p", "/queue/*", 1), into: &rig.effects))
         rig.carryOut()
         rig.apply(.send("/queue/b", "x"), of: session)
-        #expect(rig.core.queues[1].settings.deliveryLimit == 5)
+        #expect(rig.core.queues[1].settings.value.deliveryLimit == 5)
         rig.settleDown()
         #expect(rig.storage.wrong == [])
 
         var later = Rig(recovered: rig.storage.durable)
         #expect(later.core.policies.operators == rig.core.policies.operators)
-        #expect(later.core.queues.map(\.settings.deliveryLimit) == [5, 5])
+        #expect(later.core.queues.map(\.settings.value.deliveryLimit) == [5, 5])
         #expect(later.core.deletePolicy(named: "p", into: &later.effects))
         #expect(!later.core.deletePolicy(named: "p", into: &later.effects))
         later.carryOut()
         later.settleDown()
         #expect(
-            later.core.queues.map(\.settings.deliveryLimit)
+            later.core.queues.map(\.settings.value.deliveryLimit)
                 == [UInt32](repeating: QueueSettings.calm.deliveryLimit, count: 2))
         #expect(later.storage.durable.note.isEmpty)
     }
@@ -299,12 +299,12 @@ struct PolicyTests {
         rig.settleDown()
         var later = Rig(recovered: rig.storage.durable)
         #expect(later.core.ownSettings(of: bytes("q")) == ["length_most": "5", "bytes_most": "1 KiB"])
-        #expect(later.core.queues[0].settings.lengthMost == 5)
+        #expect(later.core.queues[0].settings.value.lengthMost == 5)
         #expect(
             try later.core.changeSettings(
                 of: bytes("q"), set: [:], unset: ["length_most", "bytes_most", "overflow"], into: &later.effects))
         later.carryOut()
-        #expect(later.core.queues[0].settings == QueueSettings.calm)
+        #expect(later.core.queues[0].settings.value == QueueSettings.calm)
         #expect(later.storage.appended.queues.values.map(\.note) == [[]])
     }
 }
