@@ -1,5 +1,6 @@
 import Base
 import BrokerCore
+import CSystem
 import Dispatch
 import Glibc
 import LogStorage
@@ -48,6 +49,8 @@ final class Service: Sendable {
         var outPerSecond = 0.0
         var isClockOff = false
         var disk = DiskWatch()
+        /// Queues that had come to rest when memory was last given back.
+        var rested: UInt64 = 0
     }
 
     var configurationFile: String? { arguments.configPath }
@@ -196,6 +199,8 @@ final class Service: Sendable {
         while broker.enterFromOutside({ core, effects in
             core.tick(now: broker.clock.now, most: Self.queuesPerLook, into: &effects)
         }) {}
+        engine.rest()
+        giveBackMemory()
         followWallClock()
         endForgottenBackup()
         watchDisk()
@@ -206,6 +211,18 @@ final class Service: Sendable {
             rates.totals = totals
         }
         if notify.watchdogMilliseconds != nil { askLoopsAndTellWatchdog() }
+    }
+
+    /// When very many queues have come to rest, what they had lies in small pieces between what stays, and would stay
+    /// with the process for good. That it is looked for takes some milliseconds for each 100 MB.
+    private func giveBackMemory() {
+        let (rested, queues) = broker.look { ($0.rested, $0.places) }
+        let isDue = rates.withLock { rates in
+            guard rested - rates.rested >= UInt64(max(1000, queues / 4)) else { return false }
+            rates.rested = rested
+            return true
+        }
+        if isDue { csystem_give_back_memory() }
     }
 
     /// A clock that jumped is said once, when it begins and when it is over.
