@@ -33,7 +33,7 @@ struct RareQueueState: Sendable {
     /// Why storage cannot give the messages back; delivery stands still.
     var failure: String?
 
-    /// Nothing is in it that anybody could miss. Turns are forgotten: they matter only while something is served by them.
+    /// Nothing is in it that anybody could miss. Turns are forgotten: they matter only while something is served.
     var isOfNoUse: Bool {
         note.isEmpty && lanes.isEmpty && laneByKind.isEmpty && exclusives.isEmpty && selectors.isEmpty
             && counts == QueueCounts() && views.isEmpty && taken.isEmpty && gaps == 0 && waiting.isEmpty
