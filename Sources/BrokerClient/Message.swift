@@ -93,3 +93,58 @@ public struct Message: Sendable {
         }
     }
 }
+
+extension Collection<Message> {
+    /// Acknowledges them in this order, as `Message.acknowledge` does each, in one go. Those of which one cannot be acknowledged any
+    /// more do not keep the others from it: all that can be are, then the first error is thrown.
+    ///
+    /// With `confirmation: .receipt` it returns when the broker has answered the last one, and with that has all before it
+    /// (STOMP 1.2, RECEIPT).
+    ///
+    ///     let orders = try await subscription.next(atMost: 100)
+    ///     try await save(orders)
+    ///     try await orders.acknowledge(confirmation: .receipt)
+    ///
+    /// Throws what `Message.acknowledge` throws.
+    nonisolated(nonsending) public func acknowledge(
+        confirmation: Confirmation = .none, timeout: Duration? = nil
+    ) async throws(ClientError) {
+        var failure: ClientError?
+        var rest = self[...]
+        while let engine = rest.first?.engine {
+            // Hardly ever are they of several clients.
+            let ofOne = rest.prefix { $0.engine === engine }
+            rest = rest.dropFirst(ofOne.count)
+            let isConfirmed = confirmation == .receipt
+            do throws(ClientError) {
+                try engine.acknowledge(ofOne.dropLast(isConfirmed ? 1 : 0).lazy.map(\.delivery))
+            } catch {
+                failure = failure ?? error
+            }
+            guard isConfirmed, let last = ofOne.suffix(1).first else { continue }
+            do throws(ClientError) {
+                try await last.acknowledge(confirmation: .receipt, timeout: timeout)
+            } catch {
+                failure = failure ?? error
+            }
+        }
+        if let failure { throw failure }
+    }
+}
+
+extension Engine {
+    /// All that can be; then the first error is thrown.
+    func acknowledge(_ deliveries: some Sequence<Delivery>) throws(ClientError) {
+        try ask { (conversation, now) throws(ClientError) in
+            var failure: ClientError?
+            for delivery in deliveries {
+                do throws(ClientError) {
+                    try conversation.settle(delivery, .acknowledge, deadline: now, at: now)
+                } catch {
+                    failure = failure ?? error
+                }
+            }
+            if let failure { throw failure }
+        }
+    }
+}

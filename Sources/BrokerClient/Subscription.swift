@@ -50,6 +50,26 @@ public final class Subscription: AsyncSequence, Sendable {
         }
     }
 
+    /// The messages that are here already, at most `count` of them (at least one is wanted); waits for one if there is none.
+    /// Empty when the subscription has ended. For work that is done for many at once, as rows of a database.
+    ///
+    ///     while case let orders = try await subscription.next(atMost: 100), !orders.isEmpty {
+    ///         try await save(orders)
+    ///         try await orders.acknowledge()
+    ///     }
+    ///
+    /// No more come at once than the broker sends ahead: the `prefetch` of the subscription. Throws as `next` does.
+    nonisolated(nonsending) public func next(atMost count: Int) async throws(ClientError) -> [Message] {
+        if Task.isCancelled { throw .cancelled }
+        let engine = client.engine
+        let count = Swift.max(1, count)
+        let waiting = try engine.ask { $0.take(from: id, atMost: count, at: $1) }
+        if !waiting.isEmpty { return waiting.map { Message($0, engine) } }
+        guard let first = try await next() else { return [] }
+        // What came together with it.
+        return try [first] + engine.ask { $0.take(from: id, atMost: count - 1, at: $1) }.map { Message($0, engine) }
+    }
+
     /// UNSUBSCRIBE; returns when the broker has confirmed it. Messages that are not acknowledged by now, read
     /// or not, go back to their queue. A durable subscription stays with the broker, and goes on to collect.
     ///

@@ -34,7 +34,7 @@ extension Options {
           --consumers N              for e2e, drain and fanout (1)
           --window N                 unconfirmed messages of one producer, at most (1000)
           --batch N                  free places in the window before writing again; messages of one call of the
-                                     library (a tenth of the window)
+                                     library, at most (a tenth of the window)
           --seconds S                measured time (5) ...
           --messages N               ... or messages in all, measured from the first to the last
           --warmup S                 before the measured time (1)
@@ -55,8 +55,9 @@ extension Options {
                                      for publish and e2e: who speaks with the broker. wire is a client of this program that
                                      does no more than it must (the habit); library is BrokerClient, with calls that send
                                      --batch messages each, so many side by side as fill the window, and a loop for each
-                                     subscription (prefetch-count 1000); library-one-by-one has a task for each place in
-                                     the window, which sends one message and waits
+                                     subscription (prefetch-count 1000) that takes and acknowledges so many at once;
+                                     library-one-by-one has a task for each place in the window, which sends one
+                                     message and waits, and takes and acknowledges one after the other
           --persistent               stored and confirmed (the habit of publish and e2e)
           --no-persistent            with persistent:false (the habit of rtt, which then asks for no RECEIPT)
           --header name:value        also on each SEND; may be repeated. The value may change: {1..9} counts

@@ -46,6 +46,53 @@ import Testing
         try await client.close()
     }
 
+    @Test func theyAreTakenAndAcknowledgedManyAtOnce() async throws {
+        let client = try await broker.connect()
+        try await client.send(messages(250))
+        let queue = try await client.subscribe(to: "/queue/q", prefetch: 100)
+        var texts: [String] = []
+        while texts.count < 250 {
+            let taken = try await queue.next(atMost: 40)
+            #expect(!taken.isEmpty && taken.count <= 40)
+            texts += taken.map(\.text)
+            try await taken.acknowledge(confirmation: .receipt)
+        }
+        #expect(texts == (0..<250).map { "\($0)" })
+        #expect(await broker.queue("/queue/q").messages == 0)
+        let waiting = Task { try await queue.next(atMost: 40).map(\.text) }
+        try await client.send("late", to: "/queue/q")
+        #expect(try await waiting.value == ["late"])
+        async let last = queue.next(atMost: 40)
+        try await queue.cancel()
+        #expect(try await last.isEmpty)
+        try await client.close()
+    }
+
+    /// Goal: one that cannot be acknowledged keeps no other from it, whatever client it is of. Method: of messages of two
+    /// clients, mixed, one was acknowledged before; the call must say so, and the queues must be empty.
+    @Test(arguments: [BrokerClient.Confirmation.none, .receipt]) func whatCanBeIsAcknowledged(
+        confirmation: BrokerClient.Confirmation
+    ) async throws {
+        let (one, other) = (try await broker.connect(), try await broker.connect())
+        try await one.send(messages(3) + messages(3, to: "/queue/other"))
+        let queues = (
+            try await one.subscribe(to: "/queue/q"), try await other.subscribe(to: "/queue/other")
+        )
+        var taken: [Message] = []
+        for _ in 0..<3 {
+            taken.append(try #require(try await queues.0.next()))
+            taken.append(try #require(try await queues.1.next()))
+        }
+        try await taken[1].acknowledge(confirmation: .receipt)
+        await #expect(throws: ClientError.alreadySettled) { try await taken.acknowledge(confirmation: confirmation) }
+        // Their answers come behind the ACKs.
+        try await one.close()
+        try await other.close()
+        #expect(await broker.queue("/queue/q").messages == 0)
+        #expect(await broker.queue("/queue/other").messages == 0)
+        await #expect(throws: Never.self) { try await [Message]().acknowledge() }
+    }
+
     @Test func eachIsMeasured() async throws {
         let client = try await broker.connect(diary.options)
         try await client.send(messages(2) + messages(1, to: "/queue/other"))

@@ -23,6 +23,7 @@ let prices = ["bicycle": "890"]
 let invoices: [Outgoing] = []
 
 func handle(_ message: Message) async throws {}
+func save(_ messages: [Message]) async throws {}
 func invoice(_ order: Message) async throws -> String { some() }
 func log(_ error: any Error) {}
 

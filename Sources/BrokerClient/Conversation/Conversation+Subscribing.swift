@@ -73,6 +73,13 @@ extension Conversation {
         return delivery
     }
 
+    /// Those that there are already, this many at most.
+    mutating func take(from id: SubscriptionID, atMost count: Int, at now: Instant) -> [Delivery] {
+        var taken: [Delivery] = []
+        while taken.count < count, let delivery = take(from: id, at: now) { taken.append(delivery) }
+        return taken
+    }
+
     /// The record in its place: as it comes out of a dictionary it would be a copy.
     private mutating func with<Value>(_ id: SubscriptionID, _ body: (inout SubscriptionRecord) -> Value) -> Value? {
         guard let index = subscriptions.index(forKey: id) else { return nil }

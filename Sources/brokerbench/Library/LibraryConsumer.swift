@@ -2,7 +2,8 @@ import Base
 import BrokerClient
 import Synchronization
 
-/// Takes messages by `BrokerClient` as a program would, in one loop for each subscription, and acknowledges each by itself.
+/// Takes messages by `BrokerClient` as a program would, in one loop for each subscription: as many as are there, up to a batch, and
+/// acknowledges these by one call; or one after the other.
 final class LibraryConsumer: Sendable {
     private static let usualPrefetch = 1_000
 
@@ -69,17 +70,28 @@ final class LibraryConsumer: Sendable {
     }
 
     private func take(_ subscription: Subscription, _ measured: Range<UInt64>) async throws {
-        while let message = try await subscription.next() {
-            let now = Instant.now.nanoseconds
-            let isMeasured = measured.contains(now)
-            let fresh = message.body.withUnsafeBytes { body in
-                outcome.withLock { outcome in
-                    outcome.note(body, run, at: now, isMeasured: isMeasured)
-                    return outcome.total - outcome.seen.duplicates
-                }
+        if run.options.client == .brokerClientOneByOne {
+            while let message = try await subscription.next() {
+                note(message, at: Instant.now.nanoseconds, measured)
+                try await message.acknowledge()
             }
-            run.noteReceived(fresh, byConsumer: index)
-            try await message.acknowledge()
+        } else {
+            while case let messages = try await subscription.next(atMost: run.options.batchSize), !messages.isEmpty {
+                let now = Instant.now.nanoseconds
+                for message in messages { note(message, at: now, measured) }
+                try await messages.acknowledge()
+            }
         }
+    }
+
+    private func note(_ message: Message, at now: UInt64, _ measured: Range<UInt64>) {
+        let isMeasured = measured.contains(now)
+        let fresh = message.body.withUnsafeBytes { body in
+            outcome.withLock { outcome in
+                outcome.note(body, run, at: now, isMeasured: isMeasured)
+                return outcome.total - outcome.seen.duplicates
+            }
+        }
+        run.noteReceived(fresh, byConsumer: index)
     }
 }
