@@ -10,7 +10,7 @@ public struct BatchError: Error, Equatable, Sendable {
     public enum Outcome: Sendable, Equatable {
         /// The broker has it safely.
         case confirmed
-        /// The broker said no to this one; `cause` says why.
+        /// The broker said no to this one; if that ended the call, `cause` says why.
         case refused
         /// It was sent, and no answer came: the broker has it, or not.
         case unknown

@@ -12,7 +12,7 @@ extension Client {
     ///
     /// The first message that the broker refuses ends the call, for those behind it may rest on it. `retry` is for what it
     /// refuses for now, as in `send` of one: all that are not confirmed go out again, in order and with the same
-    /// `dedup-id`. With circuit breakers those of all destinations have to be closed.
+    /// `dedup-id`. With circuit breakers those of all destinations have to let it through.
     ///
     /// Throws what ended it, together with what is known of each message. `invalidHeader` means that none was sent.
     nonisolated(nonsending) public func send(
@@ -83,27 +83,39 @@ private struct BatchSending {
             Set(engine.options.circuitBreaker == nil ? [] : rest.map(\.destination)))
         let batch = engine.newBatch(rest)
         let error = await trySending(batch)
-        for (destination, breaker, ticket) in tickets {
-            let isConfirmed = messages.indices.allSatisfy {
-                messages[$0].destination != destination || outcomes[$0] == .confirmed
+        if !tickets.isEmpty {
+            let fates = fates
+            for (destination, breaker, ticket) in tickets {
+                breaker.finished(ticket, verdict(error, fates[destination] ?? Fate()))
             }
-            let isRefused = messages.indices.contains {
-                messages[$0].destination == destination && outcomes[$0] == .refused
-            }
-            breaker.finished(ticket, Self.verdict(error, isConfirmed: isConfirmed, isRefused: isRefused))
         }
         guard let error else { return }
         repeatUnconfirmed(of: batch)
         throw error
     }
 
+    /// What has become of the messages of one destination.
+    private struct Fate {
+        var areAllConfirmed = true
+        var isOneRefused = false
+    }
+
+    private var fates: [String: Fate] {
+        var fates: [String: Fate] = [:]
+        for (message, outcome) in zip(messages, outcomes) {
+            var fate = fates[message.destination] ?? Fate()
+            if outcome != .confirmed { fate.areAllConfirmed = false }
+            if outcome == .refused { fate.isOneRefused = true }
+            fates[message.destination] = fate
+        }
+        return fates
+    }
+
     /// What it says about one destination.
-    private static func verdict(
-        _ error: ClientError?, isConfirmed: Bool, isRefused: Bool
-    ) -> Circuit.Result {
-        guard let error, !isConfirmed else { return .succeeded }
+    private func verdict(_ error: ClientError?, _ fate: Fate) -> Circuit.Result {
+        guard let error, !fate.areAllConfirmed else { return .succeeded }
         // Another destination was refused.
-        if case .refused = error, !isRefused { return .neither }
+        if case .refused = error, !fate.isOneRefused, outcomes.contains(.refused) { return .neither }
         return CircuitBreaker.result(of: error)
     }
 
@@ -115,8 +127,8 @@ private struct BatchSending {
                 return nil
             }
             for (place, outcome) in zip(places, known) {
-                // What an earlier try left open is not undone by one that did not come to it.
-                if outcome == .notSent, outcomes[place] == .unknown { continue }
+                // What is known from an earlier try is not undone by one that did not come to it.
+                if outcome == .notSent, outcomes[place] != .notSent { continue }
                 outcomes[place] = outcome
             }
             return error

@@ -1,3 +1,4 @@
+import Base
 import STOMP
 
 /// A message as it was received.
@@ -98,8 +99,8 @@ extension Collection<Message> {
     /// Acknowledges them in this order, as `Message.acknowledge` does each, in one go. Those of which one cannot be acknowledged any
     /// more do not keep the others from it: all that can be are, then the first error is thrown.
     ///
-    /// With `confirmation: .receipt` it returns when the broker has answered the last one, and with that has all before it
-    /// (STOMP 1.2, RECEIPT).
+    /// With `confirmation: .receipt` it returns, or throws, when the broker has answered the last one, and with that has all
+    /// before it (STOMP 1.2, RECEIPT).
     ///
     ///     let orders = try await subscription.next(atMost: 100)
     ///     try await save(orders)
@@ -110,20 +111,18 @@ extension Collection<Message> {
         confirmation: Confirmation = .none, timeout: Duration? = nil
     ) async throws(ClientError) {
         var failure: ClientError?
-        var rest = self[...]
+        // What is computed while it is gone through is so once, and outside of locks.
+        var rest = Array(self)[...]
         while let engine = rest.first?.engine {
             // Hardly ever are they of several clients.
-            let ofOne = rest.prefix { $0.engine === engine }
-            rest = rest.dropFirst(ofOne.count)
-            let isConfirmed = confirmation == .receipt
+            let deliveries = rest.prefix { $0.engine === engine }.map(\.delivery)
+            rest = rest.dropFirst(deliveries.count)
             do throws(ClientError) {
-                try engine.acknowledge(ofOne.dropLast(isConfirmed ? 1 : 0).lazy.map(\.delivery))
-            } catch {
-                failure = failure ?? error
-            }
-            guard isConfirmed, let last = ofOne.suffix(1).first else { continue }
-            do throws(ClientError) {
-                try await last.acknowledge(confirmation: .receipt, timeout: timeout)
+                switch confirmation {
+                case .none: try engine.acknowledge(deliveries)
+                case .receipt:
+                    try await engine.acknowledgeConfirmed(deliveries, deadline: engine.deadline(timeout))
+                }
             } catch {
                 failure = failure ?? error
             }
@@ -134,7 +133,7 @@ extension Collection<Message> {
 
 extension Engine {
     /// All that can be; then the first error is thrown.
-    func acknowledge(_ deliveries: some Sequence<Delivery>) throws(ClientError) {
+    fileprivate func acknowledge(_ deliveries: [Delivery]) throws(ClientError) {
         try ask { (conversation, now) throws(ClientError) in
             var failure: ClientError?
             for delivery in deliveries {
@@ -146,5 +145,15 @@ extension Engine {
             }
             if let failure { throw failure }
         }
+    }
+
+    fileprivate nonisolated(nonsending) func acknowledgeConfirmed(
+        _ deliveries: [Delivery], deadline: Instant
+    ) async throws(ClientError) {
+        var failure: ClientError?
+        _ = try await call { conversation, request, now in
+            failure = conversation.acknowledgeConfirmed(deliveries, as: request, deadline: deadline, at: now)
+        }
+        if let failure { throw failure }
     }
 }

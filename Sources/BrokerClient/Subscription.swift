@@ -66,8 +66,11 @@ public final class Subscription: AsyncSequence, Sendable {
         let waiting = try engine.ask { $0.take(from: id, atMost: count, at: $1) }
         if !waiting.isEmpty { return waiting.map { Message($0, engine) } }
         guard let first = try await next() else { return [] }
-        // What came together with it.
-        return try [first] + engine.ask { $0.take(from: id, atMost: count - 1, at: $1) }.map { Message($0, engine) }
+        // What came together with it; not what comes behind a reconnect, when it comes again itself.
+        let more = try engine.ask { conversation, now in
+            conversation.holds(first.delivery) ? conversation.take(from: id, atMost: count - 1, at: now) : []
+        }
+        return [first] + more.map { Message($0, engine) }
     }
 
     /// UNSUBSCRIBE; returns when the broker has confirmed it. Messages that are not acknowledged by now, read

@@ -71,7 +71,18 @@ package struct Keeper: ~Copyable {
                 trouble = trouble ?? error
             }
         }
-        do throws(DiskError) { try removeSpares(store) } catch { trouble = trouble ?? error }
+        do throws(DiskError) { try removeSpares(store, keeping: filesKept(store)) } catch { trouble = trouble ?? error }
+        if trouble?.isFull == true {
+            do throws(DiskError) {
+                // Then it is tried once more before anybody is told.
+                if try giveUpSpares(store) {
+                    trouble = nil
+                    round.isPressed = true
+                }
+            } catch {
+                trouble = error
+            }
+        }
         if let trouble {
             if !trouble.isFull { round.brokenDisk = "\(trouble)" }
             round.isBehind = false
@@ -81,10 +92,14 @@ package struct Keeper: ~Copyable {
         return round
     }
 
-    /// When a segment will be needed and there is none to recycle, the oldest is given up at once if no message is in
-    /// it any more: it need not be made, and commits are quicker where something was written before.
+    /// When a segment will be needed and there is none to recycle, or the journal is long already, the oldest is given up at once
+    /// if no message is in it any more: none need be made, and commits are quicker where something was written before.
     private mutating func reuseOldest(_ store: Store) -> DiskError? {
-        guard spares.isEmpty, let oldest = store.oldestWithoutMessages() else { return nil }
+        let inUse = store.state.withLock { $0.segments.count }
+        guard spares.isEmpty || inUse > store.settings.journalSegments, let oldest = store.oldestWithoutMessages()
+        else {
+            return nil
+        }
         do throws(DiskError) {
             try retire(oldest, store)
             try checkpoint(store)
@@ -256,13 +271,19 @@ package struct Keeper: ~Copyable {
     }
 
     /// One spare more than are missing in use is kept, as `tidy` does.
-    private mutating func removeSpares(_ store: Store) throws(DiskError) {
+    private mutating func removeSpares(_ store: Store, keeping files: Int) throws(DiskError) {
         let inUse = store.state.withLock { $0.segments.count }
-        let most = filesKept(store) + 1
-        while let spare = spares.last, spares.count + inUse > most {
+        while let spare = spares.last, spares.count + inUse > files + 1 {
             try store.disk.remove(spare)
             spares.removeLast()
         }
+    }
+
+    /// Those that only a busy time needs. False: there were none.
+    private mutating func giveUpSpares(_ store: Store) throws(DiskError) -> Bool {
+        let count = spares.count
+        try removeSpares(store, keeping: store.settings.journalSegmentsWanted(isBusy: false))
+        return spares.count < count
     }
 
     private mutating func removeDisposable(_ store: Store) throws(DiskError) {
@@ -316,8 +337,7 @@ package struct Keeper: ~Copyable {
         let least = isLow ? store.settings.highWatermark : store.settings.lowWatermark
         var free = try store.disk.freeBytes()
         isLow = free < least
-        if isLow, !spares.isEmpty {
-            try removeSpares(store)
+        if isLow, try giveUpSpares(store) {
             free = try store.disk.freeBytes()
             isLow = free < least
         }

@@ -96,6 +96,7 @@ extension World {
         note(
             "life \(life) begins: \(recovery.queues.reduce(0) { $0 + $1.messages }) messages. \(recovery.report.joined(separator: "; "))"
         )
+        lacksSecondCheckpoint = recovery.report.contains { $0.hasPrefix("there is no room for the second copy") }
         guard let found = scan(store) else { return }
         if afterCrash {
             promises.compare(found, isAfterCrash: true, at: now.wall)

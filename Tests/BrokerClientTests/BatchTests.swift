@@ -201,6 +201,35 @@ extension Batch {
         expectNothingLeft(talk)
     }
 
+    /// Goal: a batch that gets on is not given up for errors that were not its own, as those of a broker that is started anew.
+    @Test func aBatchThatGetsOnIsNotSuspected() {
+        var talk = Talk.ready()
+        let batch = talk.send(all: (0...Conversation.suspicions).map { "\($0)" })
+        for index in 0..<Conversation.suspicions {
+            talk.confirm(batch, index..<index + 1)
+            talk.broker(.error, ["message": "shutting down"])
+            talk.reconnect()
+            #expect(talk.outcomes[batch.id] == nil)
+        }
+        talk.confirm(batch, Conversation.suspicions..<Conversation.suspicions + 1)
+        #expect(talk.outcomes[batch.id] == .success(.done))
+        expectNothingLeft(talk)
+    }
+
+    /// Goal: an ERROR that names a confirmed message accuses nobody, whether it is the first or another.
+    @Test(arguments: [0, 1]) func anErrorAboutAConfirmedOneSuspectsAll(index: Int) throws {
+        var talk = Talk.ready()
+        let batch = talk.send(all: ["0", "1", "2"])
+        talk.confirm(batch, 0..<2)
+        for _ in 0..<Conversation.suspicions {
+            #expect(talk.outcomes[batch.id] == nil)
+            talk.broker(.error, ["message": "late", "receipt-id": "\(batch.first + UInt64(index))"])
+            talk.reconnect()
+        }
+        #expect(try #require(unfinished(talk, batch)).outcomes == [.confirmed, .confirmed, .unknown])
+        expectNothingLeft(talk)
+    }
+
     // MARK: Giving up
 
     @Test func theDeadlineSaysWhatIsKnownAndMakesRoom() throws {
@@ -239,7 +268,7 @@ extension Batch {
         let partly = talk.send(all: ["1", "2"])
         _ = talk.close()
         let known = try #require(unfinished(talk, partly))
-        #expect(known.cause == .closed && known.outcomes == [.unknown, .notSent])
+        #expect(known.cause == .outcomeUnknown && known.outcomes == [.unknown, .notSent])
         #expect(talk.outcomes[out.id] == nil)
         talk.confirm(out, 0..<1)
         #expect(talk.outcomes[out.id] == .success(.done))

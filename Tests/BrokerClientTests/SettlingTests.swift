@@ -114,6 +114,35 @@ import Testing
         return request
     }
 
+    /// Goal: a RECEIPT is asked for whatever cannot be settled, and an error does not wait for it. Method: of three messages the
+    /// last is settled already; of one there is none left.
+    @Test func theLastThatCanBeSettledIsConfirmed() throws {
+        var talk = Talk.ready()
+        let id = talk.subscribed()
+        for name in ["x", "y", "z"] { talk.deliver(name, to: id) }
+        let deliveries = [try talk.message(id), try talk.message(id), try talk.message(id)]
+        try talk.settle(deliveries[2])
+        for turn in 0..<2 {
+            let request = talk.request()
+            var failure: ClientError?
+            talk.event {
+                failure = $0.acknowledgeConfirmed(
+                    deliveries, as: request, deadline: $1.adding(milliseconds: 100), at: $1)
+            }
+            #expect(failure == .alreadySettled)
+            if turn == 0 {
+                let acks = [Frame(.ack, ["id": "a-x"]), Frame(.ack, ["id": "a-y", "receipt": "\(request.number)"])]
+                #expect(Array(talk.sent.suffix(2)) == acks)
+                #expect(talk.outcomes[request] == nil)
+                talk.receipt(request)
+                #expect(talk.outcomes[request] == .success(.done))
+            } else {
+                #expect(talk.outcomes[request] == .failure(.alreadySettled))
+            }
+        }
+        #expect(talk.commands.filter { $0 == .ack }.count == 3)
+    }
+
     @Test(arguments: ["receipt", "error", "loss", "deadline", "twice"]) func confirmedSettling(how: String) throws {
         var talk = Talk.ready()
         let id = talk.subscribed()

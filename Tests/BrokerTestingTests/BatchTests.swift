@@ -93,6 +93,18 @@ import Testing
         await #expect(throws: Never.self) { try await [Message]().acknowledge() }
     }
 
+    /// What is computed on the way may ask the client: no lock is held meanwhile.
+    @Test func whatIsAcknowledgedMayBeComputed() async throws {
+        let client = try await broker.connect()
+        try await client.send(messages(4))
+        let queue = try await client.subscribe(to: "/queue/q")
+        var taken: [Message] = []
+        while taken.count < 4 { taken += try await queue.next(atMost: 4) }
+        try await taken.lazy.filter { queue.buffered == 0 && $0.text != "2" }.acknowledge(confirmation: .receipt)
+        #expect(await broker.queue("/queue/q").messages == 1)
+        try await client.close()
+    }
+
     @Test func eachIsMeasured() async throws {
         let client = try await broker.connect(diary.options)
         try await client.send(messages(2) + messages(1, to: "/queue/other"))

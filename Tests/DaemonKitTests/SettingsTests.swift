@@ -158,7 +158,7 @@ import Testing
         "{ limits: { head_bytes: '16 KiB', before_login: { head_bytes: '17 KiB' } } }",
         "{ journal: { segment_bytes: '16 MiB' } }",
         "{ limits: { body_bytes: '32 MiB', transaction_operations: 100000, }, topic: { subscriber_backlog_bytes: '32 MiB' }, journal: { segment_bytes: '38 MiB' } }",
-        "{ journal: { segments: 16 } }",
+        "{ journal: { segments: 24 } }",
         "{ disk: { low_bytes: '512 MiB' } }",
         "{ topic: { subscriber_backlog_bytes: '1 MiB' } }",
         "{ heart_beat: { server_milliseconds: 50 } }",

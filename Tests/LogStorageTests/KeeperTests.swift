@@ -1,5 +1,6 @@
 import Base
 import BrokerCore
+import Glibc
 import Simulation
 import Storage
 import Synchronization
@@ -87,6 +88,68 @@ struct KeeperTests {
         #expect(files(disk) <= settings.journalSegments + 2)
         let recovery = try Opening.open(SimulatedDisk(disk.copy()), settings).recovery
         #expect(recovery.queues.map(\.messages) == [300])
+    }
+
+    /// Goal: a write that finds no room costs the spares of a burst before anybody is told of it. Method: a disk with spares
+    /// whose queue files cannot grow until one of these is removed.
+    @Test func sparesAreGivenUpBeforeAnybodyIsTold() throws {
+        var settings = smallSettings()
+        settings.journalSegments = 2
+        settings.journalSegmentsMax = 8
+        let disk = SimulatedDisk()
+        let store = try Opening.open(disk, settings).store
+        func send(_ numbers: ClosedRange<UInt64>, isBusy: Bool) throws {
+            for number in numbers {
+                var builder = BatchBuilder()
+                if number == 1 { builder.create(1, "a") }
+                builder.append(1, number, [UInt8](repeating: 1, count: 1000))
+                let batch = builder.batch(number)
+                while try store.commit([batch], from: 0) == 0 { #expect(try store.keep(isBusy: isBusy).room == nil) }
+                #expect(try store.keep(isBusy: isBusy).room == nil)
+            }
+        }
+        try send(1...300, isBusy: true)
+        while try store.keep().isBehind {}
+        let isFull = Mutex(true)
+        disk.hooks.withLock { hooks in
+            hooks.watch = { if $0.kind == .remove, $0.path.hasSuffix(".spare") { isFull.withLock { $0 = false } } }
+            hooks.fault = { $0.kind == .write && $0.path.hasPrefix("queues") && isFull.withLock { $0 } ? ENOSPC : nil }
+        }
+        var number: UInt64 = 301
+        while isFull.withLock({ $0 }) {
+            try send(number...number, isBusy: false)
+            number += 1
+            try #require(number < 400)
+        }
+        while try store.keep().isBehind {}
+        #expect(store.statistics.journalSegments == 2)
+    }
+
+    /// Goal: messages that are taken as they come leave the journal short, also when there are spares of a burst. Method:
+    /// a burst, calm, then busy rounds in which each message is acknowledged by the next batch.
+    @Test func aFlowThatIsConsumedDoesNotGrowIntoTheSparesOfABurst() throws {
+        var settings = smallSettings()
+        settings.journalSegments = 2
+        settings.journalSegmentsMax = 8
+        let disk = SimulatedDisk()
+        let store = try Opening.open(disk, settings).store
+        var most = 0
+        for number in 1...600 as ClosedRange<UInt64> {
+            var builder = BatchBuilder()
+            if number == 1 { builder.create(1, "a") }
+            if 301...306 ~= number {
+                let first = (number - 301) * 50 + 1
+                for old in first...first + 49 { builder.settle(1, old, bytes: 1000) }
+            }
+            if number > 301 { builder.settle(1, number - 1, bytes: 1000) }
+            builder.append(1, number, [UInt8](repeating: 1, count: 1000))
+            let batch = builder.batch(number)
+            while try store.commit([batch], from: 0) == 0 { _ = try store.keep(isBusy: true) }
+            _ = try store.keep(isBusy: true)
+            if number == 300 { while try store.keep().isBehind {} }
+            if number > 400 { most = max(most, store.statistics.journalSegments) }
+        }
+        #expect(most <= settings.journalSegments + 2)
     }
 
     /// Goal: in calm times too a segment that was given up is used again. Method: messages that nobody takes, with calm

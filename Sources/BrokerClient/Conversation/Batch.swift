@@ -17,7 +17,7 @@ struct Batch: Sendable {
 
     var count: Int { messages.count }
     var id: RequestID { RequestID(number: first) }
-    /// Its first and its last receipt are among these.
+    /// Those of its messages, in order.
     var receipts: Range<UInt64> { first..<first + UInt64(messages.count) }
 
     func weight(_ index: Int) -> Int {
@@ -85,7 +85,7 @@ struct BatchRecord: Sendable {
     private(set) var confirmedCount = 0
     /// An ERROR named this one.
     var refused: (index: Int, error: BrokerError)?
-    /// ERROR frames that named no culprit. See `Conversation.suspicions`.
+    /// ERROR frames that named no culprit, since a message was confirmed. See `Conversation.suspicions`.
     var suspicions = 0
 
     init(_ batch: Batch) {
@@ -98,6 +98,8 @@ struct BatchRecord: Sendable {
         if index >= written || isConfirmed[index] { return false }
         isConfirmed[index] = true
         confirmedCount += 1
+        // It gets on, so what it was suspected of was somebody else's.
+        suspicions = 0
         return true
     }
 

@@ -145,7 +145,10 @@ extension Conversation {
         case .replyChannel:
             requests[id] = nil
             refuseReplyChannel(error)
-        case .connect, .batch, .post, .begin, .sendInTransaction, .next, .close:
+        // The first message of the batch, which is confirmed or was never written.
+        case .batch:
+            suspectAll(error)
+        case .connect, .post, .begin, .sendInTransaction, .next, .close:
             break
         }
     }

@@ -200,6 +200,31 @@ extension Conversation {
         transmit(frame)
     }
 
+    /// ACKs in this order; the last of those that can be settled asks for a RECEIPT, which answers the request. Returns the first
+    /// error, with which the request is answered if none can be.
+    mutating func acknowledgeConfirmed(
+        _ deliveries: [Delivery], as request: RequestID, deadline: Instant, at now: Instant
+    ) -> ClientError? {
+        self.now = now
+        let last = deliveries.lastIndex { delivery in
+            holds(delivery) && with(delivery.subscription) { $0.isUnsettled(delivery.serial) } == true
+        }
+        var failure: ClientError?
+        for (index, delivery) in deliveries.enumerated() {
+            do throws(ClientError) {
+                try settle(
+                    delivery, .acknowledge, as: index == last ? request : nil, deadline: deadline, at: now)
+            } catch {
+                failure = failure ?? error
+            }
+        }
+        if requests[request] == nil {
+            requests[request] = Request(.settle)
+            fail(request, failure ?? .alreadySettled)
+        }
+        return failure
+    }
+
     /// The same, with its errors as the request's outcome.
     mutating func settleConfirmed(
         _ delivery: Delivery, _ verdict: Verdict, as request: RequestID, deadline: Instant, at now: Instant

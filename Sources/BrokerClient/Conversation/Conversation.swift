@@ -280,7 +280,8 @@ struct Conversation {
         endSubscriptions(nil)
         for (id, request) in requests.sorted(by: { $0.key < $1.key }) where !request.isUnconfirmed {
             switch request.purpose {
-            case .send, .batch, .post, .begin, .sendInTransaction, .subscribe: fail(id, .closed)
+            case .send, .post, .begin, .sendInTransaction, .subscribe: fail(id, .closed)
+            case .batch: endBatch(id, because: nil)
             case .unsubscribe: succeed(id)
             case .restore, .replyChannel: requests[id] = nil
             case .ask(let ask) where ask.isInFlight: fail(id, .outcomeUnknown)

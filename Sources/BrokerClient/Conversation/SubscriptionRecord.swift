@@ -51,6 +51,14 @@ struct SubscriptionRecord {
         if acknowledgement == .individual { unsettled.insert(serial) }
     }
 
+    func isUnsettled(_ serial: UInt64) -> Bool {
+        switch acknowledgement {
+        case .automatic: false
+        case .individual: unsettled.contains(serial)
+        case .cumulative: serial > settledThrough
+        }
+    }
+
     /// What must be known to take a settlement back.
     struct Undo: Sendable {
         fileprivate let serial: UInt64

@@ -51,6 +51,7 @@ final class Service: Sendable {
         var disk = DiskWatch()
         /// Queues that had come to rest when memory was last given back.
         var rested: UInt64 = 0
+        var gaveBackAt: Instant?
     }
 
     var configurationFile: String? { arguments.configPath }
@@ -214,12 +215,15 @@ final class Service: Sendable {
     }
 
     /// When very many queues have come to rest, what they had lies in small pieces between what stays, and would stay
-    /// with the process for good. That it is looked for takes some milliseconds for each 100 MB.
+    /// with the process for good. That it is looked for takes some milliseconds for each 100 MB: once a minute at the most.
     private func giveBackMemory() {
         let (rested, queues) = broker.look { ($0.rested, $0.places) }
         let isDue = rates.withLock { rates in
-            guard rested - rates.rested >= UInt64(max(1000, queues / 4)) else { return false }
+            guard rested - rates.rested >= UInt64(max(1000, queues / 4)),
+                rates.gaveBackAt.map({ Instant.now.milliseconds(since: $0) >= 60_000 }) ?? true
+            else { return false }
             rates.rested = rested
+            rates.gaveBackAt = .now
             return true
         }
         if isDue { csystem_give_back_memory() }
