@@ -100,13 +100,12 @@ private struct BatchSending {
         var isOneRefused = false
     }
 
+    /// Of destinations with something else than confirmed messages.
     private var fates: [String: Fate] {
         var fates: [String: Fate] = [:]
-        for (message, outcome) in zip(messages, outcomes) {
-            var fate = fates[message.destination] ?? Fate()
-            if outcome != .confirmed { fate.areAllConfirmed = false }
-            if outcome == .refused { fate.isOneRefused = true }
-            fates[message.destination] = fate
+        for (message, outcome) in zip(messages, outcomes) where outcome != .confirmed {
+            fates[message.destination, default: Fate()].areAllConfirmed = false
+            if outcome == .refused { fates[message.destination]?.isOneRefused = true }
         }
         return fates
     }

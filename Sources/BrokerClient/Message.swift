@@ -135,15 +135,7 @@ extension Engine {
     /// All that can be; then the first error is thrown.
     fileprivate func acknowledge(_ deliveries: [Delivery]) throws(ClientError) {
         try ask { (conversation, now) throws(ClientError) in
-            var failure: ClientError?
-            for delivery in deliveries {
-                do throws(ClientError) {
-                    try conversation.settle(delivery, .acknowledge, deadline: now, at: now)
-                } catch {
-                    failure = failure ?? error
-                }
-            }
-            if let failure { throw failure }
+            if let failure = conversation.acknowledge(deliveries, deadline: now, at: now) { throw failure }
         }
     }
 
@@ -152,7 +144,7 @@ extension Engine {
     ) async throws(ClientError) {
         var failure: ClientError?
         _ = try await call { conversation, request, now in
-            failure = conversation.acknowledgeConfirmed(deliveries, as: request, deadline: deadline, at: now)
+            failure = conversation.acknowledge(deliveries, as: request, deadline: deadline, at: now)
         }
         if let failure { throw failure }
     }

@@ -23,5 +23,5 @@ public struct Outgoing: Sendable {
     }
 
     /// Throws if it cannot be sent.
-    func check() throws(ClientError) { _ = try Client.frame(body, destination, headers, persistent) }
+    func check() throws(ClientError) { try Client.check(destination, headers.traced) }
 }

@@ -11,6 +11,14 @@ public struct Frame: Equatable, Sendable {
             self.name = name
             self.value = value
         }
+
+        /// Its line, with what must be escaped in frames of that version.
+        public func encode(version: Version, into out: inout Buffer) {
+            var (name, value) = (name, value)
+            name.withUTF8 { name in
+                value.withUTF8 { HeaderText.appendLine(name: name, value: $0, version: version, into: &out) }
+            }
+        }
     }
 
     public var command: Command
@@ -47,10 +55,11 @@ public struct Frame: Equatable, Sendable {
             let isLength = header.name == "content-length"
             if isLength, hasLength { continue }
             hasLength = hasLength || isLength
-            Frame.append(isLength ? Header(header.name, String(body.count)) : header, textVersion, into: &out)
+            let line = isLength ? Header(header.name, String(body.count)) : header
+            line.encode(version: textVersion, into: &out)
         }
         if !hasLength, !body.isEmpty {
-            Frame.append(Header("content-length", String(body.count)), textVersion, into: &out)
+            Header("content-length", String(body.count)).encode(version: textVersion, into: &out)
         }
         out.append(.lineFeed)
         out.append(body)
@@ -62,16 +71,6 @@ public struct Frame: Equatable, Sendable {
         var out = Buffer()
         encode(version: version, into: &out)
         return Array(out.readable)
-    }
-
-    private static func append(_ header: Header, _ version: Version, into out: inout Buffer) {
-        var name = header.name
-        var value = header.value
-        name.withUTF8 { name in
-            value.withUTF8 { value in
-                HeaderText.appendLine(name: name, value: value, version: version, into: &out)
-            }
-        }
     }
 
     /// The frame that a parser found in `bytes` under `version`. Text of 1.0 that is not UTF-8 is repaired.

@@ -187,7 +187,8 @@ package final class World {
     }
 
     /// What is on disk is read again, a little at a time. Nothing was damaged here, so nothing may be found. It has dice of
-    /// its own, and does not count where a certain operation is to go wrong: so no other step goes otherwise because of it.
+    /// its own, and does not count where a certain operation is to go wrong: so no other step goes otherwise because of it, but
+    /// for the checkpoint that is due again where the second one is missing.
     func scrub() {
         guard let broker, broker.failure == nil, faults.errorAt == nil, faults.crashAt == nil, faults.picture == nil
         else {

@@ -126,7 +126,7 @@ import Testing
             let request = talk.request()
             var failure: ClientError?
             talk.event {
-                failure = $0.acknowledgeConfirmed(
+                failure = $0.acknowledge(
                     deliveries, as: request, deadline: $1.adding(milliseconds: 100), at: $1)
             }
             #expect(failure == .alreadySettled)

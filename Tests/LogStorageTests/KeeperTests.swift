@@ -10,6 +10,29 @@ import Testing
 
 /// What the keeper does between commits.
 struct KeeperTests {
+    /// With a queue.
+    private func opened(_ disk: SimulatedDisk, _ settings: LogSettings) throws -> Store {
+        let store = try Opening.open(disk, settings).store
+        var first = BatchBuilder()
+        first.create(1, "a")
+        #expect(try store.commit([first.batch(1)], from: 0) == 1)
+        return store
+    }
+
+    /// Commits a batch: what `settle` puts into it, and a message of 1000 bytes. The keeper makes rounds until there is room for it,
+    /// and one behind it; `look` is shown each.
+    private func send(
+        _ number: UInt64, to store: Store, isBusy: Bool = false, settle: (inout BatchBuilder) -> Void = { _ in },
+        look: (Keeper.Round) -> Void = { _ in }
+    ) throws {
+        var builder = BatchBuilder()
+        settle(&builder)
+        builder.append(1, number, [UInt8](repeating: UInt8(truncatingIfNeeded: number), count: 1000))
+        let batch = builder.batch(number + 1)
+        while try store.commit([batch], from: 0) == 0 { look(try store.keep(isBusy: isBusy)) }
+        look(try store.keep(isBusy: isBusy))
+    }
+
     /// Goal: while messages are taken as fast as they come, no more zeros are written than two segments hold. Method:
     /// messages for fifty segments, each acknowledged in the batch behind its own, with a round of the keeper behind
     /// each batch; it is counted how often a file is begun.
@@ -24,17 +47,11 @@ struct KeeperTests {
                 if operation.kind == .create, operation.path == StorePath.segmentDraft { begun.withLock { $0 += 1 } }
             }
         }
-        let store = try Opening.open(disk, settings).store
-        var first = BatchBuilder()
-        first.create(1, "a")
-        #expect(try store.commit([first.batch(1)], from: 0) == 1)
+        let store = try opened(disk, settings)
         for number in 1...800 as ClosedRange<UInt64> {
-            var builder = BatchBuilder()
-            if number > 1 { builder.settle(1, number - 1, bytes: 1000) }
-            builder.append(1, number, [UInt8](repeating: UInt8(truncatingIfNeeded: number), count: 1000))
-            let batch = builder.batch(number + 1)
-            while try store.commit([batch], from: 0) == 0 { _ = try store.keep() }
-            _ = try store.keep()
+            try send(number, to: store) {
+                if number > 1 { $0.settle(1, number - 1, bytes: 1000) }
+            }
         }
         #expect(begun.withLock { $0 } <= 3)
         #expect(store.statistics.journalSegments <= 3)
@@ -52,17 +69,10 @@ struct KeeperTests {
         settings.journalSegments = 2
         settings.journalSegmentsMax = 8
         let disk = SimulatedDisk()
-        let store = try Opening.open(disk, settings).store
-        var first = BatchBuilder()
-        first.create(1, "a")
-        #expect(try store.commit([first.batch(1)], from: 0) == 1)
+        let store = try opened(disk, settings)
         var most = 0
         for number in 1...300 as ClosedRange<UInt64> {
-            var builder = BatchBuilder()
-            builder.append(1, number, [UInt8](repeating: UInt8(truncatingIfNeeded: number), count: 1000))
-            let batch = builder.batch(number + 1)
-            while try store.commit([batch], from: 0) == 0 { _ = try store.keep(isBusy: true) }
-            _ = try store.keep(isBusy: true)
+            try send(number, to: store, isBusy: true)
             most = max(most, store.statistics.journalSegments)
             if most < 6 { #expect(store.statistics.queueFiles == 0) }
         }
@@ -97,18 +107,10 @@ struct KeeperTests {
         settings.journalSegments = 2
         settings.journalSegmentsMax = 8
         let disk = SimulatedDisk()
-        let store = try Opening.open(disk, settings).store
-        func send(_ numbers: ClosedRange<UInt64>, isBusy: Bool) throws {
-            for number in numbers {
-                var builder = BatchBuilder()
-                if number == 1 { builder.create(1, "a") }
-                builder.append(1, number, [UInt8](repeating: 1, count: 1000))
-                let batch = builder.batch(number)
-                while try store.commit([batch], from: 0) == 0 { #expect(try store.keep(isBusy: isBusy).room == nil) }
-                #expect(try store.keep(isBusy: isBusy).room == nil)
-            }
+        let store = try opened(disk, settings)
+        for number in 1...300 as ClosedRange<UInt64> {
+            try send(number, to: store, isBusy: true, look: { #expect($0.room == nil) })
         }
-        try send(1...300, isBusy: true)
         while try store.keep().isBehind {}
         let isFull = Mutex(true)
         disk.hooks.withLock { hooks in
@@ -117,7 +119,7 @@ struct KeeperTests {
         }
         var number: UInt64 = 301
         while isFull.withLock({ $0 }) {
-            try send(number...number, isBusy: false)
+            try send(number, to: store, look: { #expect($0.room == nil) })
             number += 1
             try #require(number < 400)
         }
@@ -132,20 +134,16 @@ struct KeeperTests {
         settings.journalSegments = 2
         settings.journalSegmentsMax = 8
         let disk = SimulatedDisk()
-        let store = try Opening.open(disk, settings).store
+        let store = try opened(disk, settings)
         var most = 0
         for number in 1...600 as ClosedRange<UInt64> {
-            var builder = BatchBuilder()
-            if number == 1 { builder.create(1, "a") }
-            if 301...306 ~= number {
-                let first = (number - 301) * 50 + 1
-                for old in first...first + 49 { builder.settle(1, old, bytes: 1000) }
+            try send(number, to: store, isBusy: true) { builder in
+                if 301...306 ~= number {
+                    let first = (number - 301) * 50 + 1
+                    for old in first...first + 49 { builder.settle(1, old, bytes: 1000) }
+                }
+                if number > 301 { builder.settle(1, number - 1, bytes: 1000) }
             }
-            if number > 301 { builder.settle(1, number - 1, bytes: 1000) }
-            builder.append(1, number, [UInt8](repeating: 1, count: 1000))
-            let batch = builder.batch(number)
-            while try store.commit([batch], from: 0) == 0 { _ = try store.keep(isBusy: true) }
-            _ = try store.keep(isBusy: true)
             if number == 300 { while try store.keep().isBehind {} }
             if number > 400 { most = max(most, store.statistics.journalSegments) }
         }
@@ -163,16 +161,9 @@ struct KeeperTests {
             }
         }
         let settings = smallSettings()
-        let store = try Opening.open(disk, settings).store
-        var first = BatchBuilder()
-        first.create(1, "a")
-        #expect(try store.commit([first.batch(1)], from: 0) == 1)
+        let store = try opened(disk, settings)
         for number in 1...400 as ClosedRange<UInt64> {
-            var builder = BatchBuilder()
-            builder.append(1, number, [UInt8](repeating: 1, count: 1000))
-            let batch = builder.batch(number + 1)
-            while try store.commit([batch], from: 0) == 0 { _ = try store.keep() }
-            _ = try store.keep()
+            try send(number, to: store)
         }
         #expect(begun.withLock { $0 } <= settings.journalSegments + 2)
     }
@@ -185,16 +176,9 @@ struct KeeperTests {
         settings.journalSegmentsMax = 8
         let disk = SimulatedDisk()
         disk.free.withLock { $0 = settings.lowWatermark / 2 }
-        let store = try Opening.open(disk, settings).store
-        var first = BatchBuilder()
-        first.create(1, "a")
-        #expect(try store.commit([first.batch(1)], from: 0) == 1)
+        let store = try opened(disk, settings)
         for number in 1...100 as ClosedRange<UInt64> {
-            var builder = BatchBuilder()
-            builder.append(1, number, [UInt8](repeating: 1, count: 1000))
-            let batch = builder.batch(number + 1)
-            while try store.commit([batch], from: 0) == 0 { _ = try store.keep(isBusy: true) }
-            _ = try store.keep(isBusy: true)
+            try send(number, to: store, isBusy: true)
             #expect(store.statistics.journalSegments <= 3)
         }
     }

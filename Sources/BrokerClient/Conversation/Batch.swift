@@ -36,7 +36,7 @@ struct Batch: Sendable {
         var isNamed = false
         for header in message.headers.fields {
             isNamed = isNamed || header.name == "dedup-id"
-            Self.appendLine(header, version, into: &out)
+            header.encode(version: version, into: &out)
         }
         out.append("content-length:")
         out.append(decimal: UInt64(message.body.count))
@@ -56,13 +56,6 @@ struct Batch: Sendable {
     private static func append(_ text: String, _ version: Version, into out: inout Buffer) {
         var text = text
         text.withUTF8 { HeaderText.escape($0, version: version, into: &out) }
-    }
-
-    private static func appendLine(_ header: Frame.Header, _ version: Version, into out: inout Buffer) {
-        var (name, value) = (header.name, header.value)
-        name.withUTF8 { name in
-            value.withUTF8 { HeaderText.appendLine(name: name, value: $0, version: version, into: &out) }
-        }
     }
 
     /// By which a message is known when another call repeats it.

@@ -200,10 +200,10 @@ extension Conversation {
         transmit(frame)
     }
 
-    /// ACKs in this order; the last of those that can be settled asks for a RECEIPT, which answers the request. Returns the first
-    /// error, with which the request is answered if none can be.
-    mutating func acknowledgeConfirmed(
-        _ deliveries: [Delivery], as request: RequestID, deadline: Instant, at now: Instant
+    /// ACKs in this order of all that can be settled; returns the first error. With a request the last of them asks for a RECEIPT,
+    /// which answers it; if none can be settled, the error does.
+    mutating func acknowledge(
+        _ deliveries: [Delivery], as request: RequestID? = nil, deadline: Instant, at now: Instant
     ) -> ClientError? {
         self.now = now
         let last = deliveries.lastIndex { delivery in
@@ -218,14 +218,14 @@ extension Conversation {
                 failure = failure ?? error
             }
         }
-        if requests[request] == nil {
+        if let request, requests[request] == nil {
             requests[request] = Request(.settle)
             fail(request, failure ?? .alreadySettled)
         }
         return failure
     }
 
-    /// The same, with its errors as the request's outcome.
+    /// `settle` with its errors as the request's outcome.
     mutating func settleConfirmed(
         _ delivery: Delivery, _ verdict: Verdict, as request: RequestID, deadline: Instant, at now: Instant
     ) {

@@ -77,13 +77,7 @@ final class LibraryProducer: Sendable {
         try await withThrowingTaskGroup(of: Void.self) { group in
             for begin in stride(from: 0, to: window, by: batch) {
                 let places = min(batch, window - begin)
-                group.addTask {
-                    if self.sendsOneByOne {
-                        try await self.send(client, schedule.measured)
-                    } else {
-                        try await self.send(client, places, schedule.measured)
-                    }
-                }
+                group.addTask { try await self.send(client, places, schedule.measured) }
             }
             try await group.waitForAll()
         }
@@ -103,21 +97,16 @@ final class LibraryProducer: Sendable {
                 message.persistent = isPersistent
                 return message
             }
-            try await client.send(messages)
+            if sendsOneByOne {
+                for message in messages {
+                    try await client.send(
+                        message.body, to: message.destination, headers: message.headers,
+                        persistent: message.persistent)
+                }
+            } else {
+                try await client.send(messages)
+            }
             sent = (sequences, now)
-        }
-    }
-
-    /// One place in the window.
-    private func send(_ client: Client, _ measured: Range<UInt64>) async throws {
-        var sent: (sequences: Range<UInt64>, nanoseconds: UInt64) = (0..<0, 0)
-        while true {
-            let now = Instant.now.nanoseconds
-            guard let sequence = next(1, behind: sent, at: now, measured).first else { return }
-            let kind = kinds[Int(sequence % UInt64(kinds.count))]
-            try await client.send(
-                body(sequence, now), to: kind.destination, headers: kind.headers, persistent: isPersistent)
-            sent = (sequence..<sequence + 1, now)
         }
     }
 
