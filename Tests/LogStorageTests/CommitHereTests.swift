@@ -106,7 +106,7 @@ struct CommitHereTests {
         let operations = Monitor<[SimulatedDisk.Kind]>([])
         disk.hooks.withLock { hooks in
             hooks.watch = { operation in
-                guard operation.path == StorePath.segment(1) else { return }
+                guard operation.path.hasSuffix(".seg") else { return }
                 operations.withLock { $0.append(operation.kind) }
                 operations.ring()
             }
@@ -131,7 +131,7 @@ struct CommitHereTests {
         let after = Atomic<Int>(0)
         disk.hooks.withLock { hooks in
             hooks.fault = { operation in
-                guard operation.path == StorePath.segment(1) else { return nil }
+                guard operation.path.hasSuffix(".seg") else { return nil }
                 return failing.withLock { failing -> Int32? in
                     if failing { after.add(1, ordering: .relaxed) }
                     if failing || operation.kind != .sync { return nil }

@@ -14,12 +14,12 @@ final class BadNetwork: Sendable {
     /// What lines share with their network, which may go before them.
     final class Sky: Sendable {
         let weather: Weather
-        private let broker: Atomic<UInt16>
+        private let broker: Mutex<UInt16?>
         private let isRaging = Atomic(false)
 
         init(_ weather: Weather, _ broker: UInt16) {
             self.weather = weather
-            self.broker = Atomic(broker)
+            self.broker = Mutex(broker)
         }
 
         var isStormy: Bool {
@@ -27,9 +27,17 @@ final class BadNetwork: Sendable {
             set { isRaging.store(newValue, ordering: .relaxed) }
         }
 
-        var target: UInt16 {
-            get { broker.load(ordering: .relaxed) }
-            set { broker.store(newValue, ordering: .relaxed) }
+        func setTarget(_ port: UInt16?) { broker.withLock { $0 = port } }
+
+        /// False: there is no broker.
+        func connect(_ socket: Int32) -> Bool {
+            broker.withLock { port in
+                guard let port else { return false }
+                var address = Loopback.address(port)
+                return Loopback.withRaw(&address) {
+                    Glibc.connect(socket, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+                }
+            }
         }
 
         /// Sleeps for so long, or until the storm is over.
@@ -69,8 +77,9 @@ final class BadNetwork: Sendable {
 
     func setStormy(_ isStormy: Bool) { sky.isStormy = isStormy }
 
-    /// The broker is elsewhere now.
-    func setTarget(_ port: UInt16) { sky.target = port }
+    /// The broker is elsewhere now, or nowhere. Say so before it ends: its port may be another broker's a moment later, and
+    /// that one would get what is meant for this one.
+    func setTarget(_ port: UInt16?) { sky.setTarget(port) }
 }
 
 /// How bad a network is.
@@ -132,11 +141,7 @@ private final class Line: Sendable {
                 line.cut(reset: fate % 2 == 0)
             }
         }
-        var address = Loopback.address(sky.target)
-        let isConnected = Loopback.withRaw(&address) {
-            connect(broker, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
-        }
-        guard isConnected else { return }
+        guard sky.connect(broker) else { return }
         for (index, ends) in [(client, broker), (broker, client)].enumerated() {
             Thread.detachNewThread {
                 line.carry(ends.0, ends.1, SplitMix64(seed: seed &* 3 &+ UInt64(index) &+ 1))

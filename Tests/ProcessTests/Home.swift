@@ -4,6 +4,7 @@ import Glibc
 /// A directory for one test, gone with it.
 final class Home {
     let path: String
+    private var isKept = false
 
     init() throws {
         var template = Array((NSTemporaryDirectory() + "/brokerd-test-XXXXXX").utf8CString)
@@ -12,8 +13,12 @@ final class Home {
     }
 
     deinit {
+        if isKept { return }
         do { try FileManager.default.removeItem(atPath: path) } catch { print("\(path) stays: \(error)") }
     }
+
+    /// It stays, for whoever wants to know what happened in it.
+    func keep() { isKept = true }
 
     func file(_ name: String, _ text: String) throws -> String {
         let path = "\(path)/\(name)"

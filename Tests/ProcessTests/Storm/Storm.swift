@@ -115,7 +115,17 @@ struct StormRun {
         home = try Home()
     }
 
+    /// When a promise was broken, the directory stays, with the logs of the brokers, and the ledger says where.
     func ledger() async throws -> StormLedger {
+        let ledger = try await storm()
+        if !ledger.broken.isEmpty {
+            home.keep()
+            ledger.broke("what is left of it: \(home.path)")
+        }
+        return ledger
+    }
+
+    private func storm() async throws -> StormLedger {
         let arguments = ["--config", try home.file("broker.json5", Self.settings)]
         var broker = try BrokerProcess(home, arguments)
         let network = try BadNetwork(to: broker.port, plan.weather)
@@ -137,6 +147,7 @@ struct StormRun {
         await storm.close()
         // Nobody has anything in hand afterwards.
         if plan.endsPolitely { _ = try broker.stop() } else { broker.kill() }
+        try noteLog(of: broker)
         broker = try BrokerProcess(home, arguments)
         for style in styles { try await style.judge(broker) }
         return storm.ledger
@@ -146,11 +157,19 @@ struct StormRun {
         let begun = ContinuousClock.now
         for kill in plan.kills {
             try await Task.sleep(until: begun + kill.at, clock: .continuous)
+            network.setTarget(nil)
             broker.kill()
+            try noteLog(of: broker)
             try await Task.sleep(for: kill.for)
             broker = try BrokerProcess(home, arguments)
             network.setTarget(broker.port)
         }
+    }
+
+    /// Of a broker that has ended.
+    private func noteLog(of broker: BrokerProcess) throws {
+        try broker.child.readErrors(within: .seconds(10)) { _ in false }
+        _ = try home.file("broker \(broker.child.id).log", broker.log)
     }
 
     private static func forEach(

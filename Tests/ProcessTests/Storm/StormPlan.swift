@@ -17,7 +17,8 @@ struct StormPlan: Sendable, CustomStringConvertible {
     let failsWhenBusy: Bool
     let hasBreakers: Bool
 
-    init(seed: UInt64) {
+    /// `only`: this style alone, in the same weather.
+    init(seed: UInt64, only style: (any StormStyle.Type)? = nil) {
         var dice = SplitMix64(seed: seed)
         self.seed = seed
         var weather = Weather(seed: seed)
@@ -45,7 +46,7 @@ struct StormPlan: Sendable, CustomStringConvertible {
         var styles: [any StormStyle.Type] = []
         for style in allStormStyles where dice.below(2) == 0 { styles.append(style) }
         if styles.isEmpty { styles = [allStormStyles[dice.below(allStormStyles.count)]] }
-        self.styles = styles
+        self.styles = style.map { [$0] } ?? styles
         heartBeat = .milliseconds([0, 300, 1_000][dice.below(3)])
         window = [1, 4, 10_000][dice.below(3)]
         requestsInFlight = [1, 8, 1_000][dice.below(3)]

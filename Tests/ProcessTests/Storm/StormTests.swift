@@ -15,13 +15,18 @@ extension ProcessTests {
             let atOnce: Int
             /// Nil: only far beyond what a busy machine does.
             let limit: Duration
+            /// Nil: those that the seed draws.
+            let style: (any StormStyle.Type)?
 
-            init(_ environment: [String: String]) {
+            init(_ environment: [String: String]) throws {
                 let wanted = environment["BROKERD_STORMS"].flatMap { UInt64($0) }
                 first = environment["BROKERD_STORM_SEED"].flatMap { UInt64($0) } ?? 1
                 count = wanted ?? 8
                 atOnce = environment["BROKERD_STORMS_AT_ONCE"].flatMap { Int($0) } ?? 4
                 limit = wanted == nil ? .seconds(10) : .milliseconds(100)
+                let name = environment["BROKERD_STORM_STYLE"] ?? ""
+                style = allStormStyles.first { "\($0)" == name }
+                if style == nil, !name.isEmpty { throw Problem("there is no \(name), but: \(allStormStyles)") }
             }
         }
 
@@ -38,7 +43,7 @@ extension ProcessTests {
         }
 
         @Test func promisesAreKeptInStorms() async throws {
-            let campaign = Campaign(ProcessInfo.processInfo.environment)
+            let campaign = try Campaign(ProcessInfo.processInfo.environment)
             let sleepers = Sleepers()
             sleepers.begin()
             defer { sleepers.end() }
@@ -46,10 +51,10 @@ extension ProcessTests {
             let seeds = campaign.first..<(campaign.first + campaign.count)
             await withTaskGroup(of: (StormPlan, Result<StormLedger, any Error>).self) { group in
                 var rest = seeds.makeIterator()
-                for _ in 0..<campaign.atOnce { Self.begin(rest.next(), in: &group) }
+                for _ in 0..<campaign.atOnce { Self.begin(rest.next(), campaign, in: &group) }
                 for await (plan, outcome) in group {
                     await Self.add(plan, outcome, campaign, sleepers, to: &summary)
-                    Self.begin(rest.next(), in: &group)
+                    Self.begin(rest.next(), campaign, in: &group)
                 }
             }
             for line in summary.broken { Issue.record("\(line)") }
@@ -57,11 +62,13 @@ extension ProcessTests {
         }
 
         private static func begin(
-            _ seed: UInt64?, in group: inout TaskGroup<(StormPlan, Result<StormLedger, any Error>)>
+            _ seed: UInt64?, _ campaign: Campaign,
+            in group: inout TaskGroup<(StormPlan, Result<StormLedger, any Error>)>
         ) {
             guard let seed else { return }
+            let style = campaign.style
             group.addTask {
-                let plan = StormPlan(seed: seed)
+                let plan = StormPlan(seed: seed, only: style)
                 do { return (plan, .success(try await StormRun(plan).ledger())) } catch {
                     return (plan, .failure(error))
                 }
