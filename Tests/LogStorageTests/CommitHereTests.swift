@@ -127,15 +127,16 @@ struct CommitHereTests {
         let rig = try Rig(disk)
         rig.engine.start(rig.listener)
         #expect(rig.settleDown())
-        let failing = Mutex(false)
+        // Many tries have filled more than one file.
+        let failed = Mutex<String?>(nil)
         let after = Atomic<Int>(0)
         disk.hooks.withLock { hooks in
             hooks.fault = { operation in
                 guard operation.path.hasSuffix(".seg") else { return nil }
-                return failing.withLock { failing -> Int32? in
-                    if failing { after.add(1, ordering: .relaxed) }
-                    if failing || operation.kind != .sync { return nil }
-                    failing = true
+                return failed.withLock { failed -> Int32? in
+                    if failed == operation.path { after.add(1, ordering: .relaxed) }
+                    if failed != nil || operation.kind != .sync { return nil }
+                    failed = operation.path
                     return EIO
                 }
             }
