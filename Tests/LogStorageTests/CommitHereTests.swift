@@ -39,9 +39,11 @@ struct CommitHereTests {
 
         func commitHere() -> Bool { engine.commitHere { here.append($0) } }
 
-        /// Has batches made durable until this thread was let do one: the journal thread may be about to mark.
+        /// Has batches made durable until this thread was let do one: the journal thread may be about to mark, and gets more
+        /// and more time to be done with that.
         func settleDown() -> Bool {
-            for _ in 0..<10_000 {
+            for attempt in 0..<200 {
+                usleep(UInt32(attempt) * 1_000)
                 let number = append()
                 if commitHere() { return true }
                 if !listener.wait(for: { $0.durable.last == number }) { return false }
@@ -106,7 +108,7 @@ struct CommitHereTests {
         let operations = Monitor<[SimulatedDisk.Kind]>([])
         disk.hooks.withLock { hooks in
             hooks.watch = { operation in
-                guard operation.path.hasSuffix(".seg") else { return }
+                guard operation.path.hasSuffix(".seg"), [.write, .sync].contains(operation.kind) else { return }
                 operations.withLock { $0.append(operation.kind) }
                 operations.ring()
             }
