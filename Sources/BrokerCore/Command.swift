@@ -115,10 +115,14 @@ public struct Send {
     public var transaction: UInt32
     /// Where in `CommandExtras.sends` the rest is, or -1.
     public var extras: Int32
+    /// Where in `content` the `dedup-id` stands, as it is meant, if that is all the SEND asks for, outside of a transaction;
+    /// then it has no extras. Of no bytes: there is none, or it is among the extras.
+    public var dedupStart: UInt16
+    public var dedupCount: UInt16
 
     @inlinable public init(
         memo: Int32 = -1, destination: Bytes, content: Bytes, headerBytes: UInt32, flags: UInt8,
-        transaction: UInt32 = 0, extras: Int32 = -1
+        transaction: UInt32 = 0, extras: Int32 = -1, dedupStart: UInt16 = 0, dedupCount: UInt16 = 0
     ) {
         self.memo = memo
         self.destination = destination
@@ -127,6 +131,13 @@ public struct Send {
         self.flags = flags
         self.transaction = transaction
         self.extras = extras
+        self.dedupStart = dedupStart
+        self.dedupCount = dedupCount
+    }
+
+    /// Empty: see `dedupStart`.
+    @inlinable public var dedupID: Bytes {
+        Bytes(rebasing: content[Int(dedupStart)..<Int(dedupStart) + Int(dedupCount)])
     }
 }
 

@@ -26,6 +26,12 @@ extension Core {
         return SipHash.hash(extras.dedupID, key: dedupKey)
     }
 
+    /// The same of one that asks for nothing else.
+    @inline(__always)
+    func dedupHash(_ send: Send) -> DedupHash? {
+        send.dedupCount == 0 ? nil : SipHash.hash(send.dedupID, key: dedupKey)
+    }
+
     private var second: UInt32 { UInt32(clamping: now.wall / 1000) }
 
     /// Whether the queue has taken a message of that id already. If so it is counted, and the answer to
@@ -61,13 +67,13 @@ extension Core {
         records.append(
             Record(kind: .remember, queue: queues[index].id, sequence: hash.high, count: second, bytes: hash.low))
         duplicates.append(hash, second: second, batch: batchNumber, to: queue)
-        forget(in: index, seconds, most, atMost: Self.forgottenPerSend)
+        duplicates.forget(in: queue, most: most, seconds: seconds, now: second, atMost: Self.forgottenPerSend)
         var left = Self.forgottenPerSend
         while duplicates.count > limits.dedupIDs, left > 0 {
             // A queue that has just begun gets its place from one that has many.
             let isOwn = duplicates.count(of: queue) > 1
             guard let from = isOwn ? queue : duplicates.largeQueue() else { break }
-            duplicates.removeFirst(of: from)
+            duplicates.forgetOldest(of: from)
             left -= 1
         }
     }
@@ -79,20 +85,6 @@ extension Core {
         return seconds == 0 || count == 0 ? (0, 0) : (min(seconds, .max >> 1), count)
     }
 
-    /// Forgets the oldest ids that are too old or too many; returns how many.
-    @discardableResult
-    private mutating func forget(in index: Int, _ seconds: UInt64, _ most: UInt64, atMost limit: Int) -> Int {
-        let queue = Int32(index)
-        let second = UInt64(second)
-        var done = 0
-        while done < limit, let oldest = duplicates.oldestSecond(of: queue) {
-            if duplicates.count(of: queue) <= most, UInt64(oldest) + seconds >= second { break }
-            duplicates.removeFirst(of: queue)
-            done += 1
-        }
-        return done
-    }
-
     /// Queues that get no messages forget too.
     mutating func forgetOldIDs(into effects: inout Effects) {
         if duplicates.windowCount == 0 { return }
@@ -100,7 +92,7 @@ extension Core {
         for _ in 0..<min(duplicates.windowCount, Self.windowsPerTick) {
             guard left > 0, let queue = duplicates.nextInTurn() else { break }
             let (seconds, most) = dedupWindow(of: Int(queue))
-            left -= forget(in: Int(queue), seconds, most, atMost: left)
+            left -= duplicates.forget(in: queue, most: most, seconds: seconds, now: second, atMost: left)
         }
         seal(into: &effects)
     }

@@ -2,19 +2,31 @@ import Base
 
 /// Messages on their way in.
 extension Core {
-    /// A message with no wishes, as most are. Where its queue has none either, it is only to be stored.
+    /// A message with no wishes, as most are, but perhaps to be stored only once. Where its queue has none either, it is
+    /// only to be stored.
     @inline(__always)
     mutating func sendPlain(_ send: Send, of session: Int32, into effects: inout Effects) throws(Refusal) {
         let index = queue(ofMemo: send.memo, of: session)
         guard index >= 0, diskShort == nil, takesPlainly(index), send.content.count <= Batch.payloadLimit else {
+            // Of subscribers in memory none has a memory for ids.
             if publishPlain(send, of: session, into: &effects) { return }
-            return try self.send(send, nil, of: session, into: &effects)
+            return try self.send(send, Self.extras(of: send), of: session, into: &effects)
         }
+        let hash = dedupHash(send)
+        if isDuplicate(hash, in: index) { return }
         makeRoom(for: send.content.count + Self.laneNameBytes, records: 3 + Self.dedupRecords, into: &effects)
         let (kept, offset) = place(send.content)
         store(
             kept.slice, count: kept.count, offset: offset, headerBytes: send.headerBytes, flags: send.flags, in: index)
+        remember(hash, in: index)
         if send.flags & MessageFlags.durable == 0 { dispatch(index, into: &effects) }
+    }
+
+    private static func extras(of send: Send) -> SendExtras? {
+        if send.dedupCount == 0 { return nil }
+        var extras = SendExtras()
+        extras.dedupID = Array(send.dedupID)
+        return extras
     }
 
     /// The stored queue that a session means by a memo; -1 if it means anything else, or nothing yet.

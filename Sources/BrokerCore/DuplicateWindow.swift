@@ -53,8 +53,9 @@ struct DuplicateWindow: Sendable {
     /// The second of the oldest; nil when there is none.
     var oldestSecond: UInt32? { count == 0 ? nil : ring[first].second }
 
-    /// When the id came last; nil when it is not remembered.
-    func second(of hash: DedupHash) -> UInt32? {
+    /// When the id came last; nil when it is not remembered. Mutating, as all that is done to one among many: what only
+    /// reads would hold on to both arrays meanwhile.
+    mutating func second(of hash: DedupHash) -> UInt32? {
         if count == 0 { return nil }
         let at = find(hash)
         return table[at] == 0 ? nil : ring[Int(table[at]) - 1].second
@@ -67,6 +68,17 @@ struct DuplicateWindow: Sendable {
         count += 1
         // One that is there twice is found where it came last.
         table[find(hash)] = UInt32(place + 1)
+    }
+
+    /// Forgets the oldest while they are more than `most`, or older than `seconds`; not more than `limit`. Returns how many.
+    mutating func forget(most: UInt64, seconds: UInt64, now: UInt32, atMost limit: Int) -> Int {
+        var done = 0
+        while done < limit, let oldest = oldestSecond, count > most || UInt64(oldest) + seconds < UInt64(now) {
+            removeFirst()
+            done += 1
+        }
+        unrecorded += UInt32(done)
+        return done
     }
 
     /// Forgets the oldest.
@@ -145,11 +157,10 @@ struct Duplicates: Sendable {
     }
 
     func count(of queue: Int32) -> Int { slot(queue).map { windows[$0].count } ?? 0 }
-    func oldestSecond(of queue: Int32) -> UInt32? { slot(queue).flatMap { windows[$0].oldestSecond } }
 
     /// When the id came last to the queue and in which batch the queue's last one was; nil when the id is
     /// not remembered.
-    func find(_ hash: DedupHash, in queue: Int32) -> (second: UInt32, lastBatch: UInt64)? {
+    mutating func find(_ hash: DedupHash, in queue: Int32) -> (second: UInt32, lastBatch: UInt64)? {
         guard let slot = slot(queue), let second = windows[slot].second(of: hash) else { return nil }
         return (second, windows[slot].lastBatch)
     }
@@ -169,13 +180,20 @@ struct Duplicates: Sendable {
         return windows.count - 1
     }
 
-    mutating func removeFirst(of queue: Int32) {
-        guard let slot = slot(queue), windows[slot].count > 0 else { return }
-        count -= 1
-        windows[slot].removeFirst()
-        if windows[slot].unrecorded == 0 { changed.append(queue) }
-        windows[slot].unrecorded += 1
+    /// Forgets the oldest ids of a queue while they are more than `most`, or older than `seconds`; not more than `limit`.
+    /// Returns how many.
+    @discardableResult
+    mutating func forget(in queue: Int32, most: UInt64, seconds: UInt64, now: UInt32, atMost limit: Int) -> Int {
+        guard let slot = slot(queue) else { return 0 }
+        let hadNone = windows[slot].unrecorded == 0
+        let done = windows[slot].forget(most: most, seconds: seconds, now: now, atMost: limit)
+        count -= done
+        if done > 0, hadNone { changed.append(queue) }
+        return done
     }
+
+    /// For the good of another queue.
+    mutating func forgetOldest(of queue: Int32) { forget(in: queue, most: 0, seconds: .max >> 1, now: 0, atMost: 1) }
 
     /// The queue is gone.
     mutating func drop(_ queue: Int32) {

@@ -31,6 +31,13 @@ public struct HeaderSet: Sendable, Equatable, ExpressibleByArrayLiteral {
         return union
     }
 
+    @inlinable public func intersection(_ other: HeaderSet) -> HeaderSet {
+        var common = self
+        common.low &= other.low
+        common.high &= other.high
+        return common
+    }
+
     @inline(__always) @inlinable
     static func bit(_ known: KnownHeader) -> UInt64 { 1 &<< UInt64(known.rawValue) }
 }

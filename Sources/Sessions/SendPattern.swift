@@ -2,7 +2,7 @@ import Base
 import Glibc
 import STOMP
 
-/// The head of the SEND before, with gaps for what changes from one to the next: receipt and length. A client
+/// The head of the SEND before, with gaps for what changes from one to the next: receipt, length and `dedup-id`. A client
 /// that sends a lot repeats all else, byte for byte, and so what was found out about the first holds for all.
 ///
 ///     SEND\ndestination:/queue/a\nreceipt:17\ncontent-length:100\n\n
@@ -11,6 +11,7 @@ struct SendPattern: ~Copyable {
     /// A SEND that fits, in offsets from its first byte.
     struct Match {
         var receipt = 0..<0
+        var dedupID = 0..<0
         var destination = 0
         /// Behind the blank line.
         var body = 0
@@ -18,20 +19,25 @@ struct SendPattern: ~Copyable {
         var end = 0
     }
 
+    /// What stands in a gap.
+    private enum Gap { case length, receipt, dedupID }
+
     /// The longest head that is remembered, in bytes: each connection keeps one.
     private static var headMost: Int { 1024 }
-    /// The longest receipt that is looked at here.
-    static var receiptMost: Int { 64 }
+    /// The longest receipt, and `dedup-id`, that is looked at here.
+    static var valueMost: Int { 64 }
     /// Digits of a length that is looked at here.
     private static var digitsMost: Int { 9 }
 
     /// What stands between the gaps, one behind the other.
     private var text = Buffer()
-    /// Where in `text` the gaps are; without a receipt the first is the length, and both are the same.
-    private var firstGap = 0
-    private var secondGap = 0
+    /// The gaps, in order; only the first `gapCount` count.
+    private var gaps: InlineArray<3, Gap> = [.length, .length, .length]
+    private var gapCount = 0
+    /// Where in `text` the piece in front of each gap ends, and where the last piece does.
+    private var ends: InlineArray<4, Int> = [0, 0, 0, 0]
     private(set) var hasReceipt = false
-    private var receiptIsFirst = false
+    private(set) var hasDedupID = false
     /// Where in `text` the destination begins, and how many gaps lie before it.
     private var destination = 0
     private var gapsBeforeDestination = 0
@@ -58,7 +64,7 @@ struct SendPattern: ~Copyable {
     }
 
     /// Remembers the head of a frame that is stored as it came but for its receipt. Nothing in it may ask for
-    /// something that only counts once.
+    /// something that only counts once, but for being stored once.
     mutating func remember(
         _ frame: UnsafeBufferPointer<UInt8>, _ layout: borrowing FrameLayout, _ limits: FrameLimits, memo: Int32,
         flags: UInt8
@@ -66,31 +72,31 @@ struct SendPattern: ~Copyable {
         text.clear()
         guard layout.body.lowerBound <= Self.headMost, let length = layout.first(.contentLength),
             let name = layout.first(.destination),
-            layout.headersEnd + 2 * Self.receiptMost <= limits.headerBytes,
-            limits.headerLineBytes >= 2 * Self.receiptMost
+            layout.headersEnd + 3 * Self.valueMost <= limits.headerBytes,
+            limits.headerLineBytes >= 2 * Self.valueMost
         else { return }
-        let receipt = layout.first(.receipt)
-        hasReceipt = receipt != nil
-        receiptIsFirst = receipt.map { $0.valueStart < length.valueStart } ?? false
-        let gaps = receipt.map { receiptIsFirst ? ($0.value, length.value) : (length.value, $0.value) }
-        let first = gaps?.0 ?? length.value
-        let second = gaps?.1 ?? length.value
-        text.append(UnsafeBufferPointer(rebasing: frame[..<first.lowerBound]))
-        firstGap = text.count
-        if hasReceipt { text.append(UnsafeBufferPointer(rebasing: frame[first.upperBound..<second.lowerBound])) }
-        secondGap = text.count
-        text.append(UnsafeBufferPointer(rebasing: frame[second.upperBound..<layout.body.lowerBound]))
-        let at = name.value.lowerBound
-        destination = at
+        var found = [(Gap.length, length.value)]
+        if let receipt = layout.first(.receipt) { found.append((.receipt, receipt.value)) }
+        if let id = layout.first(.dedupID) { found.append((.dedupID, id.value)) }
+        found.sort { $0.1.lowerBound < $1.1.lowerBound }
+        hasReceipt = layout.has(.receipt)
+        hasDedupID = layout.has(.dedupID)
+        gapCount = found.count
         gapsBeforeDestination = 0
-        if at > first.lowerBound {
-            destination -= first.count
-            gapsBeforeDestination = 1
+        destination = name.value.lowerBound
+        var start = 0
+        for (index, (gap, value)) in found.enumerated() {
+            text.append(UnsafeBufferPointer(rebasing: frame[start..<value.lowerBound]))
+            gaps[index] = gap
+            ends[index] = text.count
+            if value.lowerBound < name.value.lowerBound {
+                gapsBeforeDestination = index + 1
+                destination -= value.count
+            }
+            start = value.upperBound
         }
-        if hasReceipt, at > second.lowerBound {
-            destination -= second.count
-            gapsBeforeDestination = 2
-        }
+        text.append(UnsafeBufferPointer(rebasing: frame[start..<layout.body.lowerBound]))
+        ends[gapCount] = text.count
         destinationCount = name.value.count
         bodyMost = limits.bodyBytes
         self.memo = memo
@@ -104,31 +110,23 @@ struct SendPattern: ~Copyable {
     mutating func match(_ base: UnsafePointer<UInt8>, count: Int) -> Match? {
         let size = text.count
         guard size > 0, count > size, let text = UnsafePointer(self.text.readable.baseAddress) else { return nil }
-        guard memcmp(base, text, firstGap) == 0 else { return nil }
+        var at = ends[0]
+        guard memcmp(base, text, at) == 0 else { return nil }
         var found = Match()
+        found.destination = destination
         var length = 0
-        var at = firstGap
-        var last = 0
-        if hasReceipt {
-            guard let end = Self.gap(base, at, count, isReceipt: receiptIsFirst, &found.receipt, &length) else {
-                return nil
-            }
-            last = end &- at
+        for index in 0..<gapCount {
+            guard let end = Self.gap(base, at, count, gaps[index], &found, &length) else { return nil }
+            if index < gapsBeforeDestination { found.destination &+= end &- at }
             at = end
-            let between = secondGap &- firstGap
-            guard count &- at > between, memcmp(base + at, text + firstGap, between) == 0 else { return nil }
+            let start = ends[index]
+            let between = ends[index &+ 1] &- start
+            guard count &- at > between, memcmp(base + at, text + start, between) == 0 else { return nil }
             at &+= between
         }
-        let isReceipt = hasReceipt && !receiptIsFirst
-        guard let end = Self.gap(base, at, count, isReceipt: isReceipt, &found.receipt, &length) else { return nil }
-        let behind = size &- secondGap
-        guard count &- end > behind, memcmp(base + end, text + secondGap, behind) == 0 else { return nil }
-        found.body = end &+ behind
-        found.end = found.body &+ length &+ 1
+        found.body = at
+        found.end = at &+ length &+ 1
         guard length <= bodyMost, found.end <= count, base[found.end &- 1] == 0 else { return nil }
-        found.destination = destination
-        if gapsBeforeDestination > 0 { found.destination &+= hasReceipt ? last : end &- at }
-        if gapsBeforeDestination > 1 { found.destination &+= end &- at }
         nextPause = 0
         pause = 0
         return found
@@ -137,16 +135,20 @@ struct SendPattern: ~Copyable {
     /// Where the value at `start` ends: before a line feed, with nothing in it that would have to be looked at.
     @inline(__always)
     private static func gap(
-        _ base: UnsafePointer<UInt8>, _ start: Int, _ count: Int, isReceipt: Bool, _ receipt: inout Range<Int>,
-        _ length: inout Int
+        _ base: UnsafePointer<UInt8>, _ start: Int, _ count: Int, _ gap: Gap, _ found: inout Match, _ length: inout Int
     ) -> Int? {
-        var at = start
-        if isReceipt {
-            let most = min(count, start &+ receiptMost)
+        if gap != .length {
+            let most = min(count, start &+ valueMost)
             guard let end = HeaderText.endOfPlainValue(base, from: start, to: most) else { return nil }
-            receipt = start..<end
-            return end
+            if gap == .receipt {
+                found.receipt = start..<end
+                return end
+            }
+            // An empty one is refused.
+            found.dedupID = start..<end
+            return end > start ? end : nil
         }
+        var at = start
         let most = min(count, start &+ digitsMost)
         while at < most {
             let digit = base[at] &- UInt8(ascii: "0")

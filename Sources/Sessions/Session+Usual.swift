@@ -83,6 +83,10 @@ extension Session {
             if name < line { name &+= cut }
             start &+= cut
         }
+        var id = found.dedupID.lowerBound
+        if pattern.hasDedupID, pattern.hasReceipt, id < found.receipt.lowerBound {
+            id &+= start &- Self.sendCommandBytes
+        }
         sends &+= 1
         sendBytes &+= UInt64(truncatingIfNeeded: found.end)
         batch.commands.append(
@@ -90,7 +94,9 @@ extension Session {
                 Send(
                     memo: pattern.memo, destination: Bytes(start: base + name, count: pattern.destinationCount),
                     content: Bytes(start: base + start, count: found.end &- start),
-                    headerBytes: UInt32(truncatingIfNeeded: found.body &- start), flags: pattern.flags)))
+                    headerBytes: UInt32(truncatingIfNeeded: found.body &- start), flags: pattern.flags,
+                    dedupStart: UInt16(truncatingIfNeeded: id &- start),
+                    dedupCount: UInt16(truncatingIfNeeded: found.dedupID.count))))
         batch.marks.append(
             CommandBatch.Mark(stagedBefore: Int32(stagedBefore), hasReceipt: staged.count > stagedBefore))
     }
@@ -103,7 +109,8 @@ extension Session {
     /// Has the SEND just taken as it came remembered, if others may be like it.
     @inline(__always)
     mutating func rememberSend(_ frame: Frame, memo: Int32, flags: UInt8, transaction: UInt32, extras: Int32) {
-        if transaction != 0 || extras >= 0 || parser.layout.has(.replyTo)
+        let isOnlyOnce = parser.layout.present.intersection(extrasOfSend) == [.dedupID]
+        if transaction != 0 || (extras >= 0 && !isOnlyOnce) || parser.layout.has(.replyTo)
             || parser.layout.headersStart != Self.sendCommandBytes || !pattern.mayChange()
         {
             return

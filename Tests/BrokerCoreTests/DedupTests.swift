@@ -19,6 +19,9 @@ private struct Once {
 @dynamicMemberLookup
 private final class IDRig {
     var rig: Rig
+    /// Every other message that only has an id says where it stands, instead of bringing extras.
+    private var isPlain = false
+    private var memos: [String: Int32] = [:]
 
     init(limits: CoreLimits = CoreLimits()) {
         rig = Rig(limits: limits)
@@ -55,6 +58,20 @@ private final class IDRig {
         }
         var commands: [Command] = []
         for message in messages {
+            isPlain.toggle()
+            if isPlain, message.transaction == 0, message.priority == 4, message.delay == 0 {
+                let memo = memos["\(session) \(message.destination)"] ?? Int32(memos.count)
+                memos["\(session) \(message.destination)"] = memo
+                commands.append(
+                    .send(
+                        Send(
+                            memo: memo, destination: keep(Array(message.destination.utf8)),
+                            content: keep(Array("i:\(message.id)\n\n\(message.body)\0".utf8)),
+                            headerBytes: UInt32(message.id.utf8.count + 4),
+                            flags: message.isDurable ? MessageFlags.durable : 0, dedupStart: 2,
+                            dedupCount: UInt16(message.id.utf8.count))))
+                continue
+            }
             var extra = SendExtras()
             extra.dedupID = Array(message.id.utf8)
             extra.priority = message.priority
@@ -97,7 +114,9 @@ private final class IDRig {
     func stored(_ name: String, in ledger: Ledger) -> (bodies: [String], ids: Int) {
         guard let queue = ledger.queues.values.first(where: { $0.name == bytes(name) }) else { return ([], 0) }
         let bodies = queue.live.sorted { $0.key < $1.key }.map {
-            String(decoding: $0.value.bytes.dropFirst().dropLast(), as: UTF8.self)
+            String(
+                decoding: $0.value.bytes.split(separator: 10, omittingEmptySubsequences: false).last?.dropLast() ?? [],
+                as: UTF8.self)
         }
         return (bodies, queue.dedup.count)
     }

@@ -67,7 +67,7 @@ struct DuplicateWindowTests {
             if number == 131_071 { #expect(duplicates.memory <= 131_072 * 28 + (16 << 10)) }
             if number == 131_072 { #expect(duplicates.memory <= 131_073 * 56 + (16 << 10)) }
         }
-        for _ in 0..<150_000 { duplicates.removeFirst(of: 1) }
+        for _ in 0..<150_000 { duplicates.forgetOldest(of: 1) }
         #expect(duplicates.count == 50_000 && duplicates.memory <= 131_072 * 28 + (16 << 10))
     }
 }

@@ -43,7 +43,7 @@ import Testing
         let now = Moment(Instant(nanoseconds: 0), wall: Listener.wall)
         let used = listener.session.receive(memory, received: 0, now: now, batch: &listener.batch)
         for (command, mark) in zip(listener.batch.commands, listener.batch.marks) {
-            story.events.append("\(spoken(command)) receipt \(mark.hasReceipt)")
+            story.events.append("\(spoken(command, listener.batch.extras)) receipt \(mark.hasReceipt)")
         }
         var out = Buffer()
         let count = listener.batch.commands.count
@@ -52,16 +52,23 @@ import Testing
         return used
     }
 
-    private func spoken(_ command: BrokerCore.Command) -> String {
+    private func spoken(_ command: BrokerCore.Command, _ extras: CommandExtras) -> String {
         // Where bytes are, and which of the batch's extras belong to it, depends on how much is read together.
         switch command {
         case .send(let send):
             "send \(send.memo) \(Array(send.destination)) \(Array(send.content)) \(send.headerBytes) \(send.flags) "
-                + "\(send.transaction) \(send.extras >= 0)"
+                + "\(send.transaction) \(wishes(send, extras))"
         case .subscribe(let subscribe): "subscribe \(subscribe.slot) \(Array(subscribe.destination))"
         case .createTemporary(let name): "create \(Array(name))"
         default: "\(command)"
         }
+    }
+
+    /// A `dedup-id` may stand in either place.
+    private func wishes(_ send: Send, _ extras: CommandExtras) -> String {
+        var wishes = send.extras < 0 ? SendExtras() : extras.sends[Int(send.extras)]
+        if send.dedupCount > 0 { wishes.dedupID += send.dedupID }
+        return "\(wishes)"
     }
 
     private func expectTheSame(_ bytes: [UInt8], _ version: Version, cuts: [Int], _ seed: UInt64) {
@@ -81,7 +88,14 @@ import Testing
         ["receipt:R\n", "content-length:L\n", "destination:/topic/t\n"],
         ["content-length:L\n", "receipt:R\n", "destination:/queue/a\n", "persistent:false\n"],
         ["destination:/queue/c\n", "content-length:L\n"], ["content-length:L\n", "destination:/queue/c\n"],
+        ["destination:/queue/a\n", "content-length:L\n", "receipt:R\n", "dedup-id:I\n"],
+        ["dedup-id:I\n", "destination:/queue/a\n", "receipt:R\n", "x:y\n", "content-length:L\n"],
+        ["receipt:R\n", "dedup-id:I\n", "content-length:L\n", "destination:/queue/a\n"],
+        ["dedup-id:I\n", "content-length:L\n", "destination:/topic/t\n"],
         // These must be looked at each time.
+        ["destination:/queue/a\n", "dedup-id:I\n", "dedup-id:I\n", "receipt:R\n", "content-length:L\n"],
+        ["destination:/queue/a\n", "dedup-id:I\n", "priority:7\n", "receipt:R\n", "content-length:L\n"],
+        ["destination:/queue/a\n", "dedup-id:I\n", "Nats-Msg-Id:R\n", "receipt:R\n", "content-length:L\n"],
         ["destination:/queue/a\n", "receipt:R\n", "receipt:R\n", "content-length:L\n"],
         ["destination:/queue/a\n", "message-id:x\n", "receipt:R\n", "content-length:L\n"],
         ["destination:/queue/a\n", "priority:7\n", "receipt:R\n", "content-length:L\n"],
@@ -108,7 +122,11 @@ import Testing
             } else {
                 let body = dice.pick(Self.bodies)
                 let receipt = dice.chance(70) ? "\(dice.next() % 1000)" : dice.pick(Self.receipts)
-                let lines = head.joined().replacing("L", with: "\(body.utf8.count)").replacing("R", with: receipt)
+                let id = dice.chance(70) ? "a-\(dice.next() % 1000)" : dice.pick(Self.receipts)
+                let lines = head.map {
+                    $0.replacing(":L\n", with: ":\(body.utf8.count)\n").replacing(":R\n", with: ":\(receipt)\n")
+                        .replacing(":I\n", with: ":\(id)\n")
+                }.joined()
                 let hasLength = lines.contains("content-length")
                 bytes += Array("SEND\(dice.chance(3) ? "\r" : "")\n\(lines)\n\(hasLength ? body : "y")\0".utf8)
             }
@@ -144,7 +162,7 @@ import Testing
         let listener = Listener()
         listener.take("ACK\nid:1-2\n\n\0ACK\nid:4294967295-999999999999999999\n\n\0")
         #expect(
-            listener.commands.map(spoken) == [
+            listener.commands.map { spoken($0, listener.batch.extras) } == [
                 "acknowledge(slot: 1, tag: 2, transaction: 0)",
                 "acknowledge(slot: 4294967295, tag: 999999999999999999, transaction: 0)",
             ])
