@@ -62,6 +62,7 @@ final class Engine: Sendable {
     /// Taken inside of the other lock, or alone.
     private let door = SpinningLock(Door())
     private let lastNumber = Atomic<UInt64>(0)
+    private let anchor = EngineAnchor()
 
     convenience init(_ addresses: [String], _ options: ClientOptions) throws(ClientError) {
         try self.init(through: try SocketCarrier(addresses), addresses, options)
@@ -77,6 +78,7 @@ final class Engine: Sendable {
         let settings = ConversationSettings(addresses, options)
         identity = settings.identity
         shared = SpinningLock(Shared(Conversation(settings)))
+        anchor.hold(self)
     }
 
     var clock: ClientClock { ClientClock(carrier) }
@@ -259,6 +261,8 @@ final class Engine: Sendable {
                 shared.chores.append(.dial(link, address: address))
             case .transmit(let frame):
                 frame.encode(version: shared.conversation.version, into: &shared.output)
+            case .settle(let settlement):
+                settlement.encode(version: shared.conversation.version, into: &shared.output)
             case .transmitBatch(let batch, let range):
                 let version = shared.conversation.version
                 for index in range { batch.encode(index, version: version, into: &shared.output) }
@@ -277,6 +281,7 @@ final class Engine: Sendable {
             case .announce(let state):
                 shared.state = state
                 shared.stateNumber += 1
+                if case .closed = state { anchor.letGo() }
                 shared.chores.append(.announce(state, number: shared.stateNumber))
             case .tell(let note):
                 if options.observer.hearsNotes { shared.chores.append(.tell(note)) }
@@ -362,7 +367,7 @@ final class Engine: Sendable {
     private func setTimer(for time: Instant) {
         // Too early, it would have to be set again.
         let milliseconds = time.millisecondsRoundedUp(since: carrier.now)
-        carrier.after(milliseconds: milliseconds) { [weak self] in self?.timerFired(for: time) }
+        carrier.after(milliseconds: milliseconds) { [anchor] in anchor.engine?.timerFired(for: time) }
     }
 
     /// A timer that was overtaken by an earlier one does nothing.
@@ -392,13 +397,13 @@ final class Engine: Sendable {
 
     private func dial(_ link: LinkNumber, _ address: Int) {
         guard let passcode = options.passcode else { return open(link, address, passcode: nil) }
-        let asking = Task { [weak self] in
+        let asking = Task { [anchor] in
             do {
                 let text = try await passcode()
                 try Headers.checkLiteral("passcode", text)
-                self?.open(link, address, passcode: text)
+                anchor.engine?.open(link, address, passcode: text)
             } catch {
-                self?.failed(link, (error as? ClientError) ?? .credentialsFailed(reason: "\(error)"))
+                anchor.engine?.failed(link, (error as? ClientError) ?? .credentialsFailed(reason: "\(error)"))
             }
         }
         let isWanted = shared.withLock { shared in
@@ -446,8 +451,9 @@ final class Engine: Sendable {
             loop: for frame in frames {
                 switch frame {
                 case .receipt(let request): shared.conversation.received(receipt: request, on: link, at: now)
-                case .frame(let frame):
-                    guard shared.conversation.received(frame, on: link, at: now) else { break loop }
+                case .frame(let frame): shared.conversation.received(frame, on: link, at: now)
+                case .message(let message):
+                    guard shared.conversation.received(message, on: link, at: now) else { break loop }
                 }
                 taken += 1
             }

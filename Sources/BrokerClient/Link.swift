@@ -4,6 +4,7 @@ import STOMP
 /// What a broker says.
 enum Incoming: Sendable {
     case frame(Frame)
+    case message(MessageFrame)
     /// RECEIPT, of this request.
     case receipt(RequestID)
 }
@@ -91,6 +92,9 @@ final class Link: CarriedHandler {
     }
 
     private func incoming(_ bytes: UnsafeBufferPointer<UInt8>) throws(FrameError) -> Incoming {
+        if parser.layout.command == .message {
+            return .message(try MessageFrame(layout: parser.layout, bytes: bytes, version: parser.version ?? .v10))
+        }
         if let receipt = receipt(bytes) { return receipt }
         return .frame(try decode(bytes))
     }

@@ -38,8 +38,8 @@ extension RequestFailure {
     static let codeHeader = "error-code"
 
     /// Nil if this reply is none.
-    init?(_ frame: Frame) {
-        guard let code = frame[Self.codeHeader] else { return nil }
-        self.init(code: code, detail: frame.text, headers: Headers(fields: frame.headers))
+    init?(_ reply: MessageFrame) {
+        guard let code = reply[Self.codeHeader] else { return nil }
+        self.init(code: code, detail: reply.text, headers: Headers(fields: reply.headers))
     }
 }

@@ -255,14 +255,12 @@ import Testing
         var talk = Talk.ready()
         let request = gathering(&talk, atMost: 100, from: ["eu", "us", "asia"])
         talk.reply("a", correlation: "me-\(request.number)", from: "eu")
-        let link = talk.conversation.link
-        let failure = Frame(
+        talk.broker(
             .message,
             [
                 "subscription": "0", "correlation-id": "me-\(request.number)", "replied-by": "us",
                 "error-code": "closed",
             ], text: "holiday")
-        talk.event { _ = $0.received(failure, on: link, at: $1) }
         talk.pass(milliseconds: 1_000)
         guard case .success(.replies(let replies, let end))? = talk.outcomes[request] else {
             Issue.record("nothing was gathered")

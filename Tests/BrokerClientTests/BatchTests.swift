@@ -9,15 +9,7 @@ extension Batch {
     func frame(_ index: Int, version: Version = .v12) -> Frame {
         var out = Buffer()
         encode(index, version: version, into: &out)
-        var parser = FrameParser(role: .server, limits: FrameLimits())
-        parser.version = version
-        let bytes = UnsafeBufferPointer(out.readable)
-        do {
-            guard try parser.next(in: bytes) == .frame, parser.consumed == bytes.count else { return Frame(.error) }
-            return try Frame.decode(layout: parser.layout, bytes: bytes, version: version)
-        } catch {
-            return Frame(.error, ["message": "\(error)"])
-        }
+        return Wire.frame(UnsafeBufferPointer(out.readable), version) ?? Frame(.error)
     }
 }
 

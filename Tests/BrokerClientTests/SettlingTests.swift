@@ -171,4 +171,29 @@ import Testing
             #expect(talk.outcomes[second] == .failure(.alreadySettled))
         }
     }
+
+    /// Goal: each can be settled once, in any order, and again what an aborted transaction had. Method: many, from a seed.
+    @Test(arguments: 0..<20) func anyOrderDoes(seed: UInt64) throws {
+        var dice = SplitMix64(seed: seed)
+        var talk = Talk.ready()
+        let id = talk.subscribed(prefetch: 300)
+        for number in 0..<300 { talk.deliver("\(number)", to: id) }
+        var open: [Delivery] = []
+        for _ in 0..<300 { open.append(try talk.message(id)) }
+        var inOrder = (dice.below(100) < 50)
+        while !open.isEmpty {
+            if dice.below(100) < 5 { inOrder.toggle() }
+            let place = inOrder ? 0 : dice.below(open.count)
+            let delivery = open.remove(at: place)
+            if dice.below(100) < 10 {
+                let transaction = talk.begin()
+                try talk.settle(delivery, in: transaction)
+                #expect(throws: ClientError.alreadySettled) { try talk.settle(delivery) }
+                talk.event { $0.abort(transaction, at: $1) }
+            }
+            try talk.settle(delivery)
+            #expect(throws: ClientError.alreadySettled) { try talk.settle(delivery) }
+        }
+        #expect(talk.sent.count { $0.command == .ack && $0["transaction"] == nil } == 300)
+    }
 }

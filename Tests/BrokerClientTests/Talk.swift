@@ -55,6 +55,7 @@ struct Talk {
             switch effect {
             case .dial(_, let address): dials.append(address)
             case .transmit(let frame): sent.append(frame)
+            case .settle(let settlement): sent.append(written(settlement))
             case .transmitBatch(let batch, let range): for index in range { sent.append(batch.frame(index)) }
             case .heartBeat: heartBeats += 1
             case .hangUp(let link, let politely): hangUps.append((link, politely))
@@ -65,6 +66,12 @@ struct Talk {
                 #expect(outcomes.updateValue(outcome, forKey: id) == nil, "\(id) was answered twice")
             }
         }
+    }
+
+    private func written(_ settlement: Settlement) -> Frame {
+        var bytes = Buffer()
+        settlement.encode(version: conversation.version, into: &bytes)
+        return Wire.frame(UnsafeBufferPointer(bytes.readable), conversation.version) ?? Frame(.error)
     }
 
     // MARK: The owner
@@ -230,7 +237,14 @@ struct Talk {
         _ command: Command, _ headers: KeyValuePairs<String, String> = [:], text: String = ""
     ) -> Bool {
         let link = conversation.link
-        return event { $0.received(Frame(command, headers, text: text), on: link, at: $1) }
+        let frame = Frame(command, headers, text: text)
+        return event { conversation, now in
+            if command == .message, let message = Wire.message(frame, conversation.version) {
+                return conversation.received(message, on: link, at: now)
+            }
+            conversation.received(frame, on: link, at: now)
+            return true
+        }
     }
 
     mutating func receipt(_ request: RequestID) {

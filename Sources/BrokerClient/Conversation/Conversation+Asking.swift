@@ -99,22 +99,22 @@ extension Conversation {
     // MARK: In
 
     /// A message on the reply channel. Nothing of it is kept if nobody waits for it.
-    mutating func receivedReply(_ frame: Frame) {
-        guard let id = asker(of: frame) else { return }
+    mutating func receivedReply(_ message: MessageFrame) {
+        guard let id = asker(of: message) else { return }
         guard let request = requests[id], case .ask(let ask) = request.purpose, ask.isInFlight else {
             asks.lateReplies += 1
             return tell(.strayReply(isLate: true))
         }
-        asks.collected[id, default: []].append(delivery(frame, .replies))
+        asks.collected[id, default: []].append(delivery(message, .replies))
         let replies = asks.collected[id] ?? []
         let isComplete = replies.count >= ask.atMost || ask.hasHeardAll(in: replies)
         if isComplete { succeed(id, .replies(replies, .complete)) }
         admitAsks()
     }
 
-    private mutating func asker(of frame: Frame) -> RequestID? {
+    private mutating func asker(of message: MessageFrame) -> RequestID? {
         let prefix = settings.identity + "-"
-        guard let correlation = frame["correlation-id"], correlation.hasPrefix(prefix),
+        guard let correlation = message["correlation-id"], correlation.hasPrefix(prefix),
             let number = UInt64(correlation.dropFirst(prefix.count))
         else {
             asks.unknownReplies += 1

@@ -2,18 +2,26 @@ import Base
 import STOMP
 
 extension Conversation {
-    /// A frame came. False: it is a message for which there is no room, so stop reading, and offer it again
-    /// after `.resumeReading`. Only a broker that ignores `prefetch-count` gets us there.
-    mutating func received(_ frame: Frame, on link: LinkNumber, at now: Instant) -> Bool {
+    /// A frame came that is no MESSAGE.
+    mutating func received(_ frame: Frame, on link: LinkNumber, at now: Instant) {
+        self.now = now
+        guard link == self.link else { return }
+        switch phase {
+        case .loggingIn: receivedFirst(frame)
+        case .restoring, .ready, .closing: receivedLater(frame)
+        case .idle, .dialing, .resting, .closed: break
+        }
+    }
+
+    /// MESSAGE. False: there is no room for it, so stop reading, and offer it again after `.resumeReading`. Only a
+    /// broker that ignores `prefetch-count` gets us there.
+    mutating func received(_ message: MessageFrame, on link: LinkNumber, at now: Instant) -> Bool {
         self.now = now
         guard link == self.link else { return true }
         switch phase {
-        case .loggingIn:
-            receivedFirst(frame)
-        case .restoring, .ready, .closing:
-            return receivedLater(frame)
-        case .idle, .dialing, .resting, .closed:
-            break
+        case .restoring, .ready, .closing: return deliver(message)
+        case .loggingIn: broke(.connectionLost(.notSTOMP("MESSAGE before CONNECTED")))
+        case .idle, .dialing, .resting, .closed: break
         }
         return true
     }
@@ -67,9 +75,8 @@ extension Conversation {
         loggedIn()
     }
 
-    private mutating func receivedLater(_ frame: Frame) -> Bool {
+    private mutating func receivedLater(_ frame: Frame) {
         switch frame.command {
-        case .message: return deliver(frame)
         case .receipt:
             if let number = frame["receipt-id"].flatMap({ UInt64($0) }) {
                 receivedReceipt(RequestID(number: number))
@@ -78,7 +85,6 @@ extension Conversation {
         case .error: receivedError(frame)
         default: broke(.connectionLost(.notSTOMP("unexpected \(frame.command.text)")))
         }
-        return true
     }
 
     // MARK: RECEIPT

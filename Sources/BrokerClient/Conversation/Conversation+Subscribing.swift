@@ -66,24 +66,26 @@ extension Conversation {
     /// The next message, if there is one already.
     mutating func take(from id: SubscriptionID, at now: Instant) -> Delivery? {
         self.now = now
-        let taken = with(id) { $0.buffer.popFirst() }
-        guard case let delivery?? = taken else { return nil }
-        handOver(delivery)
+        guard let index = subscriptions.index(forKey: id), let delivery = pop(at: index) else { return nil }
         roomFor(id)
         return delivery
     }
 
     /// Those that there are already, this many at most.
     mutating func take(from id: SubscriptionID, atMost count: Int, at now: Instant) -> [Delivery] {
+        self.now = now
+        guard let index = subscriptions.index(forKey: id) else { return [] }
         var taken: [Delivery] = []
-        while taken.count < count, let delivery = take(from: id, at: now) { taken.append(delivery) }
+        taken.reserveCapacity(min(count, with(index) { $0.buffer.count }))
+        while taken.count < count, let delivery = pop(at: index) { taken.append(delivery) }
+        if !taken.isEmpty { roomFor(id) }
         return taken
     }
 
-    /// The record in its place: as it comes out of a dictionary it would be a copy.
-    private mutating func with<Value>(_ id: SubscriptionID, _ body: (inout SubscriptionRecord) -> Value) -> Value? {
-        guard let index = subscriptions.index(forKey: id) else { return nil }
-        return body(&subscriptions.values[index])
+    private mutating func pop(at index: SubscriptionIndex) -> Delivery? {
+        guard let delivery = with(index, { $0.buffer.popFirst() }) else { return nil }
+        handOver(delivery, at: index)
+        return delivery
     }
 
     /// Answered with the next message, or with the end of the subscription.
@@ -98,56 +100,60 @@ extension Conversation {
         }
     }
 
-    private mutating func handOver(_ delivery: Delivery) {
-        let serial = delivery.serial
-        let isAutomatic = with(delivery.subscription) { record in
-            record.handedOver(serial)
+    private typealias SubscriptionIndex = [SubscriptionID: SubscriptionRecord].Index
+
+    /// The record in its place: out of a dictionary it would come as a copy, even to be only looked at.
+    private mutating func with<Value>(_ index: SubscriptionIndex, _ body: (inout SubscriptionRecord) -> Value) -> Value
+    {
+        body(&subscriptions.values[index])
+    }
+
+    private mutating func handOver(_ delivery: Delivery, at index: SubscriptionIndex) {
+        let isAutomatic = with(index) { record in
+            record.handedOver(delivery.serial)
             return record.acknowledgement == .automatic
         }
-        if isAutomatic == true {
-            transmit(.settle(delivery, .acknowledge, version: version))
-        }
+        guard isAutomatic else { return }
+        transmit(Settlement(delivery: delivery, verdict: .acknowledge, transaction: nil, request: nil))
     }
 
     /// A message came. False: its buffer is full and it was not taken. It may come before the RECEIPT of its
     /// SUBSCRIBE, or after the subscription was cancelled; then the broker takes it back.
-    mutating func deliver(_ frame: Frame) -> Bool {
-        let named = subscription(of: frame)
+    mutating func deliver(_ message: MessageFrame) -> Bool {
+        let named = message.subscription ?? subscription(of: message)
         if named == .replies {
-            receivedReply(frame)
+            receivedReply(message)
             return true
         }
-        guard let id = named, with(id, { $0.isOpen }) == true else { return true }
-        while case let consumer?? = with(id, { $0.consumers.popFirst() }) {
+        guard let id = named, let index = subscriptions.index(forKey: id), with(index, { $0.isOpen }) else {
+            return true
+        }
+        while let consumer = with(index, { $0.consumers.popFirst() }) {
             guard requests.index(forKey: consumer) != nil else { continue }
-            let delivery = delivery(frame, id)
-            handOver(delivery)
+            let delivery = delivery(message, id)
+            handOver(delivery, at: index)
             succeed(consumer, .message(delivery))
             return true
         }
-        if with(id, { $0.isFull }) == true {
+        if with(index, { $0.isFull }) {
             overrun = id
             heart.isDeaf = true
             return false
         }
-        let delivery = delivery(frame, id)
-        _ = with(id) { $0.buffer.append(delivery) }
+        let delivery = delivery(message, id)
+        with(index) { $0.buffer.append(delivery) }
         return true
     }
 
-    mutating func delivery(_ frame: Frame, _ id: SubscriptionID) -> Delivery {
+    mutating func delivery(_ message: MessageFrame, _ id: SubscriptionID) -> Delivery {
         lastSerial += 1
-        let messageID = frame["message-id"] ?? ""
-        let acknowledgementID = version == .v12 ? frame["ack"] ?? messageID : messageID
-        return Delivery(
-            link: link, subscription: id, serial: lastSerial, acknowledgementID: acknowledgementID, frame: frame,
-            receivedAt: now)
+        return Delivery(message, on: link, of: id, serial: lastSerial, at: now)
     }
 
     /// 1.0 does not promise the `subscription` header: then the destination must do.
-    private func subscription(of frame: Frame) -> SubscriptionID? {
-        if let text = frame["subscription"] { return UInt64(text).map { SubscriptionID(number: $0) } }
-        let destination = frame["destination"]
+    private func subscription(of message: MessageFrame) -> SubscriptionID? {
+        if message["subscription"] != nil { return nil }
+        let destination = message["destination"]
         if destination == Self.replyChannel { return .replies }
         return subscriptions.filter { $0.value.destination == destination }.keys.min()
     }
@@ -181,23 +187,18 @@ extension Conversation {
         guard delivery.link == link, canTransmit else { throw .connectionLost(lastLoss) }
         if verdict != .acknowledge, version == .v10 { throw .notSupported("STOMP 1.0 has no NACK") }
         if delivery.subscription == .replies { throw .alreadySettled }
-        let serial = delivery.serial
-        guard with(delivery.subscription, { $0.isOpen }) == true else { throw .subscriptionEnded }
-        guard case let undo?? = with(delivery.subscription, { $0.settle(serial: serial) }) else {
-            throw .alreadySettled
+        guard let index = subscriptions.index(forKey: delivery.subscription), with(index, { $0.isOpen }) else {
+            throw .subscriptionEnded
         }
-
-        var frame = Frame.settle(delivery, verdict, version: version)
+        guard let undo = with(index, { $0.settle(serial: delivery.serial) }) else { throw .alreadySettled }
         if let transaction {
-            frame.add("transaction", String(transaction.number))
             transactions[transaction]?.settled.append((delivery.subscription, undo))
         }
         if let request {
             requests[request] = Request(.settle, deadline: deadline)
             wakeBy(deadline)
-            frame = frame.with(receipt: request)
         }
-        transmit(frame)
+        transmit(Settlement(delivery: delivery, verdict: verdict, transaction: transaction, request: request))
     }
 
     /// ACKs in this order of all that can be settled; returns the first error. With a request the last of them asks for a RECEIPT,
@@ -206,9 +207,10 @@ extension Conversation {
         _ deliveries: [Delivery], as request: RequestID? = nil, deadline: Instant, at now: Instant
     ) -> ClientError? {
         self.now = now
-        let last = deliveries.lastIndex { delivery in
-            holds(delivery) && with(delivery.subscription) { $0.isUnsettled(delivery.serial) } == true
-        }
+        let last =
+            request == nil
+            ? nil
+            : deliveries.lastIndex { holds($0) && subscriptions[$0.subscription]?.isUnsettled($0.serial) == true }
         var failure: ClientError?
         for (index, delivery) in deliveries.enumerated() {
             do throws(ClientError) {

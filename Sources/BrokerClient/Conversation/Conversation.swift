@@ -358,6 +358,11 @@ struct Conversation {
         effects.append(.transmit(frame))
     }
 
+    mutating func transmit(_ settlement: Settlement) {
+        heart.spoke(at: now)
+        effects.append(.settle(settlement))
+    }
+
     mutating func transmit(_ batch: Batch, _ range: Range<Int>) {
         heart.spoke(at: now)
         effects.append(.transmitBatch(batch, range))

@@ -45,19 +45,6 @@ extension Frame {
         Frame(.unsubscribe, ["id": String(id.number)])
     }
 
-    /// ACK or NACK, which name a message differently in every version.
-    static func settle(_ delivery: Delivery, _ verdict: Verdict, version: Version) -> Frame {
-        var frame = Frame(verdict == .acknowledge ? .ack : .nack)
-        if version == .v12 {
-            frame.add("id", delivery.acknowledgementID)
-        } else {
-            frame.add("message-id", delivery.acknowledgementID)
-            frame.add("subscription", String(delivery.subscription.number))
-        }
-        if verdict == .reject(requeue: false) { frame.add("requeue", "false") }
-        return frame
-    }
-
     static func transaction(_ command: Command, _ id: TransactionID) -> Frame {
         Frame(command, ["transaction": String(id.number)])
     }

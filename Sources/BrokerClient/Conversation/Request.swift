@@ -54,16 +54,52 @@ enum Reply: Sendable, Equatable {
     case unfinished([BatchError.Outcome], ClientError)
 }
 
-/// A message as it was received, and where.
-struct Delivery: Sendable, Equatable {
-    var link: LinkNumber
-    var subscription: SubscriptionID
+/// A message as it was received, and where. An object, since it goes through many hands.
+final class Delivery: Sendable, Equatable {
+    let link: LinkNumber
+    let subscription: SubscriptionID
     /// Counts the deliveries of one connection.
-    var serial: UInt64
-    /// What ACK must name: `ack` in 1.2, `message-id` before.
-    var acknowledgementID: String
-    var frame: Frame
-    var receivedAt: Instant
+    let serial: UInt64
+    let frame: MessageFrame
+    let receivedAt: Instant
+
+    init(_ frame: MessageFrame, on link: LinkNumber, of subscription: SubscriptionID, serial: UInt64, at now: Instant) {
+        self.link = link
+        self.subscription = subscription
+        self.serial = serial
+        self.frame = frame
+        receivedAt = now
+    }
+
+    static func == (a: Delivery, b: Delivery) -> Bool { a === b }
+}
+
+/// ACK or NACK of one message.
+struct Settlement: Sendable, Equatable {
+    let delivery: Delivery
+    let verdict: Verdict
+    let transaction: TransactionID?
+    /// Its RECEIPT answers this one.
+    let request: RequestID?
+
+    /// As every version names a message differently.
+    func encode(version: Version, into out: inout Buffer) {
+        out.append(verdict == .acknowledge ? "ACK\n" : "NACK\n")
+        out.append(version == .v12 ? "id:" : "message-id:")
+        var id = delivery.frame.acknowledgementID
+        id.withUTF8 { HeaderText.escape($0, version: version, into: &out) }
+        if version != .v12 { Self.append("\nsubscription:", delivery.subscription.number, into: &out) }
+        if verdict == .reject(requeue: false) { out.append("\nrequeue:false") }
+        if let transaction { Self.append("\ntransaction:", transaction.number, into: &out) }
+        if let request { Self.append("\nreceipt:", request.number, into: &out) }
+        out.append("\n\n")
+        out.append(0)
+    }
+
+    private static func append(_ name: StaticString, _ number: UInt64, into out: inout Buffer) {
+        out.append(name)
+        out.append(decimal: number)
+    }
 }
 
 /// What the owner of the conversation has to do, in this order.
@@ -71,6 +107,7 @@ enum Effect: Sendable, Equatable {
     /// Open a socket to the address with this index, get the credentials, then call `opened` or `ended`.
     case dial(LinkNumber, address: Int)
     case transmit(Frame)
+    case settle(Settlement)
     /// These of the messages of a batch.
     case transmitBatch(Batch, Range<Int>)
     case heartBeat

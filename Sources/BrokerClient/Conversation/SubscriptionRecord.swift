@@ -27,7 +27,7 @@ struct SubscriptionRecord {
     /// Calls that wait for a message. Some may be gone by now.
     var consumers = Deque<RequestID>()
     /// Serials handed over and neither acknowledged nor rejected; in individual mode.
-    private var unsettled: Set<UInt64> = []
+    private var unsettled = Serials()
     /// All serials up to this one are settled; in cumulative mode.
     private var settledThrough: UInt64 = 0
 
@@ -48,7 +48,7 @@ struct SubscriptionRecord {
 
     /// The program has it now.
     mutating func handedOver(_ serial: UInt64) {
-        if acknowledgement == .individual { unsettled.insert(serial) }
+        if acknowledgement == .individual { unsettled.append(serial) }
     }
 
     func isUnsettled(_ serial: UInt64) -> Bool {
@@ -72,7 +72,7 @@ struct SubscriptionRecord {
         case .automatic:
             return nil
         case .individual:
-            return unsettled.remove(serial) == nil ? nil : undo
+            return unsettled.remove(serial) ? undo : nil
         case .cumulative:
             if serial <= settledThrough { return nil }
             settledThrough = serial
@@ -93,6 +93,57 @@ struct SubscriptionRecord {
     mutating func loseDeliveries() {
         buffer.removeAll()
         unsettled.removeAll()
+    }
+}
+
+/// Serials, in rising order. Mostly they go in the order in which they came.
+private struct Serials {
+    private var serials: [UInt64] = []
+    /// Those in front of it are gone.
+    private var first = 0
+
+    mutating func append(_ serial: UInt64) { serials.append(serial) }
+
+    mutating func insert(_ serial: UInt64) { serials.insert(serial, at: place(of: serial)) }
+
+    func contains(_ serial: UInt64) -> Bool {
+        let place = place(of: serial)
+        return place < serials.count && serials[place] == serial
+    }
+
+    /// False: it is not among them.
+    mutating func remove(_ serial: UInt64) -> Bool {
+        let place = place(of: serial)
+        guard place < serials.count, serials[place] == serial else { return false }
+        if place > first {
+            serials.remove(at: place)
+            return true
+        }
+        first += 1
+        if first == serials.count {
+            serials.removeAll(keepingCapacity: true)
+            first = 0
+        } else if first >= 64, first * 2 > serials.count {
+            serials.removeFirst(first)
+            first = 0
+        }
+        return true
+    }
+
+    mutating func removeAll() {
+        serials.removeAll()
+        first = 0
+    }
+
+    /// Of the first one that is not smaller.
+    private func place(of serial: UInt64) -> Int {
+        if first < serials.count, serials[first] >= serial { return first }
+        var (low, high) = (first, serials.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if serials[middle] < serial { low = middle + 1 } else { high = middle }
+        }
+        return low
     }
 }
 
