@@ -12,7 +12,11 @@ import Testing
     @Test(arguments: [40, 1 << 20]) func theLastWordsArrive(size: Int) throws {
         let words = pattern(size)
         let reason = Watched<[EndReason]>([])
-        let house = try House { _ in
+        // However slow the machine is.
+        var settings = LoopSettings()
+        settings.finishMilliseconds = 120_000
+        settings.drainMilliseconds = 120_000
+        let house = try House(settings: settings) { _ in
             Script { script in
                 script.onReceived = { bytes, connection in
                     words.withUnsafeBufferPointer { connection.outbox.append($0) }
