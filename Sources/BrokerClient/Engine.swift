@@ -462,6 +462,12 @@ final class Engine: Sendable {
         return taken
     }
 
+    /// A message found no room on this link, and there is none yet. Who makes some has the loop resume reading, so it does not
+    /// happen between this answer and what the loop does on it.
+    func isOverrun(_ link: LinkNumber) -> Bool {
+        shared.withLock { $0.conversation.link == link && $0.conversation.overrun != nil }
+    }
+
     func congestion(_ isCongested: Bool, link: LinkNumber) {
         enter(onLoop: true) { $0.conversation.setCongested(isCongested, on: link, at: carrier.now) }
     }

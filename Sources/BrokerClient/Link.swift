@@ -59,8 +59,11 @@ final class Link: CarriedHandler {
             if taken < found.frames.count {
                 // The parser has seen more than was taken. It must not remember that.
                 parser = Link.parser(engine, parser.version)
+                done = found.starts[taken]
+                // There may be room again by now, and then nobody says so a second time.
+                if !engine.isOverrun(number) { continue }
                 connection.pauseReading()
-                return found.starts[taken]
+                return done
             }
             if let fault = found.fault {
                 engine.ended(number, .connectionLost(.notSTOMP(fault.detail)))

@@ -282,4 +282,26 @@ private let quick = RetryPolicy(attempts: 3, first: .milliseconds(1), longest: .
         try await client.close()
         try await broker.finished()
     }
+
+    /// Goal: reading that was stopped for want of room goes on when there is room, also when that comes in the moment of stopping.
+    /// Method: so many moments that some of them are that one.
+    @Test func readingGoesOnHoweverOftenItStops() async throws {
+        let count = 10_000
+        let broker = try FakeBroker { peer in
+            let subscribe = try peer.loginAndSubscribe()
+            for number in 0..<count { try peer.deliver("\(number)", to: subscribe) }
+            for _ in 0..<count { _ = try peer.next(.ack) }
+            try peer.unsubscribeAndGoodBye()
+        }
+        let client = try await Client.connect(to: [broker.address], options())
+        let all = Reached()
+        let consumer = try await client.consume("/queue/a", prefetch: 2) { message in
+            if message.text == "\(count - 1)" { all.mark() }
+        }
+        await all.wait()
+        try await consumer.stop()
+        #expect(consumer.counters.handled == count)
+        try await client.close()
+        try await broker.finished()
+    }
 }
