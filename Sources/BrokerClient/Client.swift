@@ -37,7 +37,7 @@ public final class Client: Sendable {
     }
 
     private nonisolated(nonsending) static func connect(_ engine: Engine) async throws(ClientError) -> Client {
-        _ = try await engine.call { $0.connect(as: $1, at: $2) }
+        try await engine.connect()
         return Client(engine)
     }
 

@@ -78,7 +78,6 @@ final class Engine: Sendable {
         let settings = ConversationSettings(addresses, options)
         identity = settings.identity
         shared = SpinningLock(Shared(Conversation(settings)))
-        anchor.hold(self)
     }
 
     var clock: ClientClock { ClientClock(carrier) }
@@ -115,6 +114,14 @@ final class Engine: Sendable {
     }
 
     // MARK: Calls
+
+    /// From here on there is something to do, unless the task is cancelled already.
+    nonisolated(nonsending) func connect() async throws(ClientError) {
+        _ = try await call {
+            anchor.hold(self)
+            $0.connect(as: $1, at: $2)
+        }
+    }
 
     /// Starts a request and waits for its outcome. When the task is cancelled, so is the request.
     nonisolated(nonsending) func call(
@@ -474,26 +481,5 @@ final class Engine: Sendable {
 
     func ended(_ link: LinkNumber, _ error: ClientError) {
         enter(onLoop: true) { $0.conversation.ended(link, error, at: carrier.now) }
-    }
-}
-
-extension ConversationSettings {
-    init(_ addresses: [String], _ options: ClientOptions) {
-        let random = (UInt64.random(in: .min ... .max), UInt64.random(in: .min ... .max))
-        self.init(
-            addresses: addresses,
-            identity: String(random.0, radix: 36) + String(random.1, radix: 36),
-            seed: .random(in: .min ... .max),
-            login: options.login,
-            host: options.host,
-            heartBeat: HeartBeat(
-                sends: options.heartBeat.sends.wholeMilliseconds,
-                wants: options.heartBeat.wants.wholeMilliseconds),
-            connectTimeoutMilliseconds: options.connectTimeout.wholeMilliseconds,
-            reconnect: options.reconnect,
-            unconfirmedMessages: max(1, options.unconfirmedMessages),
-            unconfirmedBytes: max(1, options.unconfirmedBytes),
-            requestsInFlight: max(1, options.requestsInFlight),
-            failsWhenBusy: options.whenRequestsAreMany == .fail)
     }
 }

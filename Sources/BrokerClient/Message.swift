@@ -16,7 +16,7 @@ public struct Message: Sendable {
     /// The body as text. What is not UTF-8 is replaced.
     public var text: String { delivery.frame.text }
     /// All headers of the MESSAGE frame, those of the sender and those of the broker.
-    public var headers: Headers { Headers(fields: delivery.frame.headers) }
+    public var headers: Headers { delivery.frame.headers }
 
     /// Where the message was sent to. For a copy in a dead-letter queue this is that queue.
     public var destination: String { delivery.frame["destination"] ?? "" }

@@ -40,6 +40,6 @@ extension RequestFailure {
     /// Nil if this reply is none.
     init?(_ reply: MessageFrame) {
         guard let code = reply[Self.codeHeader] else { return nil }
-        self.init(code: code, detail: reply.text, headers: Headers(fields: reply.headers))
+        self.init(code: code, detail: reply.text, headers: reply.headers)
     }
 }

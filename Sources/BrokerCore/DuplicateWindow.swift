@@ -81,7 +81,7 @@ struct DuplicateWindow: Sendable {
         return done
     }
 
-    /// Forgets the oldest.
+    /// Forgets the oldest, without a word about it: see `forget`.
     mutating func removeFirst() {
         if count == 0 { return }
         let at = find(ring[first].hash)

@@ -24,7 +24,7 @@ struct SendPattern: ~Copyable {
 
     /// The longest head that is remembered, in bytes: each connection keeps one.
     private static var headMost: Int { 1024 }
-    /// The longest receipt, and `dedup-id`, that is looked at here.
+    /// The longest receipt, and `dedup-id`, that is looked at here, with its line feed.
     static var valueMost: Int { 64 }
     /// Digits of a length that is looked at here.
     private static var digitsMost: Int { 9 }
@@ -37,7 +37,6 @@ struct SendPattern: ~Copyable {
     /// Where in `text` the piece in front of each gap ends, and where the last piece does.
     private var ends: InlineArray<4, Int> = [0, 0, 0, 0]
     private(set) var hasReceipt = false
-    private(set) var hasDedupID = false
     /// Where in `text` the destination begins, and how many gaps lie before it.
     private var destination = 0
     private var gapsBeforeDestination = 0
@@ -80,7 +79,6 @@ struct SendPattern: ~Copyable {
         if let id = layout.first(.dedupID) { found.append((.dedupID, id.value)) }
         found.sort { $0.1.lowerBound < $1.1.lowerBound }
         hasReceipt = layout.has(.receipt)
-        hasDedupID = layout.has(.dedupID)
         gapCount = found.count
         gapsBeforeDestination = 0
         destination = name.value.lowerBound

@@ -83,9 +83,11 @@ extension Session {
             if name < line { name &+= cut }
             start &+= cut
         }
-        var id = found.dedupID.lowerBound
-        if pattern.hasDedupID, pattern.hasReceipt, id < found.receipt.lowerBound {
-            id &+= start &- Self.sendCommandBytes
+        var dedupStart = 0
+        if !found.dedupID.isEmpty {
+            dedupStart = found.dedupID.lowerBound &- start
+            // It has moved, too.
+            if found.dedupID.lowerBound < found.receipt.lowerBound { dedupStart &+= start &- Self.sendCommandBytes }
         }
         sends &+= 1
         sendBytes &+= UInt64(truncatingIfNeeded: found.end)
@@ -95,7 +97,7 @@ extension Session {
                     memo: pattern.memo, destination: Bytes(start: base + name, count: pattern.destinationCount),
                     content: Bytes(start: base + start, count: found.end &- start),
                     headerBytes: UInt32(truncatingIfNeeded: found.body &- start), flags: pattern.flags,
-                    dedupStart: UInt16(truncatingIfNeeded: id &- start),
+                    dedupStart: UInt16(truncatingIfNeeded: dedupStart),
                     dedupCount: UInt16(truncatingIfNeeded: found.dedupID.count))))
         batch.marks.append(
             CommandBatch.Mark(stagedBefore: Int32(stagedBefore), hasReceipt: staged.count > stagedBefore))
@@ -106,11 +108,15 @@ extension Session {
     /// `receipt:`
     private static var receiptNameBytes: Int { 8 }
 
+    /// The SEND has a `dedup-id`, of which no length that is looked at here is too much, and wishes nothing else.
+    private var asksOnlyForOnce: Bool {
+        parser.layout.present.intersection(extrasOfSend) == [.dedupID] && settings.idBytes >= SendPattern.valueMost
+    }
+
     /// Has the SEND just taken as it came remembered, if others may be like it.
     @inline(__always)
     mutating func rememberSend(_ frame: Frame, memo: Int32, flags: UInt8, transaction: UInt32, extras: Int32) {
-        let isOnlyOnce = parser.layout.present.intersection(extrasOfSend) == [.dedupID]
-        if transaction != 0 || (extras >= 0 && !isOnlyOnce) || parser.layout.has(.replyTo)
+        if transaction != 0 || (extras >= 0 && !asksOnlyForOnce) || parser.layout.has(.replyTo)
             || parser.layout.headersStart != Self.sendCommandBytes || !pattern.mayChange()
         {
             return

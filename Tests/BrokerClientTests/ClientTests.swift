@@ -341,6 +341,28 @@ func clientError(_ body: () async throws(ClientError) -> Void) async -> ClientEr
         while engine != nil { await Task.yield() }
     }
 
+    @Test func nothingKeepsAClientThatWasNeverConnected() async {
+        final class Secret: Sendable {}
+        weak var kept: Secret?
+        do {
+            let secret = Secret()
+            kept = secret
+            let options = options { options in
+                options.passcode = {
+                    withExtendedLifetime(secret) {}
+                    return "x"
+                }
+            }
+            let connecting = Task { () throws in
+                while !Task.isCancelled { await Task.yield() }
+                _ = try await Client.connect(to: ["127.0.0.1:1"], options)
+            }
+            connecting.cancel()
+            await #expect(throws: ClientError.cancelled) { try await connecting.value }
+        }
+        while kept != nil { await Task.yield() }
+    }
+
     @Test func theLastReferenceToASubscriptionCancelsIt() async throws {
         let broker = try FakeBroker { peer in
             try peer.loginAndSubscribe()

@@ -9,20 +9,24 @@ import Testing
 final class Listener {
     var session: Session
     var batch = CommandBatch()
+    private var bytes = UnsafeMutableBufferPointer<UInt8>(start: nil, count: 0)
     /// 1800000000000: what the tests call now.
     static let wall: UInt64 = 1_800_000_000_000
 
-    init(_ version: Version = .v12, clientID: String? = nil) {
-        session = Session(settings: SessionSettings(), token: "t", now: Instant(nanoseconds: 0))
+    init(_ version: Version = .v12, clientID: String? = nil, settings: SessionSettings = SessionSettings()) {
+        session = Session(settings: settings, token: "t", now: Instant(nanoseconds: 0))
         let client = clientID.map { "client-id:\($0)\n" } ?? ""
         take("CONNECT\naccept-version:\(version.text)\nhost:h\n\(client)\n\0")
     }
 
+    deinit { bytes.deallocate() }
+
+    /// What its commands point to stays until the next one.
     func take(_ text: String) {
         batch.clear()
-        let bytes = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: text.utf8.count)
+        bytes.deallocate()
+        bytes = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: text.utf8.count)
         _ = bytes.initialize(fromContentsOf: text.utf8)
-        defer { bytes.deallocate() }
         let now = Moment(Instant(nanoseconds: 0), wall: Self.wall)
         _ = session.receive(bytes, received: UInt64(bytes.count), now: now, batch: &batch)
         let count = batch.commands.count

@@ -92,6 +92,9 @@ import Testing
         ["dedup-id:I\n", "destination:/queue/a\n", "receipt:R\n", "x:y\n", "content-length:L\n"],
         ["receipt:R\n", "dedup-id:I\n", "content-length:L\n", "destination:/queue/a\n"],
         ["dedup-id:I\n", "content-length:L\n", "destination:/topic/t\n"],
+        ["content-length:L\n", "dedup-id:I\n", "destination:/queue/a\n", "receipt:R\n"],
+        ["receipt:R\n", "content-length:L\n", "dedup-id:I\n", "destination:/queue/a\n"],
+        ["dedup-id:I\n", "receipt:R\n", "content-length:L\n", "destination:/queue/a\n"],
         // These must be looked at each time.
         ["destination:/queue/a\n", "dedup-id:I\n", "dedup-id:I\n", "receipt:R\n", "content-length:L\n"],
         ["destination:/queue/a\n", "dedup-id:I\n", "priority:7\n", "receipt:R\n", "content-length:L\n"],
@@ -105,6 +108,8 @@ import Testing
         ["destination:/queue/a,/queue/b\n", "receipt:R\n", "content-length:L\n"],
         ["destination:/queue/a\n", "receipt:R\n"], ["destination:/queue/a\r\n", "content-length:L\n"],
     ]
+    /// The first so many of them can be remembered.
+    private static let usual = 14
     private static let receipts = ["1", "17", "123456789", "a-b.c_d", "", "x y", "ä", "a\\cb", "a:b", "a\tb"]
     private static let bodies = [
         "", "x", "hello", "\u{0}", "\n\n", "é", "RECEIPT\n", String(repeating: "z", count: 120),
@@ -171,20 +176,64 @@ import Testing
         #expect(listener.session.parser.layout.command == .ack)
     }
 
-    @Test(arguments: heads[..<7]) func aSendLikeTheOneBeforeNeedsNoParser(head: [String]) {
+    /// How often a SEND with this head went to the parser, and the last one that the session made a command of.
+    private func taken(_ head: [String], _ values: [(receipt: String, id: String, body: String)]) -> (
+        parsed: Int, last: Send?, listener: Listener
+    ) {
         let listener = Listener()
-        let text = "SEND\n\(head.joined())\n"
-        listener.take(text.replacing("L", with: "2").replacing("R", with: "1") + "ab\0")
-        let end = listener.session.parser.layout.end
-        listener.take(text.replacing("L", with: "10").replacing("R", with: "receipt-1000") + "0123456789\0")
-        #expect(listener.session.parser.layout.end == end)
-        #expect(listener.session.sends == 2)
-        let kept = head.filter { !$0.hasPrefix("receipt") }.joined().replacing("L", with: "10")
-        guard case .send(let send) = listener.commands.last else {
+        var parsed = 0
+        var end = -1
+        for value in values {
+            let lines = head.map {
+                $0.replacing(":L\n", with: ":\(value.body.utf8.count)\n").replacing(":R\n", with: ":\(value.receipt)\n")
+                    .replacing(":I\n", with: ":\(value.id)\n")
+            }
+            listener.take("SEND\n\(lines.joined())\n\(value.body)\0")
+            if listener.session.parser.layout.end != end { parsed += 1 }
+            end = listener.session.parser.layout.end
+        }
+        guard case .send(let send) = listener.commands.last else { return (parsed, nil, listener) }
+        return (parsed, send, listener)
+    }
+
+    @Test(arguments: heads[..<usual]) func aSendLikeTheOneBeforeNeedsNoParser(head: [String]) {
+        let values = [("1", "a", "ab"), ("receipt-1000", "message-77", "0123456789")]
+        let (parsed, send, listener) = taken(head, values)
+        #expect(parsed == 1 && listener.session.sends == 2)
+        guard let send else {
             Issue.record("no SEND")
             return
         }
-        #expect(Int(send.headerBytes) == kept.utf8.count + 1)
+        let kept = head.filter { !$0.hasPrefix("receipt") }.joined().replacing(":L\n", with: ":10\n")
+            .replacing(":I\n", with: ":message-77\n")
+        #expect(String(decoding: send.content.prefix(Int(send.headerBytes)), as: UTF8.self) == kept + "\n")
+        let id = head.contains("dedup-id:I\n") ? "message-77" : ""
+        #expect(String(decoding: send.dedupID, as: UTF8.self) == id)
+    }
+
+    /// What stands in a gap may be so long and no longer; longer ones are read by the parser, all the same.
+    @Test(arguments: [(62, true), (63, true), (64, false), (65, false)])
+    func gapsHaveALimit(count: Int, isShort: Bool) {
+        let long = String(repeating: "x", count: count)
+        let head = ["destination:/queue/a\n", "receipt:R\n", "dedup-id:I\n", "content-length:L\n"]
+        for value in [(long, "b", "body"), ("2", long, "body")] {
+            let (parsed, send, listener) = taken(head, [("1", "a", "b"), value])
+            #expect(parsed == (isShort ? 1 : 2) && listener.session.sends == 2)
+            #expect(send?.content.suffix(5).elementsEqual("body\0".utf8) == true)
+            #expect((send?.extras ?? -1 >= 0) != isShort)
+        }
+    }
+
+    /// A session that allows shorter ids must measure them.
+    @Test func theLimitOfIdsIsKept() {
+        var settings = SessionSettings()
+        settings.idBytes = 10
+        let listener = Listener(settings: settings)
+        for id in ["short", "also-short", "much-too-long"] {
+            listener.take("SEND\ndestination:/queue/a\ncontent-length:1\ndedup-id:\(id)\n\nx\0")
+        }
+        #expect(listener.session.failure?.message == "bad header value")
+        #expect(listener.session.sends == 2)
     }
 
     /// Or each connection could have us keep as much as a head may be long.

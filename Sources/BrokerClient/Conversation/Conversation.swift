@@ -1,25 +1,6 @@
 import Base
 import STOMP
 
-/// What a conversation must know from the start.
-struct ConversationSettings: Sendable {
-    /// As they are to be shown; only their number and text matter here.
-    var addresses: [String]
-    /// Begins every `dedup-id`; different for every client in the world.
-    var identity: String
-    var seed: UInt64 = 0
-    var login: String?
-    var host: String?
-    var heartBeat = HeartBeat.none
-    var connectTimeoutMilliseconds: UInt64 = 10_000
-    var reconnect = ReconnectPolicy.exponential()
-    var unconfirmedMessages = 10_000
-    var unconfirmedBytes = 8 << 20
-    var requestsInFlight = 1_000
-    /// Above that a request fails instead of waiting.
-    var failsWhenBusy = false
-}
-
 /// The client's side of STOMP over a series of connections, as a value: events in, effects out. It does no
 /// I/O and knows the time only from its caller.
 ///

@@ -58,7 +58,7 @@ enum Reply: Sendable, Equatable {
 final class Delivery: Sendable, Equatable {
     let link: LinkNumber
     let subscription: SubscriptionID
-    /// Counts the deliveries of one connection.
+    /// Counts the deliveries of the client.
     let serial: UInt64
     let frame: MessageFrame
     let receivedAt: Instant
