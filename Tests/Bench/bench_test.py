@@ -25,8 +25,8 @@ class GuardTests(unittest.TestCase):
     def test_what_falls_short_is_tried_again_before_it_fails(self):
         short, good = [0.1, 0.1, 0.1], [0.5, 0.5, 0.5]
         self.assertIsNone(guard.verdict(0.5, [short]))
-        self.assertIsNone(guard.verdict(0.5, [short, short]))
-        self.assertIs(guard.verdict(0.5, [short, short, short]), False)
+        self.assertIsNone(guard.verdict(0.5, [short] * (guard.ROUNDS - 1)))
+        self.assertIs(guard.verdict(0.5, [short] * guard.ROUNDS), False)
         self.assertIs(guard.verdict(0.5, [short, short, good]), True)
 
     def test_what_is_guarded_is_measured(self):

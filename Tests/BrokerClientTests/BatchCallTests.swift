@@ -5,7 +5,7 @@ import Testing
 @testable import BrokerClient
 
 /// Goal: `Client.send` of many keeps its promises over real sockets. Method: brokers that do what a script says.
-@Suite(.timeLimit(.minutes(1)), .endsWithItsScripts) struct BatchCallTests {
+@Suite(.timeLimit(.minutes(4)), .endsWithItsScripts) struct BatchCallTests {
     private static let quick = RetryPolicy(attempts: 3, first: .milliseconds(1), longest: .milliseconds(1))
 
     private static func messages(_ texts: [String]) -> [Outgoing] { texts.map { Outgoing($0, to: "/queue/a") } }

@@ -4,7 +4,7 @@ import Testing
 @testable import BrokerClient
 
 /// Every wait of the library ends when its task is cancelled, and the client is good for more afterwards.
-@Suite(.timeLimit(.minutes(1)), .endsWithItsScripts) struct CancellationTests {
+@Suite(.timeLimit(.minutes(4)), .endsWithItsScripts) struct CancellationTests {
     /// Runs `call` in a task, cancels it when the broker has seen `isUnderWay`, and returns what it threw.
     private func cancelled(
         after isUnderWay: Reached, _ call: @escaping @Sendable () async throws -> Void

@@ -8,7 +8,7 @@ private struct Trouble: Error {}
 
 private let quick = RetryPolicy(attempts: 3, first: .milliseconds(1), longest: .milliseconds(1))
 
-@Suite(.timeLimit(.minutes(1)), .endsWithItsScripts) struct ConsumingTests {
+@Suite(.timeLimit(.minutes(4)), .endsWithItsScripts) struct ConsumingTests {
     @Test func whatIsHandledIsAcknowledged() async throws {
         let acknowledged = Reached()
         let broker = try FakeBroker { peer in
@@ -30,7 +30,7 @@ private let quick = RetryPolicy(attempts: 3, first: .milliseconds(1), longest: .
         await acknowledged.wait()
         try await consumer.stop()
         #expect(consumer.counters.handled == 2 && consumer.counters.inHand == 0)
-        try await client.close()
+        try await client.close(timeout: .seconds(50))
         try await broker.finished()
     }
 
@@ -60,7 +60,7 @@ private let quick = RetryPolicy(attempts: 3, first: .milliseconds(1), longest: .
         try await consumer.stop()
         let counters = consumer.counters
         #expect(counters.failed == 2 && counters.rejected == 1 && counters.deadLettered == 1 && counters.handled == 0)
-        try await client.close()
+        try await client.close(timeout: .seconds(50))
         try await broker.finished()
     }
 
@@ -94,7 +94,7 @@ private let quick = RetryPolicy(attempts: 3, first: .milliseconds(1), longest: .
         await settled.wait()
         try await consumer.stop()
         #expect(calls.withLock { $0 } == ["1", "1", "2", "2", "2", "3"])
-        try await client.close()
+        try await client.close(timeout: .seconds(50))
         try await broker.finished()
     }
 
@@ -124,7 +124,7 @@ private let quick = RetryPolicy(attempts: 3, first: .milliseconds(1), longest: .
         try await stopping
         try await waiting
         #expect(consumer.counters.handled == 1 && consumer.counters.failed == 0)
-        try await client.close()
+        try await client.close(timeout: .seconds(50))
         try await broker.finished()
     }
 
@@ -148,7 +148,7 @@ private let quick = RetryPolicy(attempts: 3, first: .milliseconds(1), longest: .
         let error = await clientError { () async throws(ClientError) in try await consumer.stop(within: .zero) }
         #expect(error == .timedOut)
         await cancelled.wait()
-        try await client.close()
+        try await client.close(timeout: .seconds(50))
         try await broker.finished()
     }
 
@@ -172,7 +172,7 @@ private let quick = RetryPolicy(attempts: 3, first: .milliseconds(1), longest: .
         mayEnd.mark()
         try await program.value
         #expect(consumer.counters.handled == 1)
-        try await client.close()
+        try await client.close(timeout: .seconds(50))
         try await broker.finished()
     }
 
@@ -222,7 +222,7 @@ private let quick = RetryPolicy(attempts: 3, first: .milliseconds(1), longest: .
         // The second one that was held when the connection broke was not worked on in vain.
         #expect(texts.withLock { $0 } == ["one", "one again", "two again"])
         #expect(consumer.counters.lost == 2)
-        try await client.close()
+        try await client.close(timeout: .seconds(50))
         try await broker.finished()
     }
 
@@ -256,7 +256,7 @@ private let quick = RetryPolicy(attempts: 3, first: .milliseconds(1), longest: .
         await committed.wait()
         try await stage.stop()
         #expect(stage.counters.handled == 1 && stage.counters.lost == 0)
-        try await client.close()
+        try await client.close(timeout: .seconds(50))
         try await broker.finished()
     }
 
@@ -279,7 +279,7 @@ private let quick = RetryPolicy(attempts: 3, first: .milliseconds(1), longest: .
         await all.wait()
         try await consumer.stop()
         #expect(consumer.counters.handled == 200)
-        try await client.close()
+        try await client.close(timeout: .seconds(50))
         try await broker.finished()
     }
 
@@ -301,7 +301,7 @@ private let quick = RetryPolicy(attempts: 3, first: .milliseconds(1), longest: .
         await all.wait()
         try await consumer.stop()
         #expect(consumer.counters.handled == count)
-        try await client.close()
+        try await client.close(timeout: .seconds(50))
         try await broker.finished()
     }
 }

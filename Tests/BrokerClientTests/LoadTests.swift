@@ -3,7 +3,7 @@ import Testing
 
 @testable import BrokerClient
 
-@Suite(.timeLimit(.minutes(1)), .endsWithItsScripts) struct LoadTests {
+@Suite(.timeLimit(.minutes(4)), .endsWithItsScripts) struct LoadTests {
     @Test func tenThousandSendsAreConfirmedInOneGo() async throws {
         let count = 10_000
         let broker = try FakeBroker { peer in
@@ -24,7 +24,7 @@ import Testing
             }
             try await group.waitForAll()
         }
-        try await client.close()
+        try await client.close(timeout: .seconds(50))
         try await broker.finished()
     }
 
@@ -46,7 +46,7 @@ import Testing
             }
             try await group.waitForAll()
         }
-        try await client.close()
+        try await client.close(timeout: .seconds(50))
         try await broker.finished()
     }
 
@@ -62,7 +62,7 @@ import Testing
         }
         let client = try await Client.connect(to: [broker.address], options())
         for number in 0..<count { try await client.send("\(number)", to: "/queue/a", confirmation: .none) }
-        try await client.close()
+        try await client.close(timeout: .seconds(50))
         try await broker.finished()
     }
 
@@ -97,7 +97,7 @@ import Testing
         #expect(sent.value < 1_000)
         mayRead.send()
         try await sender.value
-        try await client.close()
+        try await client.close(timeout: .seconds(50))
         try await broker.finished()
     }
 
@@ -119,7 +119,7 @@ import Testing
             #expect(orders.buffered <= 10)
             try await message.acknowledge()
         }
-        try await client.close()
+        try await client.close(timeout: .seconds(50))
         try await broker.finished()
     }
 
@@ -134,7 +134,7 @@ import Testing
             let broker = try FakeBroker(script)
             let client = try await Client.connect(to: [broker.address], options())
             try await client.send("x", to: "/queue/a")
-            try await client.close()
+            try await client.close(timeout: .seconds(50))
             try await broker.finished()
         }
     }

@@ -5,7 +5,7 @@ import Testing
 @testable import BrokerClient
 
 /// Connections that break, brokers that refuse, and what the client makes of it.
-@Suite(.timeLimit(.minutes(1)), .endsWithItsScripts) struct OutageTests {
+@Suite(.timeLimit(.minutes(4)), .endsWithItsScripts) struct OutageTests {
     @Test func subscriptionsAreRestoredFirstThenSendsAreRepeated() async throws {
         let broker = try FakeBroker(
             { peer in

@@ -64,7 +64,7 @@ import Testing
         #expect(pause5 == nil)
     }
 
-    @Test(.timeLimit(.minutes(1))) func aSendIsTriedAgainWithTheSameID() async throws {
+    @Test(.timeLimit(.minutes(4))) func aSendIsTriedAgainWithTheSameID() async throws {
         let first = Shelf()
         let broker = try FakeBroker(
             { peer in
@@ -90,7 +90,7 @@ import Testing
         try await broker.finished()
     }
 
-    @Test(.timeLimit(.minutes(1))) func withoutAPolicyARefusalIsFinal() async throws {
+    @Test(.timeLimit(.minutes(4))) func withoutAPolicyARefusalIsFinal() async throws {
         let broker = try FakeBroker(
             { peer in
                 try peer.login()
@@ -112,7 +112,7 @@ import Testing
         try await broker.finished()
     }
 
-    @Test(.timeLimit(.minutes(1))) func anOpenCircuitSendsNothing() async throws {
+    @Test(.timeLimit(.minutes(4))) func anOpenCircuitSendsNothing() async throws {
         let broker = try FakeBroker(
             { peer in
                 try peer.login()

@@ -3,7 +3,7 @@ import Testing
 
 @testable import BrokerClient
 
-@Suite(.timeLimit(.minutes(1))) struct ScriptWatchTests {
+@Suite(.timeLimit(.minutes(4))) struct ScriptWatchTests {
     /// Goal: a test whose script goes wrong says so, and at once. Method: a call that waits for longer than the test may
     /// take, of a client that would connect again for ever.
     @Test func aScriptThatFailsEndsItsTest() async throws {

@@ -5,7 +5,7 @@ import Testing
 
 private struct Trouble: Error {}
 
-@Suite(.timeLimit(.minutes(1)), .endsWithItsScripts) struct ServingTests {
+@Suite(.timeLimit(.minutes(4)), .endsWithItsScripts) struct ServingTests {
     /// Serves with a handler that answers by the text of the request, while the script plays the broker.
     private func serve(
         _ handled: Reached, name: String? = nil, _ script: @escaping @Sendable (Peer, Frame) throws -> Void

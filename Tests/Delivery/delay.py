@@ -31,8 +31,11 @@ def alias(lab, header):
 @test(crash=True)
 def shorter_ones_first(lab):
     queue = lab.queue()
-    for n, delay in enumerate([1400, 1000, 1200, 600, 0]):
-        lab.send(queue, b"%d" % n, {"delay": delay})
+    # From one moment on: each send waits for a sync, which may take its time.
+    base = now_ms() + 3000
+    for n, late in enumerate([1400, 1000, 1200, 600]):
+        lab.send(queue, b"%d" % n, {"deliver-at": base + late})
+    lab.send(queue, b"4")
     lab.middle()
     reader = lab.consume(queue)
     assert [reader.message().body for _ in range(5)] == [b"4", b"3", b"1", b"2", b"0"]
@@ -124,8 +127,9 @@ def a_year_at_most(lab, header):
 @test(crash=True)
 def half_delivered(lab):
     queue = lab.queue()
+    base = now_ms()
     for n in range(20):
-        lab.fill(queue, [b"%d" % n], {"delay": 300 + 1000 * (n % 2)})
+        lab.fill(queue, [b"%d" % n], {"deliver-at": base + (7000 if n % 2 else 2500)})
     reader = lab.consume(queue)
     assert sorted(number(acknowledged(reader, 10))) == list(range(0, 20, 2))
     lab.middle()

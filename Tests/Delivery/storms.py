@@ -19,6 +19,15 @@ def unique(bodies):
     return set(bodies)
 
 
+def settled(lab, queue, count):
+    """(waiting, dead) when none is on the way from one to the other; each is asked for by itself."""
+    def both():
+        has_dead = lab.ctl("queue", "show", queue + ".dlq", ok=False) == 0
+        return lab.show(queue)["messages"], lab.show(queue + ".dlq")["messages"] if has_dead else 0
+    one, two = both(), both()
+    return one if one == two and sum(one) == count else None
+
+
 @test()
 def dead_letters_move_once(lab):
     queue, count = lab.queue(), 400
@@ -34,9 +43,7 @@ def dead_letters_move_once(lab):
         reader.send(b"".join(
             wire.frame("NACK", {"id": frame.headers["ack"], "requeue": "false"}) for frame in frames))
         kill_soon(lab)
-    left = lab.show(queue)["messages"]
-    dead = lab.show(queue + ".dlq")["messages"] if lab.ctl("queue", "show", queue + ".dlq", ok=False) == 0 else 0
-    assert left + dead == count, (left, dead)
+    left, dead = lab.wait_until(lambda: settled(lab, queue, count))
     alive = unique(number(lab.take(queue, left)))
     graves = unique(number(lab.take(queue + ".dlq", dead))) if dead else set()
     assert alive | graves == set(range(count)) and not alive & graves

@@ -198,7 +198,7 @@ def serves(broker):
         try:
             broker.connect().close()
             return True
-        except OSError:
+        except (OSError, wire.Closed):
             time.sleep(0.02)
     return False
 

@@ -48,7 +48,8 @@ final class BadNetwork: Sendable {
 
     init(to target: UInt16, _ weather: Weather) throws {
         sky = Sky(weather, target)
-        listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        let kind = SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue
+        listener = socket(AF_INET, Int32(kind), 0)
         var address = Loopback.address(0)
         var length = socklen_t(MemoryLayout<sockaddr_in>.size)
         let listener = listener
@@ -60,13 +61,27 @@ final class BadNetwork: Sendable {
         Thread.detachNewThread { [sky] in
             var number: UInt64 = 0
             // Ends when the listener is shut down.
-            while case let client = accept(listener, nil, nil), client >= 0 {
+            while case let client = Self.accept(from: listener), client >= 0 {
                 number += 1
-                // Other tests start brokers meanwhile, some of which may have few files.
-                _ = fcntl(client, F_SETFD, FD_CLOEXEC)
                 Line.open(client, number, sky)
             }
             close(listener)
+        }
+    }
+
+    /// Other tests start processes meanwhile, which must not get it.
+    private static func accept(from listener: Int32) -> Int32 {
+        while true {
+            var waiting = pollfd(fd: listener, events: Int16(POLLIN), revents: 0)
+            while poll(&waiting, 1, -1) < 0, errno == EINTR {}
+            let (client, error) = Child.starting.withLock { _ in
+                let client = Glibc.accept(listener, nil, nil)
+                let error = errno
+                if client >= 0 { _ = fcntl(client, F_SETFD, FD_CLOEXEC) }
+                return (client, error)
+            }
+            // One may have gone before it was taken.
+            if client >= 0 || ![EAGAIN, ECONNABORTED, EINTR].contains(error) { return client }
         }
     }
 

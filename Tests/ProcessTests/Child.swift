@@ -14,11 +14,14 @@ final class Child {
     private(set) var outputText: [UInt8] = []
     private var status: Int32?
 
+    /// Held by whoever starts a process, or makes a descriptor and has not yet said that no process gets it.
+    static let starting = Mutex(())
+
     /// Starts `words`; the first is the path of the program.
     init(_ words: [String], environment: [String: String] = [:]) throws {
-        let errors = try Self.pipe()
-        let output = try Self.pipe()
-        let life = try Self.pipe()
+        let (errors, output, life) = try Self.starting.withLock { _ in
+            (try Self.pipe(), try Self.pipe(), try Self.pipe())
+        }
         defer { for end in [errors.writing, output.writing, life.writing] { close(end) } }
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
@@ -38,9 +41,11 @@ final class Child {
         var all = ProcessInfo.processInfo.environment
         all.merge(environment) { $1 }
         var id: pid_t = 0
-        let code = Self.withWords(words) { arguments in
-            Self.withWords(all.map { "\($0)=\($1)" }) {
-                posix_spawn(&id, words[0], &actions, &attributes, arguments, $0)
+        let code = Self.starting.withLock { _ in
+            Self.withWords(words) { arguments in
+                Self.withWords(all.map { "\($0)=\($1)" }) {
+                    posix_spawn(&id, words[0], &actions, &attributes, arguments, $0)
+                }
             }
         }
         (self.errors, self.output, self.life) = (errors.reading, output.reading, life.reading)

@@ -28,8 +28,8 @@ extension ProcessTests {
 
             let sender = try broker.connect()
             // The first is taken, and its sender held; what it sends then is not looked at for a second.
-            try sender.publish("still", to: "q")
             let began = ContinuousClock.now
+            try sender.publish("still", to: "q")
             try sender.say("SEND", [("destination", "/queue/q"), ("receipt", "r")], "too much")
             let error = try sender.expect("ERROR")
             #expect(error["message"] == "disk is short" && error["receipt-id"] == "r", "\(error)")

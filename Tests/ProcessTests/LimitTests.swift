@@ -21,10 +21,10 @@ extension ProcessTests {
             let broker = try BrokerProcess(home, ["--config", blocking(home, seconds: 60)])
             let sender = try RawClient(port: broker.port)
             // It promises heart-beats, and sends none: a sender that is held may be silent, and hears the broker.
-            try sender.login(heartBeat: "500,500")
+            try sender.login(heartBeat: "2000,2000")
             for number in 0..<4 { try sender.publish("\(number)", to: "q") }
             try sender.say("SEND", [("destination", "/queue/q"), ("receipt", "late")], "4")
-            #expect(try isSilent(sender, for: .seconds(2)), "it is held")
+            #expect(try isSilent(sender, for: .seconds(6)), "it is held")
             let other = try broker.connect()
             try other.publish("elsewhere", to: "p")
             let consumer = try broker.connect()
@@ -41,7 +41,7 @@ extension ProcessTests {
 
         @Test func aSenderThatWaitedInVainIsRefused() throws {
             let home = try Home()
-            let broker = try BrokerProcess(home, ["--config", blocking(home, seconds: 1)])
+            let broker = try BrokerProcess(home, ["--config", blocking(home, seconds: 5)])
             let sender = try broker.connect()
             for number in 0..<4 { try sender.publish("\(number)", to: "q") }
             try sender.say("SEND", [("destination", "/queue/q"), ("receipt", "r")], "4")

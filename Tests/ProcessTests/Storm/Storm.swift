@@ -21,11 +21,22 @@ final class Storm: Sendable {
         self.directory = directory
         dice = Mutex(SplitMix64(seed: plan.seed &+ 1))
         let address = ["127.0.0.1:\(network.port)"]
-        caller = try await Client.connect(to: address, plan.callerOptions)
+        caller = try await Self.connect(address, plan.callerOptions)
         workers = [
-            try await Client.connect(to: address, plan.workerOptions),
-            try await Client.connect(to: address, plan.workerOptions),
+            try await Self.connect(address, plan.workerOptions), try await Self.connect(address, plan.workerOptions),
         ]
+    }
+
+    /// The first time, in calm weather. A machine that starts many storms at once may still take longer than a client waits.
+    private static func connect(_ address: [String], _ options: ClientOptions) async throws -> Client {
+        for _ in 0..<20 {
+            do throws(ClientError) {
+                return try await Client.connect(to: address, options)
+            } catch {
+                guard case .connectTimedOut = error else { throw error }
+            }
+        }
+        throw Problem("no connection in calm weather")
     }
 
     // MARK: The course of it
@@ -93,8 +104,8 @@ final class Storm: Sendable {
     /// What the network swallowed is cut a little later, which may be just now; the client is closed all the same.
     func close() async {
         for client in [caller] + workers {
-            let outcome = await ledger.call("close", within: .seconds(5)) { () throws(ClientError) in
-                try await client.close()
+            let outcome = await ledger.call("close", within: .seconds(60)) { () throws(ClientError) in
+                try await client.close(timeout: .seconds(60))
             }
             guard case .failure(let error) = outcome else { continue }
             if case .connectionLost = error { continue }
